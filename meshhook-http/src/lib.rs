@@ -1,0 +1,1 @@
+//! The http_call executor of MeshHook, on reqwest behind an outbound guard.

@@ -1,0 +1,1 @@
+//! Durable MeshHook store in one SQLite file.

@@ -1,0 +1,1 @@
+//! MeshHook: an embeddable, durable workflow engine for webhooks.
