@@ -1,1 +1,5 @@
 //! The engine of MeshHook.
+
+pub mod failure;
+pub mod id;
+pub mod time;
