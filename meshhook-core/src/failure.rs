@@ -158,11 +158,18 @@ mod tests {
 
     #[test]
     fn failures_read_back_as_written() {
-        let failure = Failure::retryable(code::HTTP_STATUS, "status 503").with_details(json!({"status": 503}));
+        let failure =
+            Failure::retryable(code::HTTP_STATUS, "status 503").with_details(json!({"status": 503}));
         let value = failure.to_value();
-        assert_eq!(value, json!({"code": "http_status", "message": "status 503", "retryable": true, "details": {"status": 503}}));
+        assert_eq!(
+            value,
+            json!({"code": "http_status", "message": "status 503", "retryable": true, "details": {"status": 503}})
+        );
         assert_eq!(Failure::from_value(&value), Some(failure));
-        assert_eq!(Failure::from_value(&json!({"code": "x", "message": "y", "retryable": false, "extra": 1})), None);
+        assert_eq!(
+            Failure::from_value(&json!({"code": "x", "message": "y", "retryable": false, "extra": 1})),
+            None
+        );
     }
 
     #[test]

@@ -227,7 +227,9 @@ impl FromStr for StepKey {
 }
 
 fn is_index(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0')) && text.parse::<u64>().is_ok()
+    text.bytes().all(|b| b.is_ascii_digit())
+        && (text == "0" || !text.starts_with('0'))
+        && text.parse::<u64>().is_ok()
 }
 
 impl Serialize for StepKey {
@@ -335,7 +337,20 @@ mod tests {
 
     #[test]
     fn malformed_step_keys_are_refused() {
-        for bad in ["", ".", "a.", "a.b", "a[1]", "a[x].b", "a[01].b", "a[-1].b", "1a", "a[1].b[2]", "a[].b", "a[99999999999999999999].b"] {
+        for bad in [
+            "",
+            ".",
+            "a.",
+            "a.b",
+            "a[1]",
+            "a[x].b",
+            "a[01].b",
+            "a[-1].b",
+            "1a",
+            "a[1].b[2]",
+            "a[].b",
+            "a[99999999999999999999].b",
+        ] {
             assert!(bad.parse::<StepKey>().is_err(), "{bad}");
         }
     }

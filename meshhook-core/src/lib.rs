@@ -1,5 +1,6 @@
 //! The engine of MeshHook.
 
+pub mod exec;
 pub mod failure;
 pub mod id;
 pub mod time;

@@ -158,7 +158,8 @@ pub fn format_duration(duration: Duration) -> String {
 }
 
 /// Units of the short form in the only order in which they may follow each other, with their milliseconds.
-const UNITS: [(&str, u128); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u128); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 fn parse_units(text: &str) -> Option<Duration> {
     let mut rest = text;
@@ -211,7 +212,8 @@ fn parse_iso(text: &str) -> Option<Duration> {
                 return None;
             }
             next_unit = unit + 1;
-            millis = millis.checked_add(u128::from(count).checked_mul(units[unit].1)?)?.checked_add(fraction)?;
+            millis =
+                millis.checked_add(u128::from(count).checked_mul(units[unit].1)?)?.checked_add(fraction)?;
             rest = &tail[1..];
         }
     }
@@ -255,8 +257,8 @@ mod tests {
     #[test]
     fn text_that_is_no_duration_is_refused() {
         for text in [
-            "", "10", "s", "-1s", "1.5s", "1 h", "30m1h", "1m1m", "tomorrow", "P", "PT", "P1Y", "P1M", "P1DT", "PT1.S",
-            "PT1M1H", "1µs", "+1s", "PT.5S", "P1H", "1H", "１s", "PT1.1M",
+            "", "10", "s", "-1s", "1.5s", "1 h", "30m1h", "1m1m", "tomorrow", "P", "PT", "P1Y", "P1M",
+            "P1DT", "PT1.S", "PT1M1H", "1µs", "+1s", "PT.5S", "P1H", "1H", "１s", "PT1.1M",
         ] {
             assert!(matches!(parse_duration(text), Err(DurationError::Malformed(_))), "{text}");
         }
@@ -281,7 +283,10 @@ mod tests {
     fn times_print_six_digits_in_utc() {
         let at: Timestamp = "2026-01-02T04:04:05+01:00".parse().unwrap();
         assert_eq!(at.to_string(), "2026-01-02T03:04:05.000000Z");
-        assert_eq!("2026-01-02T03:04:05.1234569Z".parse::<Timestamp>().unwrap().to_string(), "2026-01-02T03:04:05.123456Z");
+        assert_eq!(
+            "2026-01-02T03:04:05.1234569Z".parse::<Timestamp>().unwrap().to_string(),
+            "2026-01-02T03:04:05.123456Z"
+        );
     }
 
     #[test]
