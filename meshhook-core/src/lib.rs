@@ -3,4 +3,5 @@
 pub mod exec;
 pub mod failure;
 pub mod id;
+pub mod json;
 pub mod time;
