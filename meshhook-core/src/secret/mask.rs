@@ -1,0 +1,337 @@
+//! The masker: replaces a project's secrets, however encoded, by `***`.
+//!
+//! It stands at every exit: events, failures, logs, streams, answers. A secret of at least
+//! [`MIN_MASKED_BYTES`] is found
+//!
+//! - as it is, and with line ends `\n` written as `\r\n` or the other way round;
+//! - in hexadecimal, lower or upper case;
+//! - in base64 and base64url, padded or not, also inside a longer encoded text: a secret starts at one of three
+//!   offsets within its base64 groups, and each has its own pattern;
+//! - all of these percent-encoded, form-encoded, JSON-escaped (twice over as well), HTML-escaped or wrapped
+//!   into lines: those encodings are taken off first (`view.rs`), whichever characters the encoder chose to
+//!   escape.
+//!
+//! Matches may overlap; their union is replaced, so a secret that starts inside another one leaves no tail.
+//! Of a long secret the automaton knows the first [`PREFIX_BYTES`]; a match then runs on for as long as the
+//! text agrees with the secret, so one that was cut short is hidden as far as it goes. Still: **mask first, cut
+//! afterwards**, because the head of a cut secret can be shorter than any pattern.
+//!
+//! What it cannot see: a secret that was hashed, encrypted, reversed or split. When it cannot do its work (the
+//! patterns do not fit an automaton, or hostile text makes matching too costly) it hides the whole text.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
+
+use super::value::SecretValue;
+use super::view::{Encoding, View};
+
+/// What stands in a secret's place.
+pub const MASK: &str = "***";
+
+/// The shortest secret that is masked, in bytes. Masking shorter ones would eat ordinary words.
+pub const MIN_MASKED_BYTES: usize = 8;
+
+/// Finds and replaces the secrets of one project.
+///
+/// It is built from the values and keeps their encodings in memory for as long as it lives; it prints none.
+pub struct Masker {
+    patterns: Vec<Pattern>,
+    finder: Finder,
+    has_numeric: bool,
+    has_space: bool,
+}
+
+enum Finder {
+    /// No secret to hide.
+    Nothing,
+    /// Finds the first bytes of each pattern.
+    Prefixes(Box<AhoCorasick>),
+    /// The automaton could not be built: everything is hidden.
+    Everything,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Pattern {
+    bytes: Vec<u8>,
+    /// Part of a base64 text: the neighbours that hold some of the secret's bits go as well.
+    base64: Option<Base64Edges>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Base64Edges {
+    left: bool,
+    right: bool,
+}
+
+impl Masker {
+    /// Builds a masker for these values; shorter ones than [`MIN_MASKED_BYTES`] are left out.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a SecretValue>) -> Self {
+        let mut patterns = BTreeSet::new();
+        for value in values.into_iter().filter(|value| value.is_masked()) {
+            let text = value.expose();
+            // A pasted secret often ends in a line end that is trimmed before it is sent.
+            let trimmed = text.trim();
+            add_patterns(&mut patterns, if trimmed.len() >= MIN_MASKED_BYTES { trimmed } else { text });
+        }
+        let patterns: Vec<Pattern> = patterns.into_iter().collect();
+        let finder = if patterns.is_empty() {
+            Finder::Nothing
+        } else {
+            let prefixes = patterns.iter().map(|p| &p.bytes[..p.bytes.len().min(PREFIX_BYTES)]);
+            match AhoCorasick::builder().match_kind(MatchKind::Standard).build(prefixes) {
+                Ok(automaton) => Finder::Prefixes(Box::new(automaton)),
+                Err(_) => Finder::Everything,
+            }
+        };
+        Self {
+            has_numeric: patterns.iter().any(|p| p.bytes.iter().all(|b| NUMERIC.contains(b))),
+            has_space: patterns.iter().any(|p| p.bytes.contains(&b' ')),
+            patterns,
+            finder,
+        }
+    }
+
+    /// A masker that hides nothing.
+    pub fn none() -> Self {
+        Self::new([])
+    }
+
+    /// Masks text.
+    pub fn mask_str<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match self.mask_bytes(text.as_bytes()) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            // Matches of UTF-8 in UTF-8 start and end at characters, so this never replaces anything.
+            Cow::Owned(masked) => Cow::Owned(
+                String::from_utf8(masked).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into()),
+            ),
+        }
+    }
+
+    /// Masks text in place.
+    pub fn mask_string(&self, text: &mut String) {
+        if let Cow::Owned(masked) = self.mask_str(text) {
+            *text = masked;
+        }
+    }
+
+    /// Masks bytes of any kind.
+    pub fn mask_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
+        let found = match &self.finder {
+            Finder::Nothing => return Cow::Borrowed(bytes),
+            Finder::Everything => return Self::hide_everything(bytes),
+            Finder::Prefixes(automaton) => self.find(automaton, bytes),
+        };
+        match found {
+            Ok(ranges) if ranges.is_empty() => Cow::Borrowed(bytes),
+            Ok(ranges) => Cow::Owned(replace(bytes, ranges)),
+            Err(TooCostly) => Self::hide_everything(bytes),
+        }
+    }
+
+    /// Masks every string, object key and (for secrets that look like one) number of a value, at any depth.
+    ///
+    /// Keys that become equal are told apart by a counter: `***`, `***#2`.
+    pub fn mask_value(&self, value: &mut Value) {
+        if matches!(self.finder, Finder::Nothing) {
+            return;
+        }
+        let mut open = vec![value];
+        while let Some(value) = open.pop() {
+            match value {
+                Value::String(text) => self.mask_string(text),
+                Value::Number(number) if self.has_numeric => {
+                    if let Cow::Owned(masked) = self.mask_str(&number.to_string()) {
+                        *value = Value::String(masked);
+                    }
+                }
+                Value::Array(items) => open.extend(items),
+                Value::Object(members) => {
+                    self.mask_keys(members);
+                    open.extend(members.values_mut());
+                }
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+    }
+
+    fn mask_keys(&self, members: &mut Map<String, Value>) {
+        if !members.keys().any(|key| matches!(self.mask_str(key), Cow::Owned(_))) {
+            return;
+        }
+        let mut sorted: Vec<(String, Value)> = std::mem::take(members).into_iter().collect();
+        sorted.sort_by(|a, b| a.0.cmp(&b.0));
+        for (key, value) in sorted {
+            let masked = self.mask_str(&key).into_owned();
+            let mut free = masked.clone();
+            let mut count = 2;
+            while members.contains_key(&free) {
+                free = format!("{masked}#{count}");
+                count += 1;
+            }
+            members.insert(free, value);
+        }
+    }
+
+    fn hide_everything(bytes: &[u8]) -> Cow<'_, [u8]> {
+        if bytes.is_empty() { Cow::Borrowed(bytes) } else { Cow::Owned(MASK.into()) }
+    }
+
+    /// Where secrets stand in the text and in every view of it.
+    fn find(&self, automaton: &AhoCorasick, text: &[u8]) -> Result<Vec<(usize, usize)>, TooCostly> {
+        let mut work = Work { left: text.len().saturating_mul(64).saturating_add(1 << 20) };
+        let mut ranges = Vec::new();
+        self.find_in(automaton, text, &mut work, |from, to| ranges.push((from, to)))?;
+        let is_mark =
+            |b: &u8| matches!(b, b'%' | b'\\' | b'&' | b'\n' | b'\r') || (*b == b'+' && self.has_space);
+        if !text.iter().any(is_mark) {
+            return Ok(ranges);
+        }
+        let plain = View::of(text);
+        for chain in VIEWS {
+            if chain.contains(&Encoding::Form) && !self.has_space {
+                continue;
+            }
+            let (first, rest) = chain.split_first().expect("a chain takes off at least one encoding");
+            let mut view = plain.decode(*first);
+            for encoding in rest {
+                view = view.and_then(|view| view.decode(*encoding));
+            }
+            if let Some(View { bytes, origin }) = view {
+                let report = |from: usize, to: usize| ranges.push((origin[from], origin[to]));
+                self.find_in(automaton, &bytes, &mut work, report)?;
+            }
+        }
+        Ok(ranges)
+    }
+
+    fn find_in(
+        &self,
+        automaton: &AhoCorasick,
+        text: &[u8],
+        work: &mut Work,
+        mut report: impl FnMut(usize, usize),
+    ) -> Result<(), TooCostly> {
+        for found in automaton.find_overlapping_iter(text) {
+            let pattern = &self.patterns[found.pattern().as_usize()];
+            let (mut from, mut to) = (found.start(), found.end());
+            let rest = text[to..].iter().zip(&pattern.bytes[to - from..]);
+            to += rest.take_while(|(a, b)| a == b).count();
+            work.spend(1 + to - found.end())?;
+            if let Some(edges) = pattern.base64 {
+                if edges.left && from > 0 && is_base64(text[from - 1]) {
+                    from -= 1;
+                }
+                if edges.right && text.get(to).copied().is_some_and(is_base64) {
+                    to += 1;
+                }
+                to += text[to..].iter().take(2).take_while(|b| **b == b'=').count();
+            }
+            report(from, to);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Masker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masker").field("patterns", &self.patterns.len()).finish_non_exhaustive()
+    }
+}
+
+/// Matching took more work than the text's length justifies.
+struct TooCostly;
+
+struct Work {
+    left: usize,
+}
+
+impl Work {
+    fn spend(&mut self, steps: usize) -> Result<(), TooCostly> {
+        self.left = self.left.checked_sub(steps).ok_or(TooCostly)?;
+        Ok(())
+    }
+}
+
+fn add_patterns(patterns: &mut BTreeSet<Pattern>, text: &str) {
+    let unix = text.replace("\r\n", "\n");
+    let dos = unix.replace('\n', "\r\n");
+    for spelling in BTreeSet::from([text, &unix, &dos]) {
+        let bytes = spelling.as_bytes();
+        let plain = |bytes: Vec<u8>| Pattern { bytes, base64: None };
+        patterns.insert(plain(bytes.to_vec()));
+        patterns.insert(plain(hex::encode(bytes).into_bytes()));
+        patterns.insert(plain(hex::encode_upper(bytes).into_bytes()));
+        for offset in 0..3 {
+            for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+                let (encoded, edges) = base64_core(engine, bytes, offset);
+                patterns.insert(Pattern { bytes: encoded, base64: Some(edges) });
+            }
+        }
+    }
+}
+
+/// The base64 characters that hold nothing but bits of `bytes`, when `offset` other bytes come before them.
+fn base64_core(
+    engine: &base64::engine::GeneralPurpose,
+    bytes: &[u8],
+    offset: usize,
+) -> (Vec<u8>, Base64Edges) {
+    let padded = [&[0, 0][..offset], bytes].concat();
+    let encoded = engine.encode(&padded);
+    let (first, last) = ((offset * 8).div_ceil(6), padded.len() * 8 / 6);
+    let edges = Base64Edges { left: offset > 0, right: !(padded.len() * 8).is_multiple_of(6) };
+    (encoded.as_bytes()[first..last].to_vec(), edges)
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+}
+
+/// Replaces the union of the ranges, one mask for each stretch.
+fn replace(bytes: &[u8], mut ranges: Vec<(usize, usize)>) -> Vec<u8> {
+    ranges.sort_unstable();
+    let mut masked = Vec::with_capacity(bytes.len());
+    let mut done = 0;
+    for (from, to) in ranges {
+        if from > done || (done == 0 && masked.is_empty()) {
+            masked.extend_from_slice(&bytes[done..from]);
+            masked.extend_from_slice(MASK.as_bytes());
+        }
+        done = done.max(to);
+    }
+    masked.extend_from_slice(&bytes[done..]);
+    masked
+}
+
+/// How many bytes of a pattern the automaton knows; the rest is compared where these match.
+const PREFIX_BYTES: usize = 64;
+
+/// What numbers are written with in JSON.
+const NUMERIC: &[u8] = b"0123456789+-.eE";
+
+/// Which encodings are taken off, and in which order.
+const VIEWS: &[&[Encoding]] = &[
+    &[Encoding::Percent],
+    &[Encoding::Form],
+    &[Encoding::Json],
+    &[Encoding::Html],
+    &[Encoding::Lines],
+    &[Encoding::Percent, Encoding::Percent],
+    &[Encoding::Json, Encoding::Json],
+    &[Encoding::Json, Encoding::Percent],
+    &[Encoding::Json, Encoding::Form],
+    &[Encoding::Json, Encoding::Html],
+    &[Encoding::Json, Encoding::Lines],
+    &[Encoding::Percent, Encoding::Json],
+    &[Encoding::Form, Encoding::Json],
+];
+
+#[cfg(test)]
+#[path = "mask_tests.rs"]
+mod tests;
