@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub use self::log::{Level, LogEntry, StepLog};
+pub use self::log::{Level, LogEntry, MAX_ENTRIES as MAX_LOG_ENTRIES, StepLog};
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, StepKey, WorkflowSlug};
 use crate::time::Timestamp;

@@ -20,6 +20,11 @@ pub fn write_canonical(value: &Value, text: &mut String) {
     write(value, text);
 }
 
+/// Appends a string in canonical form, quotes included.
+pub fn write_canonical_str(value: &str, text: &mut String) {
+    write_str(value, text);
+}
+
 /// Returns the SHA-256 of the canonical text, in lower hex.
 pub fn digest(value: &Value) -> String {
     let mut hasher = Sha256::new();

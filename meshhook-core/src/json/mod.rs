@@ -28,7 +28,9 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-pub use canonical::{canonical_len_within, digest, to_canonical_string, write_canonical};
+pub use canonical::{
+    canonical_len_within, digest, to_canonical_string, write_canonical, write_canonical_str,
+};
 pub use number::{normalize, normalize_number, number_from_f64};
 pub use parse::{JsonError, JsonErrorKind, JsonLimits, parse};
 

@@ -1,0 +1,221 @@
+//! The inbox: what others want from a run.
+//!
+//! Only a run's owner writes its history. Everybody else leaves a message; the owner turns it into events and
+//! removes it in the same commit, so that a message takes effect once.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::StoreError;
+use crate::event::RunStatus;
+use crate::failure::Failure;
+use crate::id::{ProjectId, RunId, WorkerId};
+
+/// Keeps messages for runs.
+#[async_trait]
+pub trait Inbox: Send + Sync + 'static {
+    /// Leaves messages, in order. A released run becomes due at once; a run that is held is left to its owner, who is
+    /// named in the answer. [`Message::Retry`] makes a failed run due.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`]; nothing was left, or, with an unknown outcome, all or nothing.
+    async fn post(&self, posts: Vec<Post>) -> Result<Vec<Posted>, StoreError>;
+
+    /// The messages for all runs that the worker holds, in the order in which they were left.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn messages(&self, worker: &WorkerId) -> Result<Vec<InboxItem>, StoreError>;
+
+    /// The messages for one run, in the order in which they were left.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn messages_for(&self, project: &ProjectId, run: RunId) -> Result<Vec<InboxItem>, StoreError>;
+}
+
+/// A message to leave.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// The run's project.
+    pub project: ProjectId,
+    /// The run.
+    pub run: RunId,
+    /// What is wanted.
+    pub message: Message,
+}
+
+/// What is wanted from a run.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Message {
+    /// Start nothing new.
+    Pause {
+        /// Who asks.
+        by: Option<String>,
+    },
+    /// Go on.
+    Resume {
+        /// Who asks.
+        by: Option<String>,
+    },
+    /// End.
+    Cancel {
+        /// Who asks.
+        by: Option<String>,
+    },
+    /// Start the failed steps again.
+    Retry {
+        /// Who asks.
+        by: Option<String>,
+    },
+    /// An external event.
+    Event {
+        /// Its name.
+        name: String,
+        /// Its key.
+        key: Option<String>,
+        /// What it carries.
+        payload: Value,
+    },
+    /// A run that this one called has ended.
+    ChildFinished {
+        /// The child.
+        run: RunId,
+        /// How it ended.
+        status: RunStatus,
+        /// Its output, if it succeeded.
+        output: Option<Value>,
+        /// Its failure, if it failed.
+        failure: Option<Failure>,
+    },
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Posted {
+    /// It waits for the run's owner.
+    Held {
+        /// The owner.
+        worker: WorkerId,
+    },
+    /// It waits, and the run is due.
+    Due,
+    /// There is no such run in that project; nothing was left.
+    NotFound,
+    /// The run has ended and the message is not one that an ended run takes; nothing was left.
+    Ended,
+}
+
+/// A message's place in the inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InboxId(pub i64);
+
+/// A message that waits.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct InboxItem {
+    /// Its place.
+    pub id: InboxId,
+    /// The run's project.
+    pub project: ProjectId,
+    /// The run.
+    pub run: RunId,
+    /// What is wanted.
+    pub message: Message,
+}
+
+impl InboxItem {
+    /// A message that waits.
+    #[must_use]
+    pub fn new(id: InboxId, project: ProjectId, run: RunId, message: Message) -> Self {
+        Self { id, project, run, message }
+    }
+}
+
+impl Message {
+    /// The message as a store keeps it: an object with a `type`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let by = |kind: &str, by: &Option<String>| serde_json::json!({ "type": kind, "by": by });
+        match self {
+            Message::Pause { by: who } => by("pause", who),
+            Message::Resume { by: who } => by("resume", who),
+            Message::Cancel { by: who } => by("cancel", who),
+            Message::Retry { by: who } => by("retry", who),
+            Message::Event { name, key, payload } => {
+                serde_json::json!({ "type": "event", "name": name, "key": key, "payload": payload })
+            }
+            Message::ChildFinished { run, status, output, failure } => serde_json::json!({
+                "type": "child_finished",
+                "run": run,
+                "status": status.as_str(),
+                "output": output.as_ref().map(|output| serde_json::json!([output])),
+                "failure": failure.as_ref().map(Failure::to_value),
+            }),
+        }
+    }
+
+    /// Reads what [`to_value`](Self::to_value) made; `None` when it has another shape.
+    #[must_use]
+    pub fn from_value(value: &Value) -> Option<Self> {
+        let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let by = text("by");
+        Some(match value.get("type")?.as_str()? {
+            "pause" => Message::Pause { by },
+            "resume" => Message::Resume { by },
+            "cancel" => Message::Cancel { by },
+            "retry" => Message::Retry { by },
+            "event" => Message::Event {
+                name: text("name")?,
+                key: text("key"),
+                payload: value.get("payload")?.clone(),
+            },
+            "child_finished" => Message::ChildFinished {
+                run: text("run")?.parse().ok()?,
+                status: RunStatus::from_name(&text("status")?)?,
+                output: value.get("output").and_then(|output| output.get(0)).cloned(),
+                failure: value.get("failure").and_then(Failure::from_value),
+            },
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+    use serde_json::json;
+
+    #[test]
+    fn messages_read_back_as_written() {
+        let run = RunId::new(Timestamp::EPOCH, [3; 10]);
+        for message in [
+            Message::Pause { by: None },
+            Message::Resume { by: Some("ann".into()) },
+            Message::Cancel { by: None },
+            Message::Retry { by: None },
+            Message::Event { name: "paid".into(), key: Some("7".into()), payload: json!(null) },
+            Message::ChildFinished {
+                run,
+                status: RunStatus::Succeeded,
+                output: Some(json!(null)),
+                failure: None,
+            },
+            Message::ChildFinished {
+                run,
+                status: RunStatus::Failed,
+                output: None,
+                failure: Some(Failure::permanent("x", "y")),
+            },
+        ] {
+            assert_eq!(Message::from_value(&message.to_value()), Some(message));
+        }
+        assert_eq!(Message::from_value(&json!({"type": "other"})), None);
+    }
+}

@@ -1,0 +1,45 @@
+//! What the engine asks of a database.
+//!
+//! A [`Store`] is one object that plays a few small roles. Each method is **one atomic business operation**: when
+//! it returns `Ok`, all of it is durable and visible to every other caller; when it returns an error, or the
+//! process dies in between, either all of it happened or nothing did. An error whose
+//! [`is_outcome_unknown`](StoreError::is_outcome_unknown) is true means that the caller must read back which.
+//!
+//! | role | what it keeps |
+//! | --- | --- |
+//! | [`Ledger`] | runs: who owns them, their history, what is due |
+//! | [`RunReader`] | runs as people look at them |
+//! | [`Inbox`] | what others want from a run |
+//! | [`WorkflowStore`] | drafts, versions, definitions, hooks |
+//! | [`SecretStore`] | sealed secrets |
+//!
+//! Rules that hold for every method:
+//!
+//! - Every call names its project, or acts for one worker; nothing of another project is read or changed.
+//! - Due times and leases are judged by the **store's** clock.
+//! - Futures may be dropped at any await: the operation then happened or did not, and the store stays usable.
+//! - Text is returned byte for byte as it was given.
+
+mod error;
+mod inbox;
+mod ledger;
+mod reader;
+mod secrets;
+mod workflows;
+
+pub use self::error::StoreError;
+pub use self::inbox::{Inbox, InboxId, InboxItem, Message, Post, Posted};
+pub use self::ledger::{
+    AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, Ledger, RunMeta, StartRun,
+};
+pub use self::reader::{Page, RunFilter, RunReader, RunRecord, StoredRun};
+pub use self::secrets::{SecretRecord, SecretStore};
+pub use self::workflows::{
+    CreateWorkflow, Hook, HookRoute, PublishOutcome, PublishWorkflow, SaveDraft, VersionRecord,
+    WorkflowRecord, WorkflowStore, WorkflowStoreError,
+};
+
+/// Everything the engine asks of a database, in one object.
+pub trait Store: Ledger + RunReader + Inbox + WorkflowStore + SecretStore {}
+
+impl<T: Ledger + RunReader + Inbox + WorkflowStore + SecretStore> Store for T {}

@@ -1,0 +1,119 @@
+//! Runs as people look at them.
+
+use async_trait::async_trait;
+
+use super::{RunMeta, StoreError};
+use crate::event::{Chunk, RunStatus};
+use crate::failure::Failure;
+use crate::id::{ProjectId, RunId, WorkflowSlug};
+use crate::time::Timestamp;
+
+/// Reads runs; never blocks those who write them.
+#[async_trait]
+pub trait RunReader: Send + Sync + 'static {
+    /// One run with its whole history, or `None`.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn run(&self, project: &ProjectId, run: RunId) -> Result<Option<StoredRun>, StoreError>;
+
+    /// One run's record without its history, or `None`.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn run_record(&self, project: &ProjectId, run: RunId) -> Result<Option<RunRecord>, StoreError>;
+
+    /// Runs that match the filter, newest first, each with its first and last chunk (once, where they are the same).
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Vec<StoredRun>, StoreError>;
+
+    /// The chunks of a run that hold events after position `seq`, ascending, at most `limit`; empty when there are
+    /// none or no such run.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn chunks_after(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+        seq: u64,
+        limit: usize,
+    ) -> Result<Vec<Chunk>, StoreError>;
+}
+
+/// A run's record: what is kept beside its history.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RunRecord {
+    /// What does not change.
+    pub meta: RunMeta,
+    /// Where it stands, as of the last time it was started, released, claimed or ended: while it is held it says
+    /// `running`.
+    pub status: RunStatus,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+impl RunRecord {
+    /// A run that has not ended.
+    #[must_use]
+    pub fn new(meta: RunMeta, status: RunStatus) -> Self {
+        Self { meta, status, finished_at: None, failure: None }
+    }
+}
+
+/// A run's record and its history, or part of it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StoredRun {
+    /// The record.
+    pub record: RunRecord,
+    /// The history, ascending.
+    pub chunks: Vec<Chunk>,
+}
+
+impl StoredRun {
+    /// A run's record and its history, or part of it.
+    #[must_use]
+    pub fn new(record: RunRecord, chunks: Vec<Chunk>) -> Self {
+        Self { record, chunks }
+    }
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunFilter {
+    /// Only this workflow's.
+    pub workflow: Option<WorkflowSlug>,
+    /// Only with this status.
+    pub status: Option<RunStatus>,
+    /// Created at this time or later.
+    pub from: Option<Timestamp>,
+    /// Created before this time.
+    pub to: Option<Timestamp>,
+    /// Which part of the list.
+    pub page: Page<RunId>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<K> {
+    /// The most items.
+    pub limit: usize,
+    /// Only items that come after this one in the list's order.
+    pub after: Option<K>,
+}
+
+impl<K> Default for Page<K> {
+    fn default() -> Self {
+        Self { limit: 50, after: None }
+    }
+}

@@ -1,0 +1,70 @@
+//! Sealed secrets. A store never sees a plain one.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::id::ProjectId;
+use crate::time::Timestamp;
+
+/// Keeps sealed secrets.
+#[async_trait]
+pub trait SecretStore: Send + Sync + 'static {
+    /// Sets a secret; `version` must be one more than the current one, or 1 for a new name.
+    /// Answers `false`, and changes nothing, when it is not.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn put_secret(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        version: u64,
+        sealed: Vec<u8>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Removes a secret; `false` when there was none.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn delete_secret(&self, project: &ProjectId, name: &str) -> Result<bool, StoreError>;
+
+    /// All of a project's secrets, sealed, by name.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn secrets(&self, project: &ProjectId) -> Result<Vec<SecretRecord>, StoreError>;
+}
+
+/// A sealed secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SecretRecord {
+    /// Its name.
+    pub name: String,
+    /// How often it was set, from 1. A name that was removed and set again goes on counting.
+    pub version: u64,
+    /// The sealed value.
+    pub sealed: Vec<u8>,
+    /// When the name was first set.
+    pub created_at: Timestamp,
+    /// When it was last set.
+    pub updated_at: Timestamp,
+}
+
+impl SecretRecord {
+    /// A sealed secret.
+    #[must_use]
+    pub fn new(
+        name: String,
+        version: u64,
+        sealed: Vec<u8>,
+        created_at: Timestamp,
+        updated_at: Timestamp,
+    ) -> Self {
+        Self { name, version, sealed, created_at, updated_at }
+    }
+}
