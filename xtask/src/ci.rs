@@ -1,0 +1,70 @@
+//! `cargo xtask ci`: the check, then the tests, with the time of each stage.
+
+use std::time::Duration;
+
+use crate::check::{self, Stage};
+use crate::shell::{Outcome, timed};
+use crate::test;
+
+/// Runs what CI runs. The last line sums up the tests.
+pub(crate) fn run() -> Outcome {
+    run_stages(check::STAGES)?;
+    run_stages(&[("tests", || test::run(&[]))])
+}
+
+/// Runs stages in order up to the first that fails. The times of several are shown together at the end; a
+/// single stage keeps the last word.
+pub(crate) fn run_stages(stages: &[Stage]) -> Outcome {
+    let mut times = Vec::new();
+    let mut outcome = Ok(());
+    for (name, stage) in stages {
+        let (result, took) = timed(name, stage);
+        times.push((*name, took));
+        if let Err(message) = result {
+            outcome = Err(format!("{name}: {message}"));
+            break;
+        }
+    }
+    if stages.len() > 1 {
+        println!();
+        times.iter().for_each(|(name, took)| println!("{}", line(name, *took)));
+    }
+    outcome
+}
+
+fn line(name: &str, took: Duration) -> String {
+    format!("{name:<16}{:>8.1} s", took.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fine() -> Outcome {
+        Ok(())
+    }
+
+    fn broken() -> Outcome {
+        Err("it broke".into())
+    }
+
+    fn unreachable() -> Outcome {
+        panic!("a stage after a failed one was run")
+    }
+
+    #[test]
+    fn the_first_failed_stage_ends_the_run_and_is_named() {
+        let stages: &[Stage] = &[("first", fine), ("second", broken), ("third", unreachable)];
+        assert_eq!(run_stages(stages), Err("second: it broke".into()));
+    }
+
+    #[test]
+    fn stages_that_all_succeed_succeed() {
+        assert_eq!(run_stages(&[("first", fine), ("second", fine)]), Ok(()));
+    }
+
+    #[test]
+    fn times_are_shown_in_seconds() {
+        assert_eq!(line("lints", Duration::from_millis(12_340)), "lints               12.3 s");
+    }
+}

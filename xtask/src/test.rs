@@ -1,0 +1,122 @@
+//! `cargo xtask test`: every test of the workspace in one build, then one line that sums them up.
+//!
+//! All crates are built together with all their features, so that features unify once and nothing is compiled
+//! twice. The command is plain `cargo test`: unit tests, whole-system tests, examples that build, doc tests.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use crate::shell::{Outcome, announce, cargo};
+
+/// Environment variable that names the folder of external test data.
+const TEST_DATA: &str = "MESHHOOK_TEST_DATA";
+
+/// Runs all tests; `arguments` are handed to `cargo test`.
+pub(crate) fn run(arguments: &[String]) -> Outcome {
+    match std::env::var_os(TEST_DATA) {
+        Some(folder) => println!("{TEST_DATA}={}", folder.display()),
+        None => println!("{TEST_DATA} is not set: suites that need external data say so and pass"),
+    }
+    let mut command = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    announce(&command);
+    let mut child = command.spawn().map_err(|error| format!("could not start cargo: {error}"))?;
+    let lines = BufReader::new(child.stdout.take().expect("standard output is piped"));
+    let mut totals = Totals::default();
+    let mut out = std::io::stdout();
+    for line in lines.split(b'\n') {
+        let line = line.map_err(|error| format!("could not read the output of cargo test: {error}"))?;
+        totals.add(&String::from_utf8_lossy(&line));
+        let shown = out.write_all(&line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        shown.map_err(|error| format!("could not write the output of cargo test: {error}"))?;
+    }
+    let status = child.wait().map_err(|error| format!("could not wait for cargo test: {error}"))?;
+    totals.conclude(status.success())
+}
+
+/// What the test binaries reported, added up.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Totals {
+    /// Counts a line when it is the closing line of a test binary.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let (_, counts) = result.split_once(". ").unwrap_or(("", result));
+        for count in counts.split("; ") {
+            let Some((number, what)) = count.split_once(' ') else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+
+    /// Prints the sum as the last line. What did not even report (it did not build, or its process died)
+    /// counts as one failure.
+    fn conclude(mut self, succeeded: bool) -> Outcome {
+        println!();
+        if !succeeded && self.failed == 0 {
+            println!("a test binary did not build, or died without a report: it counts as one failure");
+            self.failed = 1;
+        }
+        if self.ignored > 0 {
+            println!("{} ignored", self.ignored);
+        }
+        println!("{} passed, {} failed", self.passed, self.failed);
+        match (self.failed, self.passed) {
+            (0, 0) => Err("no test ran".into()),
+            (0, _) => Ok(()),
+            _ => Err("tests failed".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(lines: &[&str]) -> Totals {
+        let mut totals = Totals::default();
+        lines.iter().for_each(|line| totals.add(line));
+        totals
+    }
+
+    #[test]
+    fn the_reports_of_all_binaries_are_added_up() {
+        let sum = totals(&[
+            "running 3 tests",
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.02s",
+            "test result: FAILED. 1 passed; 2 failed; 4 ignored; 0 measured; 9 filtered out; finished in 1.50s",
+        ]);
+        assert_eq!(sum, Totals { passed: 4, failed: 2, ignored: 4 });
+    }
+
+    #[test]
+    fn text_of_a_test_is_no_report() {
+        assert_eq!(totals(&["test a::test result: ok. 3 passed ... ok", "3 passed"]), Totals::default());
+    }
+
+    #[test]
+    fn failed_tests_fail_the_command() {
+        assert!(Totals { passed: 4, failed: 2, ignored: 0 }.conclude(false).is_err());
+        assert!(Totals { passed: 4, failed: 0, ignored: 0 }.conclude(true).is_ok());
+    }
+
+    #[test]
+    fn a_binary_that_died_without_a_report_fails_the_command() {
+        assert!(Totals { passed: 4, failed: 0, ignored: 0 }.conclude(false).is_err());
+    }
+
+    #[test]
+    fn running_no_test_at_all_fails_the_command() {
+        assert_eq!(Totals::default().conclude(true), Err("no test ran".into()));
+    }
+}
