@@ -1,7 +1,7 @@
 //! The engine of MeshHook.
 
-pub mod definition;
 pub mod clock;
+pub mod definition;
 pub mod event;
 pub mod exec;
 pub mod failure;
@@ -12,4 +12,6 @@ pub mod policy;
 pub mod run;
 pub mod secret;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;

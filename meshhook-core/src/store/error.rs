@@ -9,7 +9,7 @@ pub enum StoreError {
     /// The database cannot be reached or is shutting down; nothing was changed. Trying again later makes sense.
     #[error("store is unavailable")]
     Unavailable(#[source] Source),
-    /// The connection was lost while committing: the operation happened or it did not.
+    /// The answer was lost while committing: the operation happened or it did not.
     #[error("outcome of the operation is unknown")]
     OutcomeUnknown(#[source] Source),
     /// There is no room to write; nothing was changed.
@@ -27,6 +27,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Stored data that is not what a store of this release writes.
+    #[must_use]
+    pub fn corrupt(what: impl Into<String>) -> Self {
+        StoreError::Corrupt { what: what.into() }
+    }
+
+    /// A misuse or a defect.
+    #[must_use]
+    pub fn internal(source: impl Into<Source>) -> Self {
+        StoreError::Internal(source.into())
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {

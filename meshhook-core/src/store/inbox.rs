@@ -10,16 +10,19 @@ use super::StoreError;
 use crate::event::RunStatus;
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, WorkerId};
+use crate::json::{self, JsonLimits};
 
 /// Keeps messages for runs.
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
-    /// Leaves messages, in order. A released run becomes due at once; a run that is held is left to its owner, who is
-    /// named in the answer. [`Message::Retry`] makes a failed run due.
+    /// Leaves messages, in order, and answers for each. A released run becomes due at once; a run that is held is
+    /// left to its owner, who is named in the answer, even if its lease has ended. [`Message::Retry`] makes a failed
+    /// run due; until it is claimed its record still says `failed`, and it takes any message as a released run does.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`]; nothing was left, or, with an unknown outcome, all or nothing.
+    /// [`StoreError::Internal`] when a message [does not read back](Message::from_text).
     async fn post(&self, posts: Vec<Post>) -> Result<Vec<Posted>, StoreError>;
 
     /// The messages for all runs that the worker holds, in the order in which they were left.
@@ -46,6 +49,21 @@ pub struct Post {
     pub run: RunId,
     /// What is wanted.
     pub message: Message,
+}
+
+impl Post {
+    /// The message's [text](Message::to_text), once it is sure that it reads back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Internal`] when it does not.
+    pub fn checked_text(&self) -> Result<String, StoreError> {
+        let text = self.message.to_text();
+        match Message::from_text(&text) {
+            Some(_) => Ok(text),
+            None => Err(StoreError::internal("a message does not read back as it was given")),
+        }
+    }
 }
 
 /// What is wanted from a run.
@@ -160,6 +178,20 @@ impl Message {
         }
     }
 
+    /// The message as canonical JSON text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        json::to_canonical_string(&self.to_value())
+    }
+
+    /// Reads what [`to_text`](Self::to_text) made; `None` when it is something else, or a payload is nested deeper than
+    /// anything that the engine accepts.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let limits = JsonLimits::default().with_max_depth(JsonLimits::DEPTH_CEILING);
+        Self::from_value(&json::parse(text.as_bytes(), &limits).ok()?)
+    }
+
     /// Reads what [`to_value`](Self::to_value) made; `None` when it has another shape.
     #[must_use]
     pub fn from_value(value: &Value) -> Option<Self> {
@@ -214,6 +246,7 @@ mod tests {
                 failure: Some(Failure::permanent("x", "y")),
             },
         ] {
+            assert_eq!(Message::from_text(&message.to_text()).as_ref(), Some(&message));
             assert_eq!(Message::from_value(&message.to_value()), Some(message));
         }
         assert_eq!(Message::from_value(&json!({"type": "other"})), None);

@@ -13,9 +13,18 @@
 //! - it is released and its wake-up time has come, or
 //! - it is held by a worker whose lease has ended (it is *orphaned*).
 //!
-//! A claim by another worker than the last raises the epoch. **Invariant:** an [`AdvanceRun`] succeeds only if the
-//! run is held by that worker through that epoch and the chunk continues the history. Two writers never both
-//! succeed, whatever their clocks say.
+//! A claim by another worker than the one that held the run last raises the epoch. **Invariant:** an [`AdvanceRun`]
+//! succeeds only if the run is held by that worker through that epoch and the chunk continues the history. Two
+//! writers never both succeed, whatever their clocks say.
+//!
+//! A worker takes a lease (by [`Ledger::renew`] or [`Ledger::claim`]) before it starts runs: what a worker without
+//! one holds is orphaned from the start.
+//!
+//! **Strikes** count the workers that died, one after the other, holding a run that did not advance. An orphan's
+//! strikes are counted when it is claimed, before anything is tried, so that a run that kills its worker is seen to:
+//! one more than before, or 1 if since the last such claim its history grew by more than one event (the one that
+//! records the claim). Claims of released runs, and of what a [retired](Ledger::retire) worker held, leave them as
+//! they were.
 
 use std::time::Duration;
 
@@ -40,29 +49,36 @@ pub trait Ledger: Send + Sync + 'static {
     /// [`is_outcome_unknown`](StoreError::is_outcome_unknown), all or nothing of it.
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
 
-    /// Takes runs that are due or orphaned, oldest wake-up first and fairly across projects, at most
-    /// `claim.limit`, and makes them held by the worker. Renews the worker's lease too.
+    /// Renews the worker's lease, then takes runs that are due or orphaned and makes them held by the worker, at most
+    /// `claim.limit`: by [turns](ClaimCandidate::choose) across projects, in each the oldest first. An orphan is as
+    /// old as the end of its worker's lease. What the worker itself holds is never taken again.
     ///
-    /// The number of runs found orphaned since they last advanced is counted here, before anything is tried, so that
-    /// a run that kills its worker is seen to; a run that would reach its second such count is a *suspect*, and at
-    /// most `claim.suspects` of them are taken.
+    /// An orphan that would reach two or more strikes is a *suspect*; at most `claim.suspects` of them are taken.
     ///
     /// # Errors
     ///
-    /// Any [`StoreError`]. If the outcome is unknown, the runs may be held; they become claimable again when the
-    /// worker [forgets](Ledger::forget) them or its lease ends.
+    /// Any [`StoreError`]. If the outcome is unknown, the runs may be held: the worker finds them among those that it
+    /// [holds](Ledger::held) and gives them [back](Ledger::forget).
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedRun>, StoreError>;
 
-    /// Extends the worker's lease to `lease` from now. A lease that already ended is renewed too, if nobody took the
-    /// runs meanwhile they are still held; each run's epoch tells.
+    /// Makes the worker's lease last for `lease` from now. A lease that already ended, or was retired, is renewed
+    /// too: runs that nobody took meanwhile are still held. Each run's epoch tells.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
     async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<(), StoreError>;
 
-    /// Gives runs that the worker holds, but does not know how to go on with, back at once: they are released, due
-    /// now. Runs that it does not hold are left alone.
+    /// The runs that the worker holds, by project and id: for a worker that does not know what a call with an unknown
+    /// outcome gave it.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError>;
+
+    /// Gives runs that the worker holds, but does not know how to go on with, back at once: they are released as
+    /// `running`, due now. Runs that it does not hold are left alone.
     ///
     /// # Errors
     ///
@@ -136,6 +152,30 @@ pub enum Commit {
     Advance(AdvanceRun),
 }
 
+impl Commit {
+    /// Checks what no caller may get wrong: a run's first chunk starts at 1, and no chunk ends before it starts.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong; stores refuse the whole batch with [`StoreError::Internal`].
+    pub fn check(&self) -> Result<(), &'static str> {
+        let chunk = match self {
+            Commit::Start(start) if start.chunk.first_seq != 1 => return Err("a history starts at 1"),
+            Commit::Start(start) => Some(&start.chunk),
+            Commit::Advance(advance) => advance.chunk.as_ref(),
+        };
+        match chunk {
+            Some(chunk) if chunk.last_seq < chunk.first_seq || chunk.last_seq > MAX_SEQ => {
+                Err("a chunk ends where no history does")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The highest position that every store can keep.
+const MAX_SEQ: u64 = i64::MAX as u64;
+
 /// A run that comes to be, with its first events.
 #[derive(Debug, Clone)]
 pub struct StartRun {
@@ -162,15 +202,20 @@ pub struct AdvanceRun {
     pub worker: WorkerId,
     /// The epoch through which it is held.
     pub epoch: u64,
-    /// The events; `None` only to release the run unchanged.
+    /// The events; `None` where nothing is to be recorded: the run is given back or ends as it stood before it was
+    /// claimed, or messages needed no event.
     pub chunk: Option<Chunk>,
     /// Who has it afterwards.
     pub hold: Hold,
-    /// Inbox items that became part of these events, or needed no event: they are removed.
+    /// Inbox items of this run that became part of these events, or needed no event: they are removed.
     pub consumed: Vec<InboxId>,
 }
 
 /// Who has a run after a commit.
+///
+/// Messages that are not consumed are not lost: a run that is released while messages wait for it is due at once, and
+/// so is a run that ends as `failed` while a [`Message::Retry`](super::Message::Retry) waits. Other messages wait on
+/// with a failed run until it is retried; with a run that ends otherwise they are removed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Hold {
     /// The worker that commits.
@@ -193,7 +238,7 @@ pub enum Hold {
     },
 }
 
-/// At most one run for one key.
+/// At most one run for one key, for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dedupe {
     /// What the key is unique in: a trigger, or a workflow's API.
@@ -202,7 +247,7 @@ pub struct Dedupe {
     pub key: String,
     /// A hash of what was sent with the key, to tell a repetition from a collision.
     pub fingerprint: [u8; 32],
-    /// How long the key is remembered.
+    /// How long the key is remembered, from the commit, by the store's clock. Afterwards another run may have it.
     pub window: Duration,
 }
 
@@ -246,9 +291,10 @@ pub struct ClaimedRun {
     pub meta: RunMeta,
     /// The epoch through which it is held now.
     pub epoch: u64,
-    /// Whether another worker held it before.
+    /// Whether its history was last written by another worker, so that the claim is worth an event. It stays so until
+    /// this worker writes, also if this worker gives the run back and claims it again.
     pub changed_hands: bool,
-    /// How many workers died, one after the other, holding the run without advancing it.
+    /// How many workers died, one after the other, holding the run without advancing it; see the module.
     pub strikes: u32,
     /// Its whole history.
     pub chunks: Vec<Chunk>,

@@ -20,13 +20,16 @@
 //! - Futures may be dropped at any await: the operation then happened or did not, and the store stays usable.
 //! - Text is returned byte for byte as it was given.
 
+mod claim;
 mod error;
 mod inbox;
 mod ledger;
+pub mod memory;
 mod reader;
 mod secrets;
 mod workflows;
 
+pub use self::claim::ClaimCandidate;
 pub use self::error::StoreError;
 pub use self::inbox::{Inbox, InboxId, InboxItem, Message, Post, Posted};
 pub use self::ledger::{

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 /// Keeps sealed secrets.
 #[async_trait]
 pub trait SecretStore: Send + Sync + 'static {
-    /// Sets a secret; `version` must be one more than the current one, or 1 for a new name.
+    /// Sets a secret; `version` must be one more than [the last](SecretStore::secret_version).
     /// Answers `false`, and changes nothing, when it is not.
     ///
     /// # Errors
@@ -23,6 +23,13 @@ pub trait SecretStore: Send + Sync + 'static {
         sealed: Vec<u8>,
         at: Timestamp,
     ) -> Result<bool, StoreError>;
+
+    /// How often a name was ever set, also if it was removed since; 0 for a new name. The next version is one more.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn secret_version(&self, project: &ProjectId, name: &str) -> Result<u64, StoreError>;
 
     /// Removes a secret; `false` when there was none.
     ///
@@ -49,7 +56,7 @@ pub struct SecretRecord {
     pub version: u64,
     /// The sealed value.
     pub sealed: Vec<u8>,
-    /// When the name was first set.
+    /// When the name was first set, or set again after it was removed.
     pub created_at: Timestamp,
     /// When it was last set.
     pub updated_at: Timestamp,

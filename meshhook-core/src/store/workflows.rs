@@ -30,7 +30,7 @@ pub trait WorkflowStore: Send + Sync + 'static {
         slug: &WorkflowSlug,
     ) -> Result<Option<WorkflowRecord>, StoreError>;
 
-    /// Workflows, newest first (by creation, then slug).
+    /// Workflows, newest first: descending by creation, then by slug.
     ///
     /// # Errors
     ///
@@ -49,23 +49,26 @@ pub trait WorkflowStore: Send + Sync + 'static {
     /// the current one, or any store error.
     async fn save_draft(&self, save: SaveDraft) -> Result<WorkflowRecord, WorkflowStoreError>;
 
-    /// Publishes a definition as the next version and makes its hooks live instead of those before, unless the newest
-    /// version has the same digest and is live; then nothing changes.
+    /// Publishes a definition as the next version and makes its hooks live instead of those before. When the newest
+    /// version has the same digest there is no new one: if it is live nothing changes, if not it goes live again.
     ///
     /// # Errors
     ///
     /// [`WorkflowStoreError::NotFound`]; [`WorkflowStoreError::RevisionStale`] when the draft changed since it was
-    /// read; [`WorkflowStoreError::PathTaken`] when another workflow's hook has one of the paths; or any store error.
+    /// read; [`WorkflowStoreError::PathTaken`] when another live hook of the project has one of the paths, or two of
+    /// these hooks have the same; or any store error. They are looked for in this order.
     async fn publish(&self, publish: PublishWorkflow) -> Result<PublishOutcome, WorkflowStoreError>;
 
-    /// Takes a workflow's hooks down and makes it unpublished; its versions stay. `false` when there is none.
+    /// Takes a workflow's hooks down and makes it unpublished; its versions stay. `false` when there is no such
+    /// workflow.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
     async fn unpublish(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<bool, StoreError>;
 
-    /// Removes a workflow, its versions and hooks; definitions and runs stay. `false` when there is none.
+    /// Removes a workflow, its versions and hooks; definitions and runs stay. A workflow created with the same name
+    /// counts its versions from 1 again. `false` when there is none.
     ///
     /// # Errors
     ///
@@ -146,7 +149,7 @@ pub enum WorkflowStoreError {
         /// Its revision.
         current: u64,
     },
-    /// Another workflow of the project has a hook at that path.
+    /// Another live hook of the project has that path.
     #[error("hook path {path:?} is taken")]
     PathTaken {
         /// The path.

@@ -1,0 +1,111 @@
+//! Messages for runs, as text, so that what is read back is what any other store would give.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::ledger::{Place, RunKey};
+use super::{MemoryStore, Operation, State};
+use crate::event::RunStatus;
+use crate::id::{ProjectId, RunId, WorkerId};
+use crate::store::{Inbox, InboxId, InboxItem, Message, Post, Posted, StoreError};
+use crate::time::Timestamp;
+
+#[derive(Default)]
+pub(super) struct Messages {
+    by_run: BTreeMap<RunKey, BTreeMap<InboxId, Waiting>>,
+    last: i64,
+}
+
+struct Waiting {
+    text: String,
+    is_retry: bool,
+}
+
+impl Messages {
+    pub(super) fn consume(&mut self, key: &RunKey, ids: &[InboxId]) {
+        if let Some(waiting) = self.by_run.get_mut(key) {
+            waiting.retain(|id, _| !ids.contains(id));
+            if waiting.is_empty() {
+                self.by_run.remove(key);
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self, key: &RunKey) {
+        self.by_run.remove(key);
+    }
+
+    pub(super) fn has_any(&self, key: &RunKey) -> bool {
+        self.by_run.contains_key(key)
+    }
+
+    pub(super) fn has_retry(&self, key: &RunKey) -> bool {
+        self.by_run.get(key).is_some_and(|waiting| waiting.values().any(|message| message.is_retry))
+    }
+
+    fn leave(&mut self, key: RunKey, text: String, is_retry: bool) {
+        self.last += 1;
+        self.by_run.entry(key).or_default().insert(InboxId(self.last), Waiting { text, is_retry });
+    }
+
+    fn of(&self, key: &RunKey, into: &mut Vec<InboxItem>) -> Result<(), StoreError> {
+        for (id, waiting) in self.by_run.get(key).into_iter().flatten() {
+            let message = Message::from_text(&waiting.text)
+                .ok_or_else(|| StoreError::corrupt(format!("message {} of run {}", id.0, key.1)))?;
+            into.push(InboxItem::new(*id, key.0.clone(), key.1, message));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn post(&mut self, post: Post, text: String, now: Timestamp) -> Posted {
+        let key = (post.project, post.run);
+        let is_retry = matches!(post.message, Message::Retry { .. });
+        let Some(run) = self.ledger.runs.get(&key) else { return Posted::NotFound };
+        let (place, posted) = match &run.place {
+            Place::Held(worker) => (None, Posted::Held { worker: worker.clone() }),
+            Place::Released(wake_at) => (Some(wake_at.map_or(now, |at| at.min(now))), Posted::Due),
+            Place::Ended if is_retry && run.status == RunStatus::Failed => (Some(now), Posted::Due),
+            Place::Ended => return Posted::Ended,
+        };
+        if let Some(at) = place {
+            self.ledger.place(&key, Place::Released(Some(at)));
+        }
+        self.inbox.leave(key, text, is_retry);
+        posted
+    }
+}
+
+#[async_trait]
+impl Inbox for MemoryStore {
+    async fn post(&self, posts: Vec<Post>) -> Result<Vec<Posted>, StoreError> {
+        self.run(Operation::Post, |state, now| {
+            let texts = posts.iter().map(Post::checked_text).collect::<Result<Vec<_>, _>>()?;
+            Ok(posts.into_iter().zip(texts).map(|(post, text)| state.post(post, text, now)).collect())
+        })
+        .await
+    }
+
+    async fn messages(&self, worker: &WorkerId) -> Result<Vec<InboxItem>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let mut items = Vec::new();
+            for key in state.ledger.held_by(worker) {
+                state.inbox.of(&key, &mut items)?;
+            }
+            items.sort_by_key(|item| item.id);
+            Ok(items)
+        })
+        .await
+    }
+
+    async fn messages_for(&self, project: &ProjectId, run: RunId) -> Result<Vec<InboxItem>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let mut items = Vec::new();
+            state.inbox.of(&(project.clone(), run), &mut items)?;
+            Ok(items)
+        })
+        .await
+    }
+}

@@ -1,0 +1,86 @@
+//! Runs as people look at them.
+
+use async_trait::async_trait;
+
+use super::ledger::Run;
+use super::{MemoryStore, Operation};
+use crate::event::Chunk;
+use crate::id::{ProjectId, RunId};
+use crate::store::{RunFilter, RunReader, RunRecord, StoreError, StoredRun};
+
+impl Run {
+    fn record(&self) -> RunRecord {
+        RunRecord {
+            meta: self.meta.clone(),
+            status: self.status,
+            finished_at: self.finished_at,
+            failure: self.failure.clone(),
+        }
+    }
+
+    fn matches(&self, filter: &RunFilter) -> bool {
+        let created_at = self.meta.created_at;
+        filter.workflow.as_ref().is_none_or(|workflow| *workflow == self.meta.workflow)
+            && filter.status.is_none_or(|status| status == self.status)
+            && filter.from.is_none_or(|from| created_at >= from)
+            && filter.to.is_none_or(|to| created_at < to)
+    }
+
+    fn ends_of_history(&self) -> Vec<Chunk> {
+        match self.chunks.as_slice() {
+            [first, .., last] => vec![first.clone(), last.clone()],
+            few => few.to_vec(),
+        }
+    }
+}
+
+#[async_trait]
+impl RunReader for MemoryStore {
+    async fn run(&self, project: &ProjectId, run: RunId) -> Result<Option<StoredRun>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let found = state.ledger.runs.get(&(project.clone(), run));
+            Ok(found.map(|run| StoredRun::new(run.record(), run.chunks.clone())))
+        })
+        .await
+    }
+
+    async fn run_record(&self, project: &ProjectId, run: RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            Ok(state.ledger.runs.get(&(project.clone(), run)).map(Run::record))
+        })
+        .await
+    }
+
+    async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Vec<StoredRun>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let first = (project.clone(), RunId::from_bytes([0; 16]));
+            let last = (project.clone(), RunId::from_bytes([0xFF; 16]));
+            Ok(state
+                .ledger
+                .runs
+                .range(first..=last)
+                .rev()
+                .filter(|((_, run), _)| filter.page.after.is_none_or(|after| *run < after))
+                .filter(|(_, run)| run.matches(&filter))
+                .take(filter.page.limit)
+                .map(|(_, run)| StoredRun::new(run.record(), run.ends_of_history()))
+                .collect())
+        })
+        .await
+    }
+
+    async fn chunks_after(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+        seq: u64,
+        limit: usize,
+    ) -> Result<Vec<Chunk>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let found = state.ledger.runs.get(&(project.clone(), run));
+            let chunks = found.map_or(&[][..], |run| run.chunks.as_slice());
+            Ok(chunks.iter().filter(|chunk| chunk.last_seq > seq).take(limit).cloned().collect())
+        })
+        .await
+    }
+}

@@ -1,0 +1,256 @@
+//! Drafts, versions, definitions and hooks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+
+use super::{MemoryStore, Operation};
+use crate::id::{Digest, ProjectId, WorkflowSlug};
+use crate::store::{
+    CreateWorkflow, Hook, HookRoute, Page, PublishOutcome, PublishWorkflow, SaveDraft, StoreError,
+    VersionRecord, WorkflowRecord, WorkflowStore, WorkflowStoreError,
+};
+use crate::time::Timestamp;
+
+type WorkflowKey = (ProjectId, WorkflowSlug);
+
+#[derive(Default)]
+pub(super) struct Workflows {
+    kept: BTreeMap<WorkflowKey, Kept>,
+    definitions: BTreeMap<(ProjectId, Digest), String>,
+    hooks: BTreeMap<(ProjectId, String), (WorkflowSlug, String)>,
+}
+
+struct Kept {
+    record: WorkflowRecord,
+    versions: Vec<VersionRecord>,
+}
+
+impl Workflows {
+    fn found(&mut self, key: &WorkflowKey) -> Result<&mut Kept, WorkflowStoreError> {
+        self.kept.get_mut(key).ok_or(WorkflowStoreError::NotFound)
+    }
+
+    fn publish(&mut self, publish: PublishWorkflow) -> Result<PublishOutcome, WorkflowStoreError> {
+        let key = (publish.project, publish.slug);
+        let record = self.found(&key)?.record.clone();
+        if record.revision != publish.revision {
+            return Err(WorkflowStoreError::RevisionStale { current: record.revision });
+        }
+        let newest = self.found(&key)?.versions.last().cloned();
+        let newest = newest.filter(|newest| newest.digest == publish.digest);
+        if let Some(newest) = &newest
+            && record.published_version == Some(newest.version)
+        {
+            return Ok(PublishOutcome::Unchanged { version: newest.version });
+        }
+        let mut paths = BTreeSet::new();
+        for Hook { path, .. } in &publish.hooks {
+            let taken =
+                self.hooks.get(&(key.0.clone(), path.clone())).is_some_and(|(owner, _)| *owner != key.1);
+            if taken || !paths.insert(path) {
+                return Err(WorkflowStoreError::PathTaken { path: path.clone() });
+            }
+        }
+        self.take_hooks_down(&key);
+        for Hook { path, trigger } in publish.hooks {
+            self.hooks.insert((key.0.clone(), path), (key.1.clone(), trigger));
+        }
+        self.definitions.entry((key.0.clone(), publish.digest.clone())).or_insert(publish.definition.clone());
+        let kept = self.found(&key)?;
+        let outcome = match newest {
+            Some(newest) => PublishOutcome::Unchanged { version: newest.version },
+            None => {
+                let version = record.latest_version.unwrap_or(0) + 1;
+                kept.versions.push(VersionRecord::new(
+                    version,
+                    publish.digest,
+                    publish.definition,
+                    publish.at,
+                ));
+                PublishOutcome::Published { version }
+            }
+        };
+        let version = kept.versions.last().map(|newest| newest.version);
+        kept.record.latest_version = version;
+        kept.record.published_version = version;
+        Ok(outcome)
+    }
+
+    fn take_hooks_down(&mut self, key: &WorkflowKey) {
+        self.hooks.retain(|(project, _), (slug, _)| *project != key.0 || *slug != key.1);
+    }
+}
+
+#[async_trait]
+impl WorkflowStore for MemoryStore {
+    async fn create_workflow(&self, create: CreateWorkflow) -> Result<WorkflowRecord, WorkflowStoreError> {
+        self.run(Operation::WorkflowWrite, |state, _| {
+            let key = (create.project, create.slug.clone());
+            if state.workflows.kept.contains_key(&key) {
+                return Ok(Err(WorkflowStoreError::SlugTaken));
+            }
+            let record = WorkflowRecord::new(create.slug, create.draft, create.at);
+            state.workflows.kept.insert(key, Kept { record: record.clone(), versions: Vec::new() });
+            Ok(Ok(record))
+        })
+        .await?
+    }
+
+    async fn workflow(
+        &self,
+        project: &ProjectId,
+        slug: &WorkflowSlug,
+    ) -> Result<Option<WorkflowRecord>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let kept = state.workflows.kept.get(&(project.clone(), slug.clone()));
+            Ok(kept.map(|kept| kept.record.clone()))
+        })
+        .await
+    }
+
+    async fn workflows(
+        &self,
+        project: &ProjectId,
+        page: Page<(Timestamp, WorkflowSlug)>,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let place = |record: &WorkflowRecord| (record.created_at, record.slug.clone());
+            let mut records: Vec<WorkflowRecord> = state
+                .workflows
+                .kept
+                .iter()
+                .filter(|((of, _), _)| of == project)
+                .map(|(_, kept)| kept.record.clone())
+                .filter(|record| page.after.as_ref().is_none_or(|after| place(record) < *after))
+                .collect();
+            records.sort_by_key(|record| std::cmp::Reverse(place(record)));
+            records.truncate(page.limit);
+            Ok(records)
+        })
+        .await
+    }
+
+    async fn save_draft(&self, save: SaveDraft) -> Result<WorkflowRecord, WorkflowStoreError> {
+        self.run(Operation::WorkflowWrite, |state, _| {
+            let kept = match state.workflows.found(&(save.project, save.slug)) {
+                Ok(kept) => kept,
+                Err(error) => return Ok(Err(error)),
+            };
+            let current = kept.record.revision;
+            if save.revision.is_some_and(|known| known != current) {
+                return Ok(Err(WorkflowStoreError::RevisionStale { current }));
+            }
+            kept.record.draft = save.draft;
+            kept.record.revision += 1;
+            kept.record.updated_at = save.at;
+            Ok(Ok(kept.record.clone()))
+        })
+        .await?
+    }
+
+    async fn publish(&self, publish: PublishWorkflow) -> Result<PublishOutcome, WorkflowStoreError> {
+        self.run(Operation::WorkflowWrite, |state, _| Ok(state.workflows.publish(publish))).await?
+    }
+
+    async fn unpublish(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<bool, StoreError> {
+        self.run(Operation::WorkflowWrite, |state, _| {
+            let key = (project.clone(), slug.clone());
+            state.workflows.take_hooks_down(&key);
+            let kept = state.workflows.kept.get_mut(&key);
+            Ok(kept.map(|kept| kept.record.published_version = None).is_some())
+        })
+        .await
+    }
+
+    async fn delete_workflow(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<bool, StoreError> {
+        self.run(Operation::WorkflowWrite, |state, _| {
+            let key = (project.clone(), slug.clone());
+            state.workflows.take_hooks_down(&key);
+            Ok(state.workflows.kept.remove(&key).is_some())
+        })
+        .await
+    }
+
+    async fn version(
+        &self,
+        project: &ProjectId,
+        slug: &WorkflowSlug,
+        version: u32,
+    ) -> Result<Option<VersionRecord>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let kept = state.workflows.kept.get(&(project.clone(), slug.clone()));
+            Ok(kept.and_then(|kept| kept.versions.iter().find(|kept| kept.version == version).cloned()))
+        })
+        .await
+    }
+
+    async fn versions(
+        &self,
+        project: &ProjectId,
+        slug: &WorkflowSlug,
+        page: Page<u32>,
+    ) -> Result<Vec<VersionRecord>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let kept = state.workflows.kept.get(&(project.clone(), slug.clone()));
+            Ok(kept
+                .map_or(&[][..], |kept| kept.versions.as_slice())
+                .iter()
+                .rev()
+                .filter(|kept| page.after.is_none_or(|after| kept.version < after))
+                .take(page.limit)
+                .cloned()
+                .collect())
+        })
+        .await
+    }
+
+    async fn keep_definition(
+        &self,
+        project: &ProjectId,
+        digest: &Digest,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        self.run(Operation::WorkflowWrite, |state, _| {
+            let key = (project.clone(), digest.clone());
+            state.workflows.definitions.entry(key).or_insert_with(|| text.to_owned());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn definition(&self, project: &ProjectId, digest: &Digest) -> Result<Option<String>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            Ok(state.workflows.definitions.get(&(project.clone(), digest.clone())).cloned())
+        })
+        .await
+    }
+
+    async fn hook(&self, project: &ProjectId, path: &str) -> Result<Option<HookRoute>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            let workflows = &state.workflows;
+            let Some((slug, trigger)) = workflows.hooks.get(&(project.clone(), path.to_owned())) else {
+                return Ok(None);
+            };
+            let kept = workflows.kept.get(&(project.clone(), slug.clone()));
+            let newest = kept.and_then(|kept| kept.versions.last());
+            Ok(newest.map(|newest| {
+                HookRoute::new(slug.clone(), newest.version, newest.digest.clone(), trigger.clone())
+            }))
+        })
+        .await
+    }
+
+    async fn hooks(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<Vec<Hook>, StoreError> {
+        self.run(Operation::Read, |state, _| {
+            Ok(state
+                .workflows
+                .hooks
+                .iter()
+                .filter(|((of, _), (owner, _))| of == project && owner == slug)
+                .map(|((_, path), (_, trigger))| Hook { path: path.clone(), trigger: trigger.clone() })
+                .collect())
+        })
+        .await
+    }
+}

@@ -1,0 +1,5 @@
+//! The test kit.
+
+mod clock;
+
+pub use self::clock::ManualClock;
