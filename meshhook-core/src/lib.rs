@@ -4,6 +4,7 @@ pub mod clock;
 pub mod definition;
 pub mod event;
 pub mod exec;
+pub mod expr;
 pub mod failure;
 pub mod id;
 pub mod json;

@@ -1,0 +1,31 @@
+//! `from_entries to_entries`
+
+use super::{Invocation, Outcome};
+use crate::expr::value::{Text, Val};
+
+pub(super) fn to_entries<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
+    let members = call.object(0)?.members();
+    let entries = members
+        .into_iter()
+        .map(|(key, value)| {
+            Val::object(vec![(Text::Borrowed("key"), Val::String(key)), (Text::Borrowed("value"), value)])
+        })
+        .collect();
+    call.eval.array(entries)
+}
+
+/// Of several entries with the same key the last counts; an entry without a value has null.
+pub(super) fn from_entries<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
+    let array = call.array(0)?;
+    let mut members = Vec::with_capacity(array.len());
+    for entry in array.iter() {
+        let Val::Object(entry) = &entry else {
+            return Err(call.wrong_item("every entry must be an object", &entry));
+        };
+        match entry.get("key").unwrap_or(Val::Null) {
+            Val::String(key) => members.push((key, entry.get("value").unwrap_or(Val::Null))),
+            other => return Err(call.wrong_item("the key of every entry must be a string", &other)),
+        }
+    }
+    call.eval.checked(Val::object_of(members))
+}

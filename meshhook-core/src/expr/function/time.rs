@@ -1,0 +1,79 @@
+//! `add_duration format_date from_unix now to_unix`
+//!
+//! Time zones come from the database that is compiled in, never from the host, so that every machine formats alike.
+
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use super::{Invocation, Outcome};
+use crate::expr::error::ExprError;
+use crate::expr::number::Num;
+use crate::expr::value::Val;
+use crate::time::parse_duration;
+
+/// The time of the step's decision.
+pub(super) fn now<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
+    Ok(Val::string(call.eval.env.now().to_string()))
+}
+
+/// `format_date(ts, format)` in UTC, `format_date(ts, format, zone)` in a zone of the IANA database.
+pub(super) fn format_date<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
+    let (at, format) = (timestamp(call, 0)?, call.string(1)?);
+    let zone = if call.len() > 2 {
+        let name = call.string(2)?;
+        zones().get(&name).map_err(|_| call.invalid("there is no such time zone"))?
+    } else {
+        TimeZone::UTC
+    };
+    let zoned = at.to_zoned(zone);
+    // A directive can ask for 255 digits of padding, so three bytes of format make at most that much.
+    call.reserve(format.len().saturating_mul(8))?;
+    let text = strtime::format(format.as_bytes(), &zoned).map_err(|_| call.invalid("format is not valid"))?;
+    call.made(text)
+}
+
+/// Adds a duration as definitions write it; a leading `-` goes back in time.
+pub(super) fn add_duration<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
+    let (at, text) = (timestamp(call, 0)?, call.string(1)?);
+    let (sign, text) = text.strip_prefix('-').map_or((1_i128, &*text), |rest| (-1, rest));
+    let duration =
+        parse_duration(text).map_err(|_| call.invalid("argument 2 is not a duration such as 1h30m"))?;
+    let nanoseconds = i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX);
+    match Timestamp::from_nanosecond(at.as_nanosecond().saturating_add(sign * nanoseconds)) {
+        Ok(sum) => Ok(Val::string(sum.to_string())),
+        Err(_) => Err(call.invalid("result is out of range")),
+    }
+}
+
+/// Whole seconds since 1970, rounded down.
+pub(super) fn to_unix<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
+    let at = timestamp(call, 0)?;
+    Ok(Val::Number(Num::from_i128(at.as_nanosecond().div_euclid(1_000_000_000))))
+}
+
+/// Seconds since 1970, rounded to microseconds.
+pub(super) fn from_unix<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
+    let seconds = call.number(0)?;
+    let microseconds = match seconds.as_i64() {
+        Some(seconds) => seconds.checked_mul(1_000_000),
+        // Casting saturates, and the ends of i64 are far out of range.
+        None => Some((seconds.to_f64() * 1e6).round() as i64),
+    };
+    match microseconds.map(Timestamp::from_microsecond) {
+        Some(Ok(at)) => Ok(Val::string(at.to_string())),
+        _ => Err(call.invalid("argument is out of range")),
+    }
+}
+
+fn timestamp(call: &mut Invocation<'_, '_>, index: usize) -> Result<Timestamp, ExprError> {
+    let text = call.string(index)?;
+    text.parse().map_err(|_| call.invalid(format_args!("argument {} is not an RFC 3339 time", index + 1)))
+}
+
+fn zones() -> &'static TimeZoneDatabase {
+    static ZONES: OnceLock<TimeZoneDatabase> = OnceLock::new();
+    ZONES.get_or_init(TimeZoneDatabase::bundled)
+}
