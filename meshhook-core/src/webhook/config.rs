@@ -1,0 +1,376 @@
+//! The `verify` member of a webhook trigger's config.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::HeaderName;
+use serde_json::{Map, Value};
+
+use super::preset::preset;
+use super::scheme::{
+    Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
+    SignatureScheme, Source, TimestampRule, TimestampUnit, TokenScheme,
+};
+use crate::secret::SecretName;
+use crate::time::parse_duration;
+
+/// How a hook verifies its requests: a scheme, and the names of the secrets that it is keyed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyConfig {
+    pub(super) scheme: Scheme,
+    pub(super) tolerance: Duration,
+    pub(super) url: Option<String>,
+    secrets: Vec<SecretName>,
+}
+
+impl VerifyConfig {
+    /// The scheme `none`: anybody may send.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { scheme: Scheme::None, tolerance: DEFAULT_TOLERANCE, url: None, secrets: Vec::new() }
+    }
+
+    /// Reads the config and returns every problem in it.
+    ///
+    /// # Errors
+    ///
+    /// Every problem, with paths from `value`.
+    pub fn parse(value: &Value) -> Result<Self, Vec<ConfigProblem>> {
+        let Value::Object(members) = value else {
+            return Err(vec![ConfigProblem::new("", "invalid_type", "must be an object")]);
+        };
+        let mut reader = Reader { members, known: Vec::new(), problems: Vec::new() };
+        let config = match reader.required_text("scheme") {
+            Some("none") => Some(Self::none()),
+            Some(name) if is_scheme(name) => reader.verify_config(name),
+            Some(_) => {
+                reader.problem("scheme", "invalid_value", "is not the name of a scheme");
+                return Err(reader.problems);
+            }
+            // Which other members belong there depends on the scheme.
+            None => return Err(reader.problems),
+        };
+        reader.refuse_unknown();
+        match config {
+            Some(config) if reader.problems.is_empty() => Ok(config),
+            _ => Err(reader.problems),
+        }
+    }
+
+    /// The names in the vault that this config uses, in the order in which they are tried.
+    #[must_use]
+    pub fn secret_names(&self) -> &[SecretName] {
+        &self.secrets
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// The public URL, where the config gives it.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// Headers whose value is itself the credential: to be redacted wherever headers are stored.
+    #[must_use]
+    pub fn credential_headers(&self) -> Vec<&str> {
+        match &self.scheme {
+            Scheme::Token(scheme) => vec![scheme.header.as_str()],
+            Scheme::Basic { .. } => vec!["authorization"],
+            Scheme::None | Scheme::Signature(_) => Vec::new(),
+        }
+    }
+}
+
+/// One problem in a config, in the codes that problems of a definition have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigProblem {
+    /// Where, from the value that was read: `secret[1]`, or empty for the value itself.
+    pub path: String,
+    /// What kind of problem.
+    pub code: &'static str,
+    /// What is wrong, for a person.
+    pub message: String,
+}
+
+impl ConfigProblem {
+    fn new(path: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { path: path.into(), code, message: message.into() }
+    }
+}
+
+/// Reads members and collects problems. A member that was asked for is known; the others are unknown.
+struct Reader<'a> {
+    members: &'a Map<String, Value>,
+    known: Vec<&'static str>,
+    problems: Vec<ConfigProblem>,
+}
+
+impl<'a> Reader<'a> {
+    fn verify_config(&mut self, name: &str) -> Option<VerifyConfig> {
+        let scheme = match name {
+            "hmac" => self.hmac().map(|scheme| Scheme::Signature(Box::new(scheme))),
+            "api_key" => {
+                let header = self.required_text("header").and_then(|name| self.header_name("header", name));
+                header.map(|header| Scheme::Token(TokenScheme { header, delivery_id: Cow::Borrowed(&[]) }))
+            }
+            "basic" => self.username().map(|username| Scheme::Basic { username }),
+            _ => preset(name),
+        };
+        let secrets = self.secrets(if name == "basic" { "password" } else { "secret" });
+        let tolerance = self.tolerance();
+        let url = self.url();
+        Some(VerifyConfig { scheme: scheme?, tolerance: tolerance?, url, secrets: secrets? })
+    }
+
+    fn hmac(&mut self) -> Option<SignatureScheme> {
+        let header = self.required_text("header").and_then(|name| self.header_name("header", name));
+        let algorithm = self.choice("algorithm", &ALGORITHMS);
+        let encoding = self.choice("encoding", &ENCODINGS);
+        let key = match self.optional_text("key_encoding") {
+            Some(_) => self.choice("key_encoding", &KEY_ENCODINGS),
+            None => Some(KeyPreparation::Utf8),
+        };
+        let signed = self.required_text("signed").and_then(|template| self.signed(template));
+        let label = self.optional_text("label");
+        let prefix = self.optional_text("prefix");
+        if let Some(label) = label
+            && (label.is_empty() || label.contains([',', '=', ' ']) || label == "t")
+        {
+            self.problem("label", "invalid_value", "must not be empty, `t`, or contain `,`, `=` or a space");
+        }
+        if prefix.is_some() && label.is_some() {
+            self.problem("label", "invalid_trigger", "cannot be combined with `prefix`");
+        }
+        let time_header =
+            self.optional_text("timestamp_header").and_then(|n| self.header_name("timestamp_header", n));
+        let id_header = self.optional_text("id_header").and_then(|n| self.header_name("id_header", n));
+        if let Some(signed) = &signed {
+            let has = |name: &str| !matches!(self.members.get(name), None | Some(Value::Null));
+            if signed.contains(&Part::Timestamp) && !has("timestamp_header") && !has("label") {
+                let message = "`{timestamp}` needs `timestamp_header`, or `label` for a list with `t=`";
+                self.problem("signed", "invalid_trigger", message);
+            }
+            if signed.contains(&Part::Id) && !has("id_header") {
+                self.problem("signed", "invalid_trigger", "`{id}` needs `id_header`");
+            }
+        }
+        let extraction = match (label, prefix) {
+            (Some(label), _) => {
+                Extraction::List { separator: ',', assign: '=', label: Cow::Owned(label.to_owned()) }
+            }
+            (None, Some(prefix)) if !prefix.is_empty() => Extraction::Prefix(Cow::Owned(prefix.to_owned())),
+            (None, _) => Extraction::Bare,
+        };
+        let signed = signed?;
+        let time_source = match (time_header, label) {
+            (Some(header), _) => Some(Source::Header(header)),
+            (None, Some(_)) if signed.contains(&Part::Timestamp) => Some(Source::Label(Cow::Borrowed("t"))),
+            (None, _) => None,
+        };
+        let id = id_header.map(Source::Header);
+        Some(SignatureScheme {
+            extraction,
+            algorithm: algorithm?,
+            key: key?,
+            signed: Cow::Owned(signed),
+            timestamp: time_source.map(|source| TimestampRule::new(source, TimestampUnit::Any)),
+            delivery_id: Cow::Owned(id.clone().into_iter().collect()),
+            id,
+            ..SignatureScheme::over_body(header?, encoding?)
+        })
+    }
+
+    /// Cuts a template at its variables. Braces stand for nothing else.
+    fn signed(&mut self, template: &str) -> Option<Vec<Part>> {
+        let mut parts = Vec::new();
+        let mut rest = template;
+        while let Some(at) = rest.find(['{', '}']) {
+            if at > 0 {
+                parts.push(Part::Literal(Cow::Owned(rest[..at].to_owned())));
+            }
+            rest = &rest[at..];
+            let Some((variable, part)) = VARIABLES.iter().find(|(variable, _)| rest.starts_with(variable))
+            else {
+                let message =
+                    "may contain {body}, {timestamp}, {id}, {url} and {method}, and no other braces";
+                self.problem("signed", "invalid_template", message);
+                return None;
+            };
+            parts.push(part.clone());
+            rest = &rest[variable.len()..];
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Literal(Cow::Owned(rest.to_owned())));
+        }
+        if parts.iter().all(|part| matches!(part, Part::Literal(_))) {
+            self.problem("signed", "invalid_value", "must contain something of the request");
+            return None;
+        }
+        if template.len() > MAX_TEMPLATE_BYTES {
+            self.problem("signed", "invalid_value", format!("must be at most {MAX_TEMPLATE_BYTES} bytes"));
+            return None;
+        }
+        Some(parts)
+    }
+
+    fn secrets(&mut self, member: &'static str) -> Option<Vec<SecretName>> {
+        let entries = match self.member(member) {
+            None => {
+                self.problem(member, "missing_field", "is required by this scheme");
+                return None;
+            }
+            Some(Value::Array(entries)) => {
+                if entries.is_empty() || entries.len() > MAX_SECRETS {
+                    self.problem(member, "invalid_value", format!("must be 1 to {MAX_SECRETS} names"));
+                    return None;
+                }
+                entries.iter().enumerate().map(|(i, entry)| (format!("{member}[{i}]"), entry)).collect()
+            }
+            Some(entry) => vec![(member.to_owned(), entry)],
+        };
+        let mut names = Vec::with_capacity(entries.len());
+        for (path, entry) in &entries {
+            match entry.as_str().map(SecretName::new) {
+                Some(Ok(name)) => names.push(name),
+                Some(Err(error)) => self.problem(path, "invalid_value", error.to_string()),
+                None => self.problem(path, "invalid_type", "must be the name of a secret"),
+            }
+        }
+        (names.len() == entries.len()).then_some(names)
+    }
+
+    fn tolerance(&mut self) -> Option<Duration> {
+        let Some(text) = self.optional_text("tolerance") else { return Some(DEFAULT_TOLERANCE) };
+        match parse_duration(text) {
+            Ok(duration) if duration.is_zero() => {
+                self.problem("tolerance", "invalid_value", "must be more than zero");
+                None
+            }
+            Ok(duration) => Some(duration),
+            Err(error) => {
+                self.problem("tolerance", "invalid_duration", error.to_string());
+                None
+            }
+        }
+    }
+
+    fn url(&mut self) -> Option<String> {
+        let url = self.optional_text("url")?;
+        let is_http = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        if url.len() > MAX_URL_BYTES
+            || is_http.is_none_or(|rest| rest.is_empty() || rest.starts_with('/'))
+            || !url.bytes().all(|b| b.is_ascii_graphic())
+        {
+            let message = "must be the absolute http or https URL that the sender was given, percent-encoded";
+            self.problem("url", "invalid_value", message);
+        }
+        Some(url.to_owned())
+    }
+
+    fn username(&mut self) -> Option<String> {
+        let username = self.required_text("username")?;
+        if username.contains(':') {
+            self.problem("username", "invalid_value", "must not contain `:`");
+            return None;
+        }
+        Some(username.to_owned())
+    }
+
+    fn header_name(&mut self, member: &'static str, name: &str) -> Option<HeaderName> {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+        if parsed.is_none() {
+            self.problem(member, "invalid_value", "is not the name of a header");
+        }
+        parsed
+    }
+
+    fn choice<T: Copy>(&mut self, member: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.required_text(member)?;
+        let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if chosen.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.problem(member, "invalid_value", format!("must be one of {}", names.join(", ")));
+        }
+        chosen
+    }
+
+    fn required_text(&mut self, member: &'static str) -> Option<&'a str> {
+        if self.member(member).is_none() {
+            self.problem(member, "missing_field", "is required");
+        }
+        self.optional_text(member)
+    }
+
+    fn optional_text(&mut self, member: &'static str) -> Option<&'a str> {
+        match self.member(member)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.problem(member, "invalid_type", "must be a string");
+                None
+            }
+        }
+    }
+
+    /// A member that is there and not `null`.
+    fn member(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.known.push(name);
+        self.members.get(name).filter(|value| !value.is_null())
+    }
+
+    fn problem(&mut self, path: impl Into<String>, code: &'static str, message: impl Into<String>) {
+        self.problems.push(ConfigProblem::new(path, code, message));
+    }
+
+    fn refuse_unknown(&mut self) {
+        let mut unknown: Vec<&String> =
+            self.members.keys().filter(|name| !self.known.contains(&name.as_str())).collect();
+        unknown.sort();
+        for name in unknown {
+            self.problems.push(ConfigProblem::new(name, "unknown_field", "is not a member of this scheme"));
+        }
+    }
+}
+
+fn is_scheme(name: &str) -> bool {
+    matches!(name, "none" | "hmac" | "api_key" | "basic") || preset(name).is_some()
+}
+
+const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
+/// The most secrets that are valid at once.
+const MAX_SECRETS: usize = 4;
+const MAX_TEMPLATE_BYTES: usize = 1024;
+const MAX_URL_BYTES: usize = 2048;
+
+const ALGORITHMS: [(&str, Algorithm); 4] = [
+    ("sha1", Algorithm::HmacSha1),
+    ("sha256", Algorithm::HmacSha256),
+    ("sha384", Algorithm::HmacSha384),
+    ("sha512", Algorithm::HmacSha512),
+];
+
+const ENCODINGS: [(&str, SignatureEncoding); 3] = [
+    ("hex", SignatureEncoding::Hex(HexCase::Any)),
+    ("base64", SignatureEncoding::Base64(Padding::Required)),
+    ("base64url", SignatureEncoding::Base64Url(Padding::Optional)),
+];
+
+const KEY_ENCODINGS: [(&str, KeyPreparation); 3] =
+    [("utf8", KeyPreparation::Utf8), ("hex", KeyPreparation::Hex), ("base64", KeyPreparation::Base64)];
+
+const VARIABLES: [(&str, Part); 5] = [
+    ("{body}", Part::Body),
+    ("{timestamp}", Part::Timestamp),
+    ("{id}", Part::Id),
+    ("{url}", Part::Url),
+    ("{method}", Part::Method),
+];
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

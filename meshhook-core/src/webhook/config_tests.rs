@@ -1,0 +1,153 @@
+use serde_json::json;
+
+use super::*;
+
+#[expect(clippy::needless_pass_by_value, reason = "reads better with a literal")]
+fn problems(config: Value) -> Vec<(String, &'static str)> {
+    VerifyConfig::parse(&config).unwrap_err().into_iter().map(|p| (p.path, p.code)).collect()
+}
+
+fn at<'a>(found: &'a [(String, &'static str)]) -> Vec<(&'a str, &'static str)> {
+    found.iter().map(|(path, code)| (path.as_str(), *code)).collect()
+}
+
+fn hmac(extra: Value) -> Value {
+    let mut config = json!({
+        "scheme": "hmac", "secret": "s", "header": "X-Sig", "algorithm": "sha256", "encoding": "hex",
+        "signed": "{body}",
+    });
+    let Value::Object(extra) = extra else { unreachable!() };
+    config.as_object_mut().unwrap().extend(extra);
+    config
+}
+
+#[test]
+fn presets_need_a_secret_and_nothing_else() {
+    let config = VerifyConfig::parse(&json!({"scheme": "github", "secret": "gh_webhook"})).unwrap();
+    assert_eq!(config.secret_names(), [SecretName::new("gh_webhook").unwrap()]);
+    assert_eq!(config.tolerance, Duration::from_secs(300));
+    for name in super::super::PRESETS {
+        assert!(VerifyConfig::parse(&json!({"scheme": name, "secret": ["new", "old"]})).is_ok(), "{name}");
+        assert_eq!(at(&problems(json!({"scheme": name}))), [("secret", "missing_field")]);
+    }
+}
+
+#[test]
+fn the_general_members_are_read() {
+    let config =
+        json!({"scheme": "stripe", "secret": ["a", "b"], "tolerance": "90s", "url": "https://x.example/h"});
+    let config = VerifyConfig::parse(&config).unwrap();
+    assert_eq!(config.tolerance, Duration::from_secs(90));
+    assert_eq!(config.url(), Some("https://x.example/h"));
+    assert_eq!(config.secret_names().len(), 2);
+}
+
+#[test]
+fn null_equals_absent() {
+    let config = json!({"scheme": "stripe", "secret": "a", "tolerance": null, "url": null});
+    assert_eq!(VerifyConfig::parse(&config).unwrap().tolerance, Duration::from_secs(300));
+    assert!(VerifyConfig::parse(&hmac(json!({"prefix": null, "label": null, "key_encoding": null}))).is_ok());
+    assert_eq!(at(&problems(json!({"scheme": "stripe", "secret": null}))), [("secret", "missing_field")]);
+}
+
+#[test]
+fn none_has_no_other_member() {
+    assert_eq!(VerifyConfig::parse(&json!({"scheme": "none"})), Ok(VerifyConfig::none()));
+    assert_eq!(at(&problems(json!({"scheme": "none", "secret": "a"}))), [("secret", "unknown_field")]);
+}
+
+#[test]
+fn what_is_no_config_at_all_is_named() {
+    assert_eq!(at(&problems(json!("none"))), [("", "invalid_type")]);
+    assert_eq!(at(&problems(json!({}))), [("scheme", "missing_field")]);
+    assert_eq!(at(&problems(json!({"scheme": 1}))), [("scheme", "invalid_type")]);
+    assert_eq!(at(&problems(json!({"scheme": "GitHub", "secret": 1}))), [("scheme", "invalid_value")]);
+}
+
+#[test]
+fn secrets_are_names() {
+    let check = |secret: Value, expected: &[(&str, &str)]| {
+        assert_eq!(at(&problems(json!({"scheme": "github", "secret": secret}))), expected);
+    };
+    check(json!(5), &[("secret", "invalid_type")]);
+    check(json!("not-a-name"), &[("secret", "invalid_value")]);
+    check(json!([]), &[("secret", "invalid_value")]);
+    check(json!(["a", "b", "c", "d", "e"]), &[("secret", "invalid_value")]);
+    check(json!(["ok", 1, "no no"]), &[("secret[1]", "invalid_type"), ("secret[2]", "invalid_value")]);
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let config = json!({
+        "scheme": "hmac", "algorithm": "md5", "encoding": "hex", "signed": "{body}{nope}", "secret": ["x", 1],
+        "tolerance": "soon", "url": "ftp://x", "zzz": 1, "key_encoding": "rot13", "id_header": "not a header",
+    });
+    let expected = [
+        ("header", "missing_field"),
+        ("algorithm", "invalid_value"),
+        ("key_encoding", "invalid_value"),
+        ("signed", "invalid_template"),
+        ("id_header", "invalid_value"),
+        ("secret[1]", "invalid_type"),
+        ("tolerance", "invalid_duration"),
+        ("url", "invalid_value"),
+        ("zzz", "unknown_field"),
+    ];
+    assert_eq!(at(&problems(config)), expected);
+}
+
+#[test]
+fn members_of_another_scheme_are_unknown() {
+    let config = json!({"scheme": "github", "secret": "a", "header": "x", "algorithm": "sha1"});
+    assert_eq!(at(&problems(config)), [("algorithm", "unknown_field"), ("header", "unknown_field")]);
+}
+
+#[test]
+fn templates_name_parts_of_the_request() {
+    for good in ["{body}", "v0:{timestamp}:{body}", "{method}{url}{body}", "{id}.{timestamp}.{body}"] {
+        let config = hmac(json!({"signed": good, "timestamp_header": "x-t", "id_header": "x-i"}));
+        assert!(VerifyConfig::parse(&config).is_ok(), "{good}");
+    }
+    let check = |signed: &str, code: &'static str| {
+        assert_eq!(at(&problems(hmac(json!({"signed": signed})))), [("signed", code)], "{signed}");
+    };
+    for broken in ["{bodY}", "{body", "body}", "{}", "{ body }", "{{body}}", "{body}{secret}"] {
+        check(broken, "invalid_template");
+    }
+    check("", "invalid_value");
+    check("constant", "invalid_value");
+    check(&format!("{}{{body}}", "x".repeat(1024)), "invalid_value");
+    check("{timestamp}.{body}", "invalid_trigger");
+    check("{id}.{body}", "invalid_trigger");
+}
+
+#[test]
+fn labels_and_prefixes_exclude_each_other() {
+    let both = hmac(json!({"label": "v1", "prefix": "sha256="}));
+    assert_eq!(at(&problems(both)), [("label", "invalid_trigger")]);
+    for label in ["", "t", "a=b", "a,b"] {
+        assert_eq!(at(&problems(hmac(json!({"label": label})))), [("label", "invalid_value")], "{label}");
+    }
+}
+
+#[test]
+fn tolerance_is_a_duration_above_zero() {
+    assert_eq!(at(&problems(hmac(json!({"tolerance": "0s"})))), [("tolerance", "invalid_value")]);
+    assert_eq!(at(&problems(hmac(json!({"tolerance": 5})))), [("tolerance", "invalid_type")]);
+    assert_eq!(at(&problems(hmac(json!({"tolerance": "5 min"})))), [("tolerance", "invalid_duration")]);
+}
+
+#[test]
+fn tokens_and_passwords_are_credentials_in_their_header() {
+    let headers = |config: Value| {
+        let config = VerifyConfig::parse(&config).unwrap();
+        config.credential_headers().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(headers(json!({"scheme": "gitlab", "secret": "s"})), ["x-gitlab-token"]);
+    assert_eq!(headers(json!({"scheme": "api_key", "header": "X-Key", "secret": "s"})), ["x-key"]);
+    assert_eq!(headers(json!({"scheme": "basic", "username": "u", "password": "s"})), ["authorization"]);
+    assert!(headers(json!({"scheme": "github", "secret": "s"})).is_empty());
+    let expected = [("username", "invalid_value"), ("password", "missing_field")];
+    assert_eq!(at(&problems(json!({"scheme": "basic", "username": "a:b"}))), expected);
+    assert_eq!(at(&problems(json!({"scheme": "api_key", "secret": "s"}))), [("header", "missing_field")]);
+}

@@ -1,0 +1,34 @@
+//! Webhooks: who sent a request, and what it says.
+//!
+//! Everything between the bytes on the wire and the start of a run that is a pure function lives here:
+//!
+//! ```text
+//!   request ──► HookPath ──► VerifyConfig::verify ──► read_body ──► headers_value, query_value ──► filter, run
+//!               which hook    raw bytes, before        decoded,       what expressions see
+//!                             anything is parsed       bounded
+//! ```
+//!
+//! - A signature scheme is data ([`SignatureScheme`]); the presets are values of it (`preset.rs`), and the
+//!   generic `hmac` scheme is the same type filled from a trigger's config.
+//! - Verification takes the time, the secrets and the raw request as arguments. What it refuses, it refuses with
+//!   a [`Refusal`] that is recorded for the hook's owner and never shown to the sender.
+//! - Bodies are decoded only after the signature was accepted, and every step is bounded.
+
+mod body;
+mod config;
+mod head;
+mod path;
+mod preset;
+mod scheme;
+mod verify;
+
+pub use body::{Body, BodyError, BodyKind, BodyLimits, read_body};
+pub use config::{ConfigProblem, VerifyConfig};
+pub use head::{HeadError, MAX_HEADERS, MAX_QUERY_PAIRS, headers_value, query_value, redact_headers};
+pub use path::{HookPath, InvalidHookPath};
+pub use preset::{PRESETS, preset};
+pub use scheme::{
+    Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
+    SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
+};
+pub use verify::{RawRequest, Refusal, Verified};

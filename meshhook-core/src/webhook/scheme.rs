@@ -1,0 +1,245 @@
+//! Signature schemes as data.
+//!
+//! Providers sign webhooks in a hundred ways that differ along a few axes: where each part comes from, what text
+//! is signed, with which algorithm and encoding, how the signature is taken out of its header, how the key is
+//! prepared, and where time and identity stand. A [`SignatureScheme`] has one field per axis and no code, so a
+//! provider is a value, and every rule of `verify.rs` holds for all of them:
+//!
+//! - Each part has exactly one place and one form. A header or label that occurs twice is refused, because two
+//!   readers could choose differently; so is a signature in another encoding than the scheme's.
+//! - The signed text is put together from the template in one pass: what is substituted is never read again.
+//! - A signature has its full length. There is no prefix match and no empty signature.
+
+use std::borrow::Cow;
+
+use http::HeaderName;
+
+/// Text that is a constant in a preset and owned when it comes from a trigger's config.
+pub type Text = Cow<'static, str>;
+
+/// How a hook knows its sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// It does not: anybody may send.
+    None,
+    /// By a signature over the request.
+    Signature(Box<SignatureScheme>),
+    /// By a shared token in a header.
+    Token(TokenScheme),
+    /// By a user name and password (RFC 7617).
+    Basic {
+        /// The user name; the password is the secret.
+        username: String,
+    },
+}
+
+/// A signature over parts of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignatureScheme {
+    /// The header that carries the signature, or a list with the signature in it.
+    pub header: HeaderName,
+    /// How the signature stands in that header.
+    pub extraction: Extraction,
+    /// What computes it.
+    pub algorithm: Algorithm,
+    /// How its bytes are written.
+    pub encoding: SignatureEncoding,
+    /// How the secret becomes a key.
+    pub key: KeyPreparation,
+    /// What is signed, in order.
+    pub signed: Cow<'static, [Part]>,
+    /// When it was signed; checked after the signature.
+    pub timestamp: Option<TimestampRule>,
+    /// What [`Part::Id`] stands for.
+    pub id: Option<Source>,
+    /// Where the delivery's identity is found; the first of these that the request has.
+    pub delivery_id: Cow<'static, [Source]>,
+}
+
+/// A shared token in a header. It signs nothing: whoever sees one request can send others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenScheme {
+    /// The header that carries the token.
+    pub header: HeaderName,
+    /// Where the delivery's identity is found; the first of these that the request has.
+    pub delivery_id: Cow<'static, [Source]>,
+}
+
+/// Where a part of a request is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// In a header, which must not be repeated.
+    Header(HeaderName),
+    /// In the query string, under a name that must not be repeated.
+    Query(Text),
+    /// In the signature's own list, under a label that must not be repeated.
+    Label(Text),
+    /// In the JSON body, at an RFC 6901 pointer: a string or a number.
+    Body(Text),
+}
+
+/// One part of the signed text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// These characters.
+    Literal(Text),
+    /// The body's bytes as they came.
+    Body,
+    /// The timestamp, character by character as it came.
+    Timestamp,
+    /// The id, of `[A-Za-z0-9_-]{1,128}`: no other character, so that it cannot pose as a separator.
+    Id,
+    /// The public URL that the sender was given.
+    Url,
+    /// The request's method.
+    Method,
+    /// Something else from the request.
+    From(Source),
+}
+
+/// How the signature stands in its header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Extraction {
+    /// The header is the signature.
+    Bare,
+    /// The header is these characters, then the signature.
+    Prefix(Text),
+    /// The header is a list of labelled entries; each entry with this label is a signature that is tried.
+    List {
+        /// Between entries.
+        separator: char,
+        /// Between a label and its value.
+        assign: char,
+        /// The label of signatures. Entries with other labels are ignored.
+        label: Text,
+    },
+}
+
+/// What computes a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// HMAC with SHA-1: still sound as a MAC, offered because providers use it.
+    HmacSha1,
+    /// HMAC with SHA-256.
+    HmacSha256,
+    /// HMAC with SHA-384.
+    HmacSha384,
+    /// HMAC with SHA-512.
+    HmacSha512,
+}
+
+impl Algorithm {
+    /// The length of a signature in bytes.
+    #[must_use]
+    pub fn signature_len(self) -> usize {
+        match self {
+            Self::HmacSha1 => 20,
+            Self::HmacSha256 => 32,
+            Self::HmacSha384 => 48,
+            Self::HmacSha512 => 64,
+        }
+    }
+}
+
+/// How a signature's bytes are written: in exactly one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignatureEncoding {
+    /// Hexadecimal.
+    Hex(HexCase),
+    /// Base64 in the standard alphabet (RFC 4648 §4).
+    Base64(Padding),
+    /// Base64 in the URL alphabet (RFC 4648 §5).
+    Base64Url(Padding),
+}
+
+/// Which hexadecimal digits are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HexCase {
+    /// Lower case only.
+    Lower,
+    /// Lower and upper case.
+    Any,
+}
+
+/// What is said about `=` at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// It must be there.
+    Required,
+    /// It may be there, complete, or not.
+    Optional,
+}
+
+/// How a secret becomes a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyPreparation {
+    /// Its characters in UTF-8.
+    Utf8,
+    /// It is hexadecimal.
+    Hex,
+    /// It is base64 in the standard alphabet, padded or not.
+    Base64,
+    /// It is base64 with `whsec_` in front, or without (Standard Webhooks).
+    Whsec,
+}
+
+/// Where the time of signing is found, and how it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimestampRule {
+    /// Where it is found.
+    pub source: Source,
+    /// How it is written.
+    pub unit: TimestampUnit,
+}
+
+/// How a timestamp is written. Digits are `0` to `9`, without sign or space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimestampUnit {
+    /// Seconds since the Unix epoch, at most 11 digits.
+    Seconds,
+    /// Milliseconds since the Unix epoch, at most 14 digits.
+    Millis,
+    /// RFC 3339.
+    Rfc3339,
+    /// Seconds up to 11 digits, milliseconds from 12 to 14 digits, or RFC 3339.
+    Any,
+}
+
+impl TimestampRule {
+    pub(super) fn new(source: Source, unit: TimestampUnit) -> Self {
+        Self { source, unit }
+    }
+}
+
+impl SignatureScheme {
+    /// A scheme with the signature alone in a header, over the body, as HMAC-SHA-256 of a text key.
+    pub(super) fn over_body(header: HeaderName, encoding: SignatureEncoding) -> Self {
+        Self {
+            header,
+            extraction: Extraction::Bare,
+            algorithm: Algorithm::HmacSha256,
+            encoding,
+            key: KeyPreparation::Utf8,
+            signed: Cow::Borrowed(&[Part::Body]),
+            timestamp: None,
+            id: None,
+            delivery_id: Cow::Borrowed(&[]),
+        }
+    }
+
+    /// Whether the signed text contains this part.
+    pub(super) fn signs(&self, part: &Part) -> bool {
+        self.signed.contains(part)
+    }
+}

@@ -1,0 +1,440 @@
+//! Verification: whether a request comes from who it says, decided on raw bytes.
+//!
+//! The order is fixed. First everything that costs little and says nothing about a secret: the header is there
+//! once, holds at most [`MAX_CANDIDATES`] signatures, and they are well formed. Then the signatures, each
+//! against each key, compared in constant time by the MAC itself. Then the time, which only means something once
+//! it is known who wrote it. A sender learns from none of this more than "refused".
+//!
+//! **Residual risk, by scheme.** Without a signed timestamp (GitHub, Shopify, Square, every token) a captured
+//! request stays valid for as long as the key; without a signed delivery id (all whose id stands in a header,
+//! Standard Webhooks apart) the repeated delivery can claim to be a new one. Use HTTPS, and make what follows
+//! idempotent by something in the body.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
+use serde_json::Value;
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::config::VerifyConfig;
+use super::scheme::{
+    Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
+    SignatureScheme, Source, TimestampUnit, TokenScheme,
+};
+use crate::json::JsonLimits;
+use crate::secret::SecretValue;
+use crate::time::Timestamp;
+
+/// A request as it came, before anything was parsed.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRequest<'a> {
+    /// The method, as sent.
+    pub method: &'a str,
+    /// The public URL, as the server rebuilt it; a URL in the hook's config takes its place.
+    pub url: &'a str,
+    /// The query string as sent, without its `?`.
+    pub query: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body's bytes on the wire.
+    pub body: &'a [u8],
+}
+
+/// A request whose sender is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Which of the hook's secrets matched, as an index into [`VerifyConfig::secret_names`]; `None` when the
+    /// scheme has none. A hook whose traffic all matches the newer secret no longer needs the older.
+    pub key_index: Option<usize>,
+    /// The delivery's identity by the scheme: the default key for recognizing duplicates.
+    pub delivery_id: Option<String>,
+    /// When the request was signed.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// Why a request was refused. Recorded for the hook's owner by its [`code`](Refusal::code), never sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// None of the secrets that the scheme needs exists, or they are empty.
+    #[error("no secret to verify with")]
+    NeedsSecret,
+    /// No secret is in the form that the scheme prepares keys from.
+    #[error("the secret is not in the form that the scheme needs")]
+    BadKey,
+    /// A header that the scheme needs is missing.
+    #[error("a header that the scheme needs is missing")]
+    HeaderMissing,
+    /// A header or label stands there more than once.
+    #[error("a header or label is repeated")]
+    Ambiguous,
+    /// The signature is not in the scheme's form: prefix, label, encoding or length.
+    #[error("the signature is not in the form of the scheme")]
+    BadEncoding,
+    /// More signatures than are tried.
+    #[error("too many signatures")]
+    TooManySignatures,
+    /// The delivery's id is missing where it is signed, or has characters that ids do not have.
+    #[error("the delivery's id is missing or malformed")]
+    BadId,
+    /// No signature, token or password matches a secret.
+    #[error("no signature matches")]
+    Mismatch,
+    /// The timestamp is missing, or not in the scheme's form.
+    #[error("the timestamp is missing or malformed")]
+    BadTimestamp,
+    /// The timestamp is further from now than the tolerance, in the past or in the future.
+    #[error("the timestamp is outside the tolerance")]
+    Stale,
+}
+
+impl Refusal {
+    /// The stable code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NeedsSecret => "needs_secret",
+            Self::BadKey => "bad_key",
+            Self::HeaderMissing => "header_missing",
+            Self::Ambiguous => "ambiguous",
+            Self::BadEncoding => "bad_encoding",
+            Self::TooManySignatures => "too_many_signatures",
+            Self::BadId => "bad_id",
+            Self::Mismatch => "mismatch",
+            Self::BadTimestamp => "bad_timestamp",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+impl VerifyConfig {
+    /// Decides whether the request comes from somebody who knows a secret.
+    ///
+    /// `secrets` has one entry for each of [`secret_names`](Self::secret_names), in that order: `None` where the
+    /// vault lacks it.
+    ///
+    /// # Errors
+    ///
+    /// The reason, for the record. The sender is only told that the request was refused.
+    pub fn verify(
+        &self,
+        request: &RawRequest<'_>,
+        secrets: &[Option<&SecretValue>],
+        now: Timestamp,
+    ) -> Result<Verified, Refusal> {
+        if matches!(self.scheme, Scheme::None) {
+            return Ok(Verified::default());
+        }
+        let secrets: Vec<Secret<'_>> = secrets
+            .iter()
+            .enumerate()
+            .filter_map(|(index, secret)| Some((index, secret.filter(|s| !s.is_empty())?.expose())))
+            .collect();
+        if secrets.is_empty() {
+            return Err(Refusal::NeedsSecret);
+        }
+        match &self.scheme {
+            Scheme::None => Ok(Verified::default()),
+            Scheme::Signature(scheme) => self.verify_signature(scheme, request, &secrets, now),
+            Scheme::Token(scheme) => verify_token(scheme, request, &secrets),
+            Scheme::Basic { username } => verify_basic(username, request, &secrets),
+        }
+    }
+
+    fn verify_signature(
+        &self,
+        scheme: &SignatureScheme,
+        request: &RawRequest<'_>,
+        secrets: &[Secret<'_>],
+        now: Timestamp,
+    ) -> Result<Verified, Refusal> {
+        let found = Found::new(scheme, request)?;
+        let keys: Vec<(usize, Zeroizing<Vec<u8>>)> = secrets
+            .iter()
+            .filter_map(|(index, secret)| Some((*index, prepare_key(scheme.key, secret)?)))
+            .collect();
+        if keys.is_empty() {
+            return Err(Refusal::BadKey);
+        }
+        let timestamp = match &scheme.timestamp {
+            Some(rule) if scheme.signs(&Part::Timestamp) => {
+                Some(found.get(&rule.source)?.ok_or(Refusal::BadTimestamp)?)
+            }
+            _ => None,
+        };
+        let id = match &scheme.id {
+            Some(source) if scheme.signs(&Part::Id) => {
+                Some(found.get(source)?.filter(|id| is_signed_id(id)).ok_or(Refusal::BadId)?)
+            }
+            _ => None,
+        };
+        let mut signed: Vec<Cow<'_, [u8]>> = Vec::with_capacity(scheme.signed.len());
+        for part in scheme.signed.iter() {
+            signed.push(match part {
+                Part::Literal(text) => Cow::Borrowed(text.as_bytes()),
+                Part::Body => Cow::Borrowed(request.body),
+                Part::Timestamp => bytes_of(timestamp.clone().ok_or(Refusal::BadTimestamp)?),
+                Part::Id => bytes_of(id.clone().ok_or(Refusal::BadId)?),
+                Part::Url => Cow::Borrowed(self.url.as_deref().unwrap_or(request.url).as_bytes()),
+                Part::Method => Cow::Borrowed(request.method.as_bytes()),
+                Part::From(source) => bytes_of(found.get(source)?.ok_or(Refusal::HeaderMissing)?),
+            });
+        }
+        let matched =
+            keys.iter().find(|(_, key)| matches_any(scheme.algorithm, key, &signed, &found.signatures));
+        let key_index = Some(matched.ok_or(Refusal::Mismatch)?.0);
+        let timestamp = match &scheme.timestamp {
+            Some(rule) => {
+                let text = found.get(&rule.source)?.ok_or(Refusal::BadTimestamp)?;
+                let at = parse_timestamp(&text, rule.unit).ok_or(Refusal::BadTimestamp)?;
+                if at.since(now).max(now.since(at)) > self.tolerance {
+                    return Err(Refusal::Stale);
+                }
+                Some(at)
+            }
+            None => None,
+        };
+        Ok(Verified { key_index, delivery_id: delivery_id(&found, &scheme.delivery_id)?, timestamp })
+    }
+}
+
+/// A secret's plaintext and its index among the configured names.
+type Secret<'a> = (usize, &'a str);
+
+fn verify_token(
+    scheme: &TokenScheme,
+    request: &RawRequest<'_>,
+    secrets: &[Secret<'_>],
+) -> Result<Verified, Refusal> {
+    let token = one_header(request.headers, &scheme.header)?.ok_or(Refusal::HeaderMissing)?;
+    let matched = secrets.iter().find(|(_, secret)| same(token, secret.as_bytes()));
+    let key_index = Some(matched.ok_or(Refusal::Mismatch)?.0);
+    let found = Found::without_signature(request);
+    Ok(Verified { key_index, delivery_id: delivery_id(&found, &scheme.delivery_id)?, timestamp: None })
+}
+
+fn verify_basic(
+    username: &str,
+    request: &RawRequest<'_>,
+    secrets: &[Secret<'_>],
+) -> Result<Verified, Refusal> {
+    let header = one_header(request.headers, &AUTHORIZATION)?.ok_or(Refusal::HeaderMissing)?;
+    let (scheme, credentials) = header.split_at_checked("Basic ".len()).ok_or(Refusal::BadEncoding)?;
+    if !scheme.eq_ignore_ascii_case(b"Basic ") {
+        return Err(Refusal::BadEncoding);
+    }
+    let decoded = STANDARD.decode(credentials).map(Zeroizing::new).map_err(|_| Refusal::BadEncoding)?;
+    let colon = decoded.iter().position(|b| *b == b':').ok_or(Refusal::BadEncoding)?;
+    let is_user = same(&decoded[..colon], username.as_bytes());
+    let password = &decoded[colon + 1..];
+    // The password is compared whether or not the user name is right, so that time does not tell them apart.
+    let matched = secrets.iter().find(|(_, secret)| same(password, secret.as_bytes()));
+    match matched {
+        Some((index, _)) if is_user => {
+            Ok(Verified { key_index: Some(*index), delivery_id: None, timestamp: None })
+        }
+        _ => Err(Refusal::Mismatch),
+    }
+}
+
+/// Compares without telling by its time where, or at which length, the two differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    Sha256::digest(a).as_slice().ct_eq(Sha256::digest(b).as_slice()).into()
+}
+
+/// What was taken out of a request.
+struct Found<'a> {
+    request: &'a RawRequest<'a>,
+    /// The entries of the signature's list, when it is one.
+    entries: Vec<(&'a str, &'a str)>,
+    signatures: Vec<Vec<u8>>,
+    json: OnceCell<Option<Value>>,
+}
+
+impl<'a> Found<'a> {
+    fn without_signature(request: &'a RawRequest<'a>) -> Self {
+        Self { request, entries: Vec::new(), signatures: Vec::new(), json: OnceCell::new() }
+    }
+
+    fn new(scheme: &SignatureScheme, request: &'a RawRequest<'a>) -> Result<Self, Refusal> {
+        let header = one_header(request.headers, &scheme.header)?.ok_or(Refusal::HeaderMissing)?;
+        if header.len() > MAX_SIGNATURE_HEADER {
+            return Err(Refusal::TooManySignatures);
+        }
+        let header = std::str::from_utf8(header).map_err(|_| Refusal::BadEncoding)?;
+        let mut found = Self::without_signature(request);
+        let mut candidates = Vec::new();
+        match &scheme.extraction {
+            Extraction::Bare => candidates.push(header),
+            Extraction::Prefix(prefix) => {
+                candidates.push(header.strip_prefix(prefix.as_ref()).ok_or(Refusal::BadEncoding)?);
+            }
+            Extraction::List { separator, assign, label } => {
+                found.entries =
+                    header.split(*separator).filter_map(|entry| entry.split_once(*assign)).collect();
+                candidates.extend(found.entries.iter().filter(|(l, _)| l == label).map(|(_, value)| *value));
+            }
+        }
+        if candidates.len() > MAX_CANDIDATES {
+            return Err(Refusal::TooManySignatures);
+        }
+        let length = scheme.algorithm.signature_len();
+        let decoded = candidates.into_iter().filter_map(|text| decode(scheme.encoding, text));
+        found.signatures = decoded.filter(|bytes| bytes.len() == length).collect();
+        if found.signatures.is_empty() { Err(Refusal::BadEncoding) } else { Ok(found) }
+    }
+
+    /// The text at a source; `None` when it is not there.
+    fn get(&self, source: &Source) -> Result<Option<Cow<'a, str>>, Refusal> {
+        match source {
+            Source::Header(name) => match one_header(self.request.headers, name)? {
+                Some(bytes) => {
+                    let text = std::str::from_utf8(bytes).map_err(|_| Refusal::BadEncoding)?;
+                    Ok(Some(Cow::Borrowed(text)))
+                }
+                None => Ok(None),
+            },
+            Source::Query(name) => {
+                let pairs = form_urlencoded::parse(self.request.query.as_bytes());
+                at_most_one(pairs.filter(|(n, _)| n == name).map(|(_, value)| value))
+            }
+            Source::Label(label) => {
+                let entries = self.entries.iter().filter(|(l, _)| l == label);
+                at_most_one(entries.map(|(_, value)| Cow::Borrowed(*value)))
+            }
+            Source::Body(pointer) => {
+                let parse = || crate::json::parse(self.request.body, &JsonLimits::default()).ok();
+                Ok(match self.json.get_or_init(parse).as_ref().and_then(|json| json.pointer(pointer)) {
+                    Some(Value::String(text)) => Some(Cow::Owned(text.clone())),
+                    Some(Value::Number(number)) => Some(Cow::Owned(number.to_string())),
+                    _ => None,
+                })
+            }
+        }
+    }
+}
+
+fn at_most_one<'a>(mut values: impl Iterator<Item = Cow<'a, str>>) -> Result<Option<Cow<'a, str>>, Refusal> {
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first),
+        (_, Some(_)) => Err(Refusal::Ambiguous),
+    }
+}
+
+fn one_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first.map(http::HeaderValue::as_bytes)),
+        (_, Some(_)) => Err(Refusal::Ambiguous),
+    }
+}
+
+/// The first source that the request has. An id that no honest sender makes is refused.
+fn delivery_id(found: &Found<'_>, sources: &[Source]) -> Result<Option<String>, Refusal> {
+    for source in sources {
+        if let Some(id) = found.get(source)? {
+            let is_plain =
+                (1..=MAX_DELIVERY_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+            return if is_plain { Ok(Some(id.into_owned())) } else { Err(Refusal::BadId) };
+        }
+    }
+    Ok(None)
+}
+
+fn is_signed_id(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+fn prepare_key(preparation: KeyPreparation, secret: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let key = Zeroizing::new(match preparation {
+        KeyPreparation::Utf8 => secret.as_bytes().to_vec(),
+        KeyPreparation::Hex => hex::decode(secret).ok()?,
+        KeyPreparation::Base64 => STANDARD_LENIENT.decode(secret).ok()?,
+        KeyPreparation::Whsec => {
+            STANDARD_LENIENT.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).ok()?
+        }
+    });
+    // An empty key is known to everybody.
+    (!key.is_empty()).then_some(key)
+}
+
+fn decode(encoding: SignatureEncoding, text: &str) -> Option<Vec<u8>> {
+    match encoding {
+        SignatureEncoding::Hex(HexCase::Lower) if text.bytes().any(|b| b.is_ascii_uppercase()) => None,
+        SignatureEncoding::Hex(_) => hex::decode(text).ok(),
+        SignatureEncoding::Base64(Padding::Required) => STANDARD.decode(text).ok(),
+        SignatureEncoding::Base64(Padding::Optional) => STANDARD_LENIENT.decode(text).ok(),
+        SignatureEncoding::Base64Url(Padding::Required) => URL_SAFE.decode(text).ok(),
+        SignatureEncoding::Base64Url(Padding::Optional) => URL_SAFE_LENIENT.decode(text).ok(),
+    }
+}
+
+fn matches_any(algorithm: Algorithm, key: &[u8], signed: &[Cow<'_, [u8]>], signatures: &[Vec<u8>]) -> bool {
+    fn check<M: Mac + KeyInit + Clone>(key: &[u8], signed: &[Cow<'_, [u8]>], signatures: &[Vec<u8>]) -> bool {
+        let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+        for part in signed {
+            mac.update(part);
+        }
+        signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok())
+    }
+    match algorithm {
+        Algorithm::HmacSha1 => check::<Hmac<Sha1>>(key, signed, signatures),
+        Algorithm::HmacSha256 => check::<Hmac<Sha256>>(key, signed, signatures),
+        Algorithm::HmacSha384 => check::<Hmac<Sha384>>(key, signed, signatures),
+        Algorithm::HmacSha512 => check::<Hmac<Sha512>>(key, signed, signatures),
+    }
+}
+
+fn parse_timestamp(text: &str, unit: TimestampUnit) -> Option<Timestamp> {
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = |max_digits: usize| {
+        (is_number && text.len() <= max_digits).then(|| text.parse::<i64>().ok()).flatten()
+    };
+    let seconds = || number(11).map(|s| Timestamp::from_micros(s.saturating_mul(1_000_000)));
+    let millis = || number(14).map(|ms| Timestamp::from_micros(ms.saturating_mul(1_000)));
+    let written = || (!is_number && text.len() <= 64).then(|| text.parse().ok()).flatten();
+    match unit {
+        TimestampUnit::Seconds => seconds(),
+        TimestampUnit::Millis => millis(),
+        TimestampUnit::Rfc3339 => written(),
+        TimestampUnit::Any => seconds().or_else(millis).or_else(written),
+    }
+}
+
+fn bytes_of(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+/// The most signatures in one header that are tried.
+const MAX_CANDIDATES: usize = 16;
+/// The longest signature header, in bytes.
+const MAX_SIGNATURE_HEADER: usize = 8 * 1024;
+/// The longest delivery id, in bytes.
+const MAX_DELIVERY_ID: usize = 256;
+
+const STRICT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireCanonical);
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, STRICT);
+const STANDARD_LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, STRICT);
+const URL_SAFE_LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
