@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::log::{Level, LogEntry, MAX_ENTRIES as MAX_LOG_ENTRIES, StepLog};
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, StepKey, WorkflowSlug};
+use crate::secret::Masker;
 use crate::time::Timestamp;
 
 /// Performs the side effect of one node type.
@@ -61,6 +62,9 @@ pub struct Attempt {
     pub cancelled: CancellationToken,
     /// Writes `step_logged` events, bounded.
     pub log: StepLog,
+    /// Hides the project's secrets. The engine masks outcomes, failures and logs as they leave the attempt; an executor
+    /// needs it only where it cuts text, so that half a secret does not remain.
+    pub masker: Arc<Masker>,
 }
 
 impl Attempt {
@@ -82,6 +86,7 @@ impl Attempt {
             timeout: Duration::from_secs(30),
             cancelled: CancellationToken::new(),
             log: StepLog::default(),
+            masker: Arc::new(Masker::none()),
         }
     }
 }
