@@ -17,7 +17,11 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         Some(folder) => println!("{TEST_DATA}={}", folder.display()),
         None => println!("{TEST_DATA} is not set: suites that need external data say so and pass"),
     }
-    let mut command = cargo(&["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    let mut command = cargo(&["test", "--all-features", "--no-fail-fast"]);
+    // Cargo would ignore a package named beside `--workspace`.
+    if !arguments.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package")) {
+        command.arg("--workspace");
+    }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
     announce(&command);
     let mut child = command.spawn().map_err(|error| format!("could not start cargo: {error}"))?;

@@ -8,6 +8,7 @@ mod arrows;
 mod code;
 mod dependencies;
 mod licence;
+mod links;
 pub(crate) mod manifest;
 mod paths;
 mod purity;
@@ -78,6 +79,9 @@ fn check_files(files: &[File]) -> Vec<Problem> {
         }
         if file.path.ends_with("Cargo.toml") {
             problems.extend(arrows::check(file));
+        }
+        if file.path.ends_with(".md") {
+            problems.extend(links::check(file, files));
         }
     }
     problems
