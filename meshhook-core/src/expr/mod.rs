@@ -35,6 +35,8 @@ mod output;
 mod parser;
 mod reference;
 mod regex;
+mod template;
+mod url;
 mod value;
 mod view;
 
@@ -47,6 +49,8 @@ use budget::Budget;
 pub use error::{ExprError, ExprErrorKind};
 use eval::Evaluator;
 pub use reference::{NodeRef, SecretRef};
+pub use template::{Placeholder, Template, TemplateError, TemplateErrorKind, TemplateOptions};
+pub use url::UrlTemplate;
 use value::Val;
 pub use view::{Env, SecretResolver, View};
 
@@ -136,6 +140,17 @@ impl Expression {
         budget: &mut Budget,
     ) -> Result<Value, ExprError> {
         self.run(root, env, budget, output::materialize)
+    }
+
+    /// Evaluates and appends the value as text: strings as they are, null as nothing, others as canonical JSON.
+    fn evaluate_into(
+        &self,
+        root: &View<'_>,
+        env: &Env<'_>,
+        budget: &mut Budget,
+        text: &mut String,
+    ) -> Result<(), ExprError> {
+        self.run(root, env, budget, |value, budget| output::insert(value, budget, text))
     }
 
     fn run<T>(

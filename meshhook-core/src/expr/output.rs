@@ -91,3 +91,19 @@ pub(super) fn to_text(value: &Val<'_>, budget: &mut Budget, position: usize) -> 
     budget.make(text.len(), position)?;
     Ok(text)
 }
+
+/// Appends a value where text is put together: strings as they are, null as nothing, others as canonical JSON.
+pub(super) fn insert(value: &Val<'_>, budget: &mut Budget, into: &mut String) -> Result<(), ExprError> {
+    match value {
+        Val::Null => {}
+        Val::String(text) => {
+            budget.emit(text.len())?;
+            into.push_str(text);
+        }
+        other => {
+            let made = materialize(other, budget)?;
+            json::write_canonical(&made, into);
+        }
+    }
+    Ok(())
+}

@@ -17,6 +17,8 @@ mod time;
 mod types;
 mod uuid;
 
+pub(super) use encoding::RESERVED;
+
 use super::ast::{Call, Node};
 use super::error::{ExprError, ExprErrorKind};
 use super::eval::{Evaluator, with_article};
