@@ -145,9 +145,9 @@ impl HttpExecutorBuilder {
         self
     }
 
-    /// Opens the circuit breaker of a host after this many failures in a row, for `open` at first and twice as long
-    /// after each failed probe, at most `max_open`. By default 20 failures, 5 s, 60 s.
-    pub fn breaker(mut self, failures: u32, open: Duration, max_open: Duration) -> Self {
+    /// Opens the circuit breaker of a host after this many different steps failed in a row, for `open` at first and
+    /// twice as long after each failed probe, at most `max_open`. By default 20 steps, 1 s, 60 s.
+    pub fn breaker(mut self, failures: usize, open: Duration, max_open: Duration) -> Self {
         self.breaker = Some(BreakerOptions { failures: failures.max(1), open, max_open: max_open.max(open) });
         self
     }

@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 use url::Url;
 
 use crate::body::{self, BodyError, Collector, Encoding};
-use crate::breaker::{Breakers, Open, Permit, Target, Verdict};
+use crate::breaker::{Breakers, Open, StepHash, Target, Verdict};
 use crate::builder::HttpExecutorBuilder;
 use crate::guard::{Guard, GuardError};
 use crate::message::Message;
@@ -92,9 +92,12 @@ impl HttpExecutor {
             return self.call(attempt, request, deadline).await;
         };
         let host = transport::host_label(&request.message.url);
-        let permit: Permit = breakers
-            .admit(target, deadline.saturating_duration_since(Instant::now()))
-            .map_err(|open| self.refused_by_breaker(&open, &host, attempt))?;
+        let mut hasher = DefaultHasher::new();
+        attempt.idempotency_key.hash(&mut hasher);
+        let step = hasher.finish();
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let admitted = breakers.admit(target, step, patience).await;
+        let permit = admitted.map_err(|open| self.refused_by_breaker(&open, &host, step))?;
         let result = self.call(attempt, request, deadline).await;
         let verdict = verdict(&result);
         tracing::debug!(?verdict, "attempt ended");
@@ -217,15 +220,11 @@ impl HttpExecutor {
         }
     }
 
-    fn refused_by_breaker(&self, open: &Open, host: &str, attempt: &Attempt) -> AttemptError {
-        let message = format!(
-            "{host} is left alone for a while: {} attempts at it failed in a row (circuit breaker)",
-            open.failures
-        );
+    fn refused_by_breaker(&self, open: &Open, host: &str, step: StepHash) -> AttemptError {
+        let message =
+            format!("{host} failed too often in a row and is left alone for a while (circuit breaker)");
         // A fixed share of the spread for each step, so that not all come back at once.
-        let mut hasher = DefaultHasher::new();
-        attempt.idempotency_key.hash(&mut hasher);
-        let share = (hasher.finish() % 1_000) as u32;
+        let share = (step % 1_000) as u32;
         let wait = open.retry_in + open.spread / 1_000 * share;
         AttemptError::from(Failure::retryable(code::HTTP_CONNECT, message))
             .retry_not_before(self.clock.now().after(wait))

@@ -1,7 +1,7 @@
 //! Hosts that fail again and again, and how many attempts reach one at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
@@ -15,8 +15,16 @@ fn builder() -> HttpExecutorBuilder {
     HttpExecutor::builder().allow_private_network()
 }
 
+/// A first attempt of a step of its own.
+fn attempt(url: &str) -> Attempt {
+    static STEPS: AtomicUsize = AtomicUsize::new(0);
+    let mut attempt = Attempt::sample(json!({"method": "GET", "url": url}));
+    attempt.idempotency_key = format!("key-{}", STEPS.fetch_add(1, Ordering::SeqCst));
+    attempt
+}
+
 async fn get(executor: &HttpExecutor, url: &str) -> Result<Outcome, AttemptError> {
-    executor.execute(Attempt::sample(json!({"method": "GET", "url": url}))).await
+    executor.execute(attempt(url)).await
 }
 
 #[tokio::test]
@@ -28,8 +36,7 @@ async fn a_failing_host_is_left_alone_until_a_probe_succeeds() {
         false => answer("503 Unavailable", &[], ""),
     })
     .await;
-    let open = Duration::from_millis(200);
-    let executor = builder().breaker(3, open, open).build().unwrap();
+    let executor = builder().breaker(3, Duration::from_secs(5), Duration::from_secs(5)).build().unwrap();
     for _ in 0..3 {
         assert_eq!(summary(get(&executor, &server.url("/")).await), retryable("http_status"));
     }
@@ -38,16 +45,28 @@ async fn a_failing_host_is_left_alone_until_a_probe_succeeds() {
     assert!(error.failure.message.contains("circuit breaker"), "{}", error.failure.message);
     assert!(error.retry_not_before.is_some());
     assert_eq!(server.requests().len(), 3);
+}
 
-    tokio::time::sleep(open + Duration::from_millis(50)).await;
-    assert_eq!(summary(get(&executor, &server.url("/")).await), retryable("http_status"), "a probe");
-    assert_eq!(summary(get(&executor, &server.url("/")).await), retryable("http_connect"));
-    assert_eq!(server.requests().len(), 4);
-
-    is_up.store(true, Ordering::SeqCst);
-    tokio::time::sleep(open + Duration::from_millis(50)).await;
+#[tokio::test]
+async fn what_failed_in_a_short_outage_can_be_retried_at_once() {
+    let server = Server::start(|number, _| match number {
+        0..3 => answer("503 Unavailable", &[], ""),
+        _ => answer("200 OK", &[], ""),
+    })
+    .await;
+    let open = Duration::from_millis(200);
+    let executor = Arc::new(builder().breaker(3, open, open).build().unwrap());
     for _ in 0..3 {
-        assert!(get(&executor, &server.url("/")).await.is_ok());
+        assert_eq!(summary(get(&executor, &server.url("/")).await), retryable("http_status"));
+    }
+    let retries: Vec<_> = (0..10)
+        .map(|_| {
+            let (executor, url) = (executor.clone(), server.url("/"));
+            tokio::spawn(async move { get(&executor, &url).await.is_ok() })
+        })
+        .collect();
+    for retry in retries {
+        assert!(retry.await.unwrap());
     }
 }
 
@@ -62,17 +81,22 @@ async fn answers_that_blame_the_request_do_not_open_it() {
 }
 
 #[tokio::test]
-async fn ordinary_retries_do_not_meet_it() {
+async fn retries_of_one_step_do_not_meet_it() {
     let server = Server::always(Reply::SendAndClose(Vec::new())).await;
     let executor = builder().build().unwrap();
-    for _ in 0..20 {
-        assert_eq!(summary(get(&executor, &server.url("/")).await), retryable("http_transport"));
+    let first = attempt(&server.url("/"));
+    for _ in 0..100 {
+        assert_eq!(summary(executor.execute(first.clone()).await), retryable("http_transport"));
     }
-    assert_eq!(summary(get(&executor, &server.url("/")).await), retryable("http_connect"));
-    assert_eq!(server.requests().len(), 20);
-    let unguarded = builder().without_breaker().build().unwrap();
+    assert_eq!(server.requests().len(), 100);
+}
+
+#[tokio::test]
+async fn it_can_be_left_out() {
+    let server = Server::always(Reply::SendAndClose(Vec::new())).await;
+    let executor = builder().without_breaker().build().unwrap();
     for _ in 0..25 {
-        assert_eq!(summary(get(&unguarded, &server.url("/")).await), retryable("http_transport"));
+        assert_eq!(summary(get(&executor, &server.url("/")).await), retryable("http_transport"));
     }
 }
 
@@ -80,7 +104,7 @@ async fn ordinary_retries_do_not_meet_it() {
 async fn projects_have_their_own() {
     let server = Server::always(answer("500 Oops", &[], "")).await;
     let executor = builder().breaker(1, Duration::from_secs(60), Duration::from_secs(60)).build().unwrap();
-    let mut other = Attempt::sample(json!({"method": "GET", "url": server.url("/")}));
+    let mut other = attempt(&server.url("/"));
     other.project = "other".parse().unwrap();
     assert_eq!(summary(get(&executor, &server.url("/")).await), retryable("http_status"));
     assert_eq!(summary(get(&executor, &server.url("/")).await), retryable("http_connect"));
