@@ -11,8 +11,13 @@ use crate::shell::{Outcome, announce, cargo};
 /// Environment variable that names the folder of external test data.
 const TEST_DATA: &str = "MESHHOOK_TEST_DATA";
 
-/// Runs all tests; `arguments` are handed to `cargo test`.
+/// Runs all tests and sums them up in the last line; `arguments` are handed to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Outcome {
+    count(arguments)?.conclude()
+}
+
+/// Runs all tests and counts them.
+pub(crate) fn count(arguments: &[String]) -> Result<Totals, String> {
     match std::env::var_os(TEST_DATA) {
         Some(folder) => println!("{TEST_DATA}={}", folder.display()),
         None => println!("{TEST_DATA} is not set: suites that need external data say so and pass"),
@@ -26,7 +31,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     announce(&command);
     let mut child = command.spawn().map_err(|error| format!("could not start cargo: {error}"))?;
     let lines = BufReader::new(child.stdout.take().expect("standard output is piped"));
-    let mut totals = Totals::default();
+    let mut totals = Totals { passed: 0, failed: 0, complete: true };
     let mut out = std::io::stdout();
     for line in lines.split(b'\n') {
         let line = line.map_err(|error| format!("could not read the output of cargo test: {error}"))?;
@@ -35,15 +40,17 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         shown.map_err(|error| format!("could not write the output of cargo test: {error}"))?;
     }
     let status = child.wait().map_err(|error| format!("could not wait for cargo test: {error}"))?;
-    totals.conclude(status.success())
+    totals.complete &= status.success();
+    Ok(totals)
 }
 
 /// What the test binaries reported, added up.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Totals {
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
     passed: u64,
     failed: u64,
-    ignored: u64,
+    /// Whether cargo says that every binary was built, reported and succeeded.
+    complete: bool,
 }
 
 impl Totals {
@@ -57,29 +64,26 @@ impl Totals {
             match what {
                 "passed" => self.passed += number,
                 "failed" => self.failed += number,
-                "ignored" => self.ignored += number,
                 _ => {}
             }
         }
     }
 
-    /// Prints the sum as the last line. What did not even report (it did not build, or its process died)
-    /// counts as one failure.
-    fn conclude(mut self, succeeded: bool) -> Outcome {
-        println!();
-        if !succeeded && self.failed == 0 {
-            println!("a test binary did not build, or died without a report: it counts as one failure");
-            self.failed = 1;
+    /// Prints the sum as the last line, or makes it the last line of the error. What did not even report (it did
+    /// not build, or its process died) counts as one failure.
+    pub(crate) fn conclude(self) -> Outcome {
+        let Self { passed, failed, complete } = self;
+        if failed > 0 {
+            return Err(format!("tests failed\n{passed} passed, {failed} failed"));
         }
-        if self.ignored > 0 {
-            println!("{} ignored", self.ignored);
+        if !complete {
+            return Err(format!("a test did not build, or died without a report\n{passed} passed, 1 failed"));
         }
-        println!("{} passed, {} failed", self.passed, self.failed);
-        match (self.failed, self.passed) {
-            (0, 0) => Err("no test ran".into()),
-            (0, _) => Ok(()),
-            _ => Err("tests failed".into()),
+        if passed == 0 {
+            return Err("no test ran\n0 passed, 0 failed".into());
         }
+        println!("\n{passed} passed, 0 failed");
+        Ok(())
     }
 }
 
@@ -87,8 +91,10 @@ impl Totals {
 mod tests {
     use super::*;
 
+    const NONE: Totals = Totals { passed: 0, failed: 0, complete: true };
+
     fn totals(lines: &[&str]) -> Totals {
-        let mut totals = Totals::default();
+        let mut totals = NONE;
         lines.iter().for_each(|line| totals.add(line));
         totals
     }
@@ -100,27 +106,29 @@ mod tests {
             "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.02s",
             "test result: FAILED. 1 passed; 2 failed; 4 ignored; 0 measured; 9 filtered out; finished in 1.50s",
         ]);
-        assert_eq!(sum, Totals { passed: 4, failed: 2, ignored: 4 });
+        assert_eq!(sum, Totals { passed: 4, failed: 2, complete: true });
     }
 
     #[test]
     fn text_of_a_test_is_no_report() {
-        assert_eq!(totals(&["test a::test result: ok. 3 passed ... ok", "3 passed"]), Totals::default());
+        assert_eq!(totals(&["test a::test result: ok. 3 passed ... ok", "3 passed"]), NONE);
     }
 
     #[test]
-    fn failed_tests_fail_the_command() {
-        assert!(Totals { passed: 4, failed: 2, ignored: 0 }.conclude(false).is_err());
-        assert!(Totals { passed: 4, failed: 0, ignored: 0 }.conclude(true).is_ok());
+    fn the_last_line_of_an_error_is_the_sum() {
+        let failed = Totals { passed: 4, failed: 2, complete: false };
+        assert_eq!(failed.conclude(), Err("tests failed\n4 passed, 2 failed".into()));
+        assert_eq!(Totals { passed: 4, ..NONE }.conclude(), Ok(()));
     }
 
     #[test]
-    fn a_binary_that_died_without_a_report_fails_the_command() {
-        assert!(Totals { passed: 4, failed: 0, ignored: 0 }.conclude(false).is_err());
+    fn a_binary_that_died_without_a_report_is_a_failure() {
+        let message = Totals { passed: 4, complete: false, ..NONE }.conclude().expect_err("incomplete");
+        assert!(message.ends_with("\n4 passed, 1 failed"), "{message}");
     }
 
     #[test]
     fn running_no_test_at_all_fails_the_command() {
-        assert_eq!(Totals::default().conclude(true), Err("no test ran".into()));
+        assert!(NONE.conclude().is_err());
     }
 }

@@ -23,13 +23,14 @@ pub(crate) struct Dependency<'a> {
 pub(crate) struct Manifest<'a> {
     keys: Vec<(&'a str, &'a str, usize)>,
     package: Option<&'a str>,
+    inherits_lints: bool,
 }
 
 impl<'a> Manifest<'a> {
     /// Reads the text of a manifest.
     pub(crate) fn parse(text: &'a str) -> Self {
         let mut table = "";
-        let mut manifest = Self { keys: Vec::new(), package: None };
+        let mut manifest = Self { keys: Vec::new(), package: None, inherits_lints: false };
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if let Some(header) = line.strip_prefix('[') {
@@ -49,6 +50,9 @@ impl<'a> Manifest<'a> {
             if is_key {
                 manifest.keys.push((table, name, index + 1));
             }
+            let is_lints = (table == "lints" && key.trim() == "workspace")
+                || (table.is_empty() && key.trim() == "lints.workspace");
+            manifest.inherits_lints |= is_lints && value.trim() == "true";
             if table == "package" && name == "name" {
                 manifest.package = Some(value.trim().trim_matches('"'));
             }
@@ -59,6 +63,11 @@ impl<'a> Manifest<'a> {
     /// The package's name, where the manifest has a package.
     pub(crate) fn package(&self) -> Option<&'a str> {
         self.package
+    }
+
+    /// Whether the package has the lints of its workspace.
+    pub(crate) fn inherits_lints(&self) -> bool {
+        self.inherits_lints
     }
 
     /// The package's features, `default` left out.

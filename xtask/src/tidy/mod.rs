@@ -9,6 +9,7 @@ mod code;
 mod dependencies;
 mod licence;
 mod links;
+mod lints;
 pub(crate) mod manifest;
 mod paths;
 mod purity;
@@ -79,6 +80,7 @@ fn check_files(files: &[File]) -> Vec<Problem> {
         }
         if file.path.ends_with("Cargo.toml") {
             problems.extend(arrows::check(file));
+            problems.extend(lints::check(file));
         }
         if file.path.ends_with(".md") {
             problems.extend(links::check(file, files));
@@ -140,9 +142,13 @@ mod tests {
         let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
         let problems = check_files(&[
             file("meshhook-core/src/run/mod.rs", "use tokio::time::sleep;\nfn f() { todo!() }\n"),
-            file("meshhook-http/Cargo.toml", "[dependencies]\nmeshhook-axum.workspace = true\n"),
+            file(
+                "meshhook-http/Cargo.toml",
+                "[package]\nname = \"meshhook-http\"\n[dependencies]\nmeshhook-axum = \"1\"\n",
+            ),
+            file("README.md", "[gone](gone.md)"),
         ]);
-        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert_eq!(problems.len(), 5, "{problems:?}");
     }
 
     #[test]
