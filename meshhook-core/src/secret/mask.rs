@@ -193,18 +193,15 @@ impl Masker {
             return Ok(ranges);
         }
         let plain = View::of(text);
-        for chain in VIEWS {
-            if chain.contains(&Encoding::Form) && !self.has_space {
+        for (outer, inner) in VIEWS {
+            if *outer == Encoding::Form && !self.has_space {
                 continue;
             }
-            let (first, rest) = chain.split_first().expect("a chain takes off at least one encoding");
-            let mut view = plain.decode(*first);
-            for encoding in rest {
-                view = view.and_then(|view| view.decode(*encoding));
-            }
-            if let Some(View { bytes, origin }) = view {
+            let Some(view) = plain.decode(*outer) else { continue };
+            let nested: Vec<View> = inner.iter().filter_map(|encoding| view.decode(*encoding)).collect();
+            for View { bytes, origin } in nested.iter().chain([&view]) {
                 let report = |from: usize, to: usize| ranges.push((origin[from], origin[to]));
-                self.find_in(automaton, &bytes, &mut work, report)?;
+                self.find_in(automaton, bytes, &mut work, report)?;
             }
         }
         Ok(ranges)
@@ -315,21 +312,13 @@ const PREFIX_BYTES: usize = 64;
 /// What numbers are written with in JSON.
 const NUMERIC: &[u8] = b"0123456789+-.eE";
 
-/// Which encodings are taken off, and in which order.
-const VIEWS: &[&[Encoding]] = &[
-    &[Encoding::Percent],
-    &[Encoding::Form],
-    &[Encoding::Json],
-    &[Encoding::Html],
-    &[Encoding::Lines],
-    &[Encoding::Percent, Encoding::Percent],
-    &[Encoding::Json, Encoding::Json],
-    &[Encoding::Json, Encoding::Percent],
-    &[Encoding::Json, Encoding::Form],
-    &[Encoding::Json, Encoding::Html],
-    &[Encoding::Json, Encoding::Lines],
-    &[Encoding::Percent, Encoding::Json],
-    &[Encoding::Form, Encoding::Json],
+/// Which encodings are taken off, and which others below them.
+const VIEWS: &[(Encoding, &[Encoding])] = &[
+    (Encoding::Percent, &[Encoding::Percent, Encoding::Json]),
+    (Encoding::Form, &[Encoding::Json]),
+    (Encoding::Json, &[Encoding::Json, Encoding::Percent, Encoding::Form, Encoding::Html, Encoding::Lines]),
+    (Encoding::Html, &[]),
+    (Encoding::Lines, &[]),
 ];
 
 #[cfg(test)]

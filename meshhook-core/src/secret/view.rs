@@ -42,7 +42,14 @@ impl View {
         let (mut at, mut changed) = (0, false);
         while at < from.len() {
             let rest = &from[at..];
-            let unit = if encoding.marks(rest[0]) { encoding.unit(rest) } else { None };
+            let plain = rest.iter().position(|b| encoding.marks(*b)).unwrap_or(rest.len());
+            if plain > 0 {
+                out.bytes.extend_from_slice(&rest[..plain]);
+                out.origin.extend_from_slice(&self.origin[at..at + plain]);
+                at += plain;
+                continue;
+            }
+            let unit = encoding.unit(rest);
             let (decoded, taken) = match &unit {
                 Some(unit) => (&unit.bytes[..unit.len], unit.taken),
                 None => (&rest[..1], 1),

@@ -11,6 +11,11 @@ use super::scheme::{
     Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
     SignatureScheme, Source, TimestampRule, TimestampUnit, TokenScheme,
 };
+use crate::definition::ProblemCode::{
+    self, InvalidDuration, InvalidTemplate, InvalidTrigger, InvalidType, InvalidValue, MissingField,
+    UnknownField,
+};
+use crate::definition::{Problem, index_path, member_path};
 use crate::secret::SecretName;
 use crate::time::parse_duration;
 
@@ -30,21 +35,21 @@ impl VerifyConfig {
         Self { scheme: Scheme::None, tolerance: DEFAULT_TOLERANCE, url: None, secrets: Vec::new() }
     }
 
-    /// Reads the config and returns every problem in it.
+    /// Reads the config that stands at `path` in its document.
     ///
     /// # Errors
     ///
-    /// Every problem, with paths from `value`.
-    pub fn parse(value: &Value) -> Result<Self, Vec<ConfigProblem>> {
+    /// Every problem in it, with paths from the document's root.
+    pub fn parse(value: &Value, path: &str) -> Result<Self, Vec<Problem>> {
         let Value::Object(members) = value else {
-            return Err(vec![ConfigProblem::new("", "invalid_type", "must be an object")]);
+            return Err(vec![Problem::new(InvalidType, path, "must be an object")]);
         };
-        let mut reader = Reader { members, known: Vec::new(), problems: Vec::new() };
+        let mut reader = Reader { path, members, known: Vec::new(), problems: Vec::new() };
         let config = match reader.required_text("scheme") {
             Some("none") => Some(Self::none()),
             Some(name) if is_scheme(name) => reader.verify_config(name),
             Some(_) => {
-                reader.problem("scheme", "invalid_value", "is not the name of a scheme");
+                reader.problem("scheme", InvalidValue, "is not the name of a scheme");
                 return Err(reader.problems);
             }
             // Which other members belong there depends on the scheme.
@@ -86,29 +91,12 @@ impl VerifyConfig {
     }
 }
 
-/// One problem in a config, in the codes that problems of a definition have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConfigProblem {
-    /// Where, from the value that was read: `secret[1]`, or empty for the value itself.
-    pub path: String,
-    /// What kind of problem.
-    pub code: &'static str,
-    /// What is wrong, for a person.
-    pub message: String,
-}
-
-impl ConfigProblem {
-    fn new(path: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { path: path.into(), code, message: message.into() }
-    }
-}
-
 /// Reads members and collects problems. A member that was asked for is known; the others are unknown.
 struct Reader<'a> {
+    path: &'a str,
     members: &'a Map<String, Value>,
     known: Vec<&'static str>,
-    problems: Vec<ConfigProblem>,
+    problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
@@ -142,10 +130,10 @@ impl<'a> Reader<'a> {
         if let Some(label) = label
             && (label.is_empty() || label.contains([',', '=', ' ']) || label == "t")
         {
-            self.problem("label", "invalid_value", "must not be empty, `t`, or contain `,`, `=` or a space");
+            self.problem("label", InvalidValue, "must not be empty, `t`, or contain `,`, `=` or a space");
         }
         if prefix.is_some() && label.is_some() {
-            self.problem("label", "invalid_trigger", "cannot be combined with `prefix`");
+            self.problem("label", InvalidTrigger, "cannot be combined with `prefix`");
         }
         let time_header =
             self.optional_text("timestamp_header").and_then(|n| self.header_name("timestamp_header", n));
@@ -154,10 +142,10 @@ impl<'a> Reader<'a> {
             let has = |name: &str| !matches!(self.members.get(name), None | Some(Value::Null));
             if signed.contains(&Part::Timestamp) && !has("timestamp_header") && !has("label") {
                 let message = "`{timestamp}` needs `timestamp_header`, or `label` for a list with `t=`";
-                self.problem("signed", "invalid_trigger", message);
+                self.problem("signed", InvalidTrigger, message);
             }
             if signed.contains(&Part::Id) && !has("id_header") {
-                self.problem("signed", "invalid_trigger", "`{id}` needs `id_header`");
+                self.problem("signed", InvalidTrigger, "`{id}` needs `id_header`");
             }
         }
         let extraction = match (label, prefix) {
@@ -199,7 +187,7 @@ impl<'a> Reader<'a> {
             else {
                 let message =
                     "may contain {body}, {timestamp}, {id}, {url} and {method}, and no other braces";
-                self.problem("signed", "invalid_template", message);
+                self.problem("signed", InvalidTemplate, message);
                 return None;
             };
             parts.push(part.clone());
@@ -209,52 +197,54 @@ impl<'a> Reader<'a> {
             parts.push(Part::Literal(Cow::Owned(rest.to_owned())));
         }
         if parts.iter().all(|part| matches!(part, Part::Literal(_))) {
-            self.problem("signed", "invalid_value", "must contain something of the request");
+            self.problem("signed", InvalidValue, "must contain something of the request");
             return None;
         }
         if template.len() > MAX_TEMPLATE_BYTES {
-            self.problem("signed", "invalid_value", format!("must be at most {MAX_TEMPLATE_BYTES} bytes"));
+            self.problem("signed", InvalidValue, format!("must be at most {MAX_TEMPLATE_BYTES} bytes"));
             return None;
         }
         Some(parts)
     }
 
     fn secrets(&mut self, member: &'static str) -> Option<Vec<SecretName>> {
-        let entries = match self.member(member) {
+        let entries: Vec<(String, &Value)> = match self.member(member) {
             None => {
-                self.problem(member, "missing_field", "is required by this scheme");
+                self.problem(member, MissingField, "is required by this scheme");
                 return None;
             }
             Some(Value::Array(entries)) => {
                 if entries.is_empty() || entries.len() > MAX_SECRETS {
-                    self.problem(member, "invalid_value", format!("must be 1 to {MAX_SECRETS} names"));
+                    self.problem(member, InvalidValue, format!("must be 1 to {MAX_SECRETS} names"));
                     return None;
                 }
-                entries.iter().enumerate().map(|(i, entry)| (format!("{member}[{i}]"), entry)).collect()
+                let path = member_path(self.path, member);
+                entries.iter().enumerate().map(|(i, entry)| (index_path(&path, i), entry)).collect()
             }
-            Some(entry) => vec![(member.to_owned(), entry)],
+            Some(entry) => vec![(member_path(self.path, member), entry)],
         };
         let mut names = Vec::with_capacity(entries.len());
-        for (path, entry) in &entries {
+        let count = entries.len();
+        for (path, entry) in entries {
             match entry.as_str().map(SecretName::new) {
                 Some(Ok(name)) => names.push(name),
-                Some(Err(error)) => self.problem(path, "invalid_value", error.to_string()),
-                None => self.problem(path, "invalid_type", "must be the name of a secret"),
+                Some(Err(error)) => self.problem_at(path, InvalidValue, error.to_string()),
+                None => self.problem_at(path, InvalidType, "must be the name of a secret"),
             }
         }
-        (names.len() == entries.len()).then_some(names)
+        (names.len() == count).then_some(names)
     }
 
     fn tolerance(&mut self) -> Option<Duration> {
         let Some(text) = self.optional_text("tolerance") else { return Some(DEFAULT_TOLERANCE) };
         match parse_duration(text) {
             Ok(duration) if duration.is_zero() => {
-                self.problem("tolerance", "invalid_value", "must be more than zero");
+                self.problem("tolerance", InvalidValue, "must be more than zero");
                 None
             }
             Ok(duration) => Some(duration),
             Err(error) => {
-                self.problem("tolerance", "invalid_duration", error.to_string());
+                self.problem("tolerance", InvalidDuration, error.to_string());
                 None
             }
         }
@@ -268,7 +258,7 @@ impl<'a> Reader<'a> {
             || !url.bytes().all(|b| b.is_ascii_graphic())
         {
             let message = "must be the absolute http or https URL that the sender was given, percent-encoded";
-            self.problem("url", "invalid_value", message);
+            self.problem("url", InvalidValue, message);
         }
         Some(url.to_owned())
     }
@@ -276,7 +266,7 @@ impl<'a> Reader<'a> {
     fn username(&mut self) -> Option<String> {
         let username = self.required_text("username")?;
         if username.contains(':') {
-            self.problem("username", "invalid_value", "must not contain `:`");
+            self.problem("username", InvalidValue, "must not contain `:`");
             return None;
         }
         Some(username.to_owned())
@@ -285,7 +275,7 @@ impl<'a> Reader<'a> {
     fn header_name(&mut self, member: &'static str, name: &str) -> Option<HeaderName> {
         let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
         if parsed.is_none() {
-            self.problem(member, "invalid_value", "is not the name of a header");
+            self.problem(member, InvalidValue, "is not the name of a header");
         }
         parsed
     }
@@ -295,14 +285,14 @@ impl<'a> Reader<'a> {
         let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
         if chosen.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.problem(member, "invalid_value", format!("must be one of {}", names.join(", ")));
+            self.problem(member, InvalidValue, format!("must be one of {}", names.join(", ")));
         }
         chosen
     }
 
     fn required_text(&mut self, member: &'static str) -> Option<&'a str> {
         if self.member(member).is_none() {
-            self.problem(member, "missing_field", "is required");
+            self.problem(member, MissingField, "is required");
         }
         self.optional_text(member)
     }
@@ -311,7 +301,7 @@ impl<'a> Reader<'a> {
         match self.member(member)? {
             Value::String(text) => Some(text),
             _ => {
-                self.problem(member, "invalid_type", "must be a string");
+                self.problem(member, InvalidType, "must be a string");
                 None
             }
         }
@@ -323,16 +313,21 @@ impl<'a> Reader<'a> {
         self.members.get(name).filter(|value| !value.is_null())
     }
 
-    fn problem(&mut self, path: impl Into<String>, code: &'static str, message: impl Into<String>) {
-        self.problems.push(ConfigProblem::new(path, code, message));
+    fn problem(&mut self, member: &str, code: ProblemCode, message: impl Into<String>) {
+        self.problem_at(member_path(self.path, member), code, message);
+    }
+
+    fn problem_at(&mut self, path: String, code: ProblemCode, message: impl Into<String>) {
+        self.problems.push(Problem::new(code, path, message));
     }
 
     fn refuse_unknown(&mut self) {
+        let members = self.members;
         let mut unknown: Vec<&String> =
-            self.members.keys().filter(|name| !self.known.contains(&name.as_str())).collect();
+            members.keys().filter(|name| !self.known.contains(&name.as_str())).collect();
         unknown.sort();
         for name in unknown {
-            self.problems.push(ConfigProblem::new(name, "unknown_field", "is not a member of this scheme"));
+            self.problem(name, UnknownField, "is not a member of this scheme");
         }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 
 #[expect(clippy::needless_pass_by_value, reason = "reads better with a literal")]
 fn problems(config: Value) -> Vec<(String, &'static str)> {
-    VerifyConfig::parse(&config).unwrap_err().into_iter().map(|p| (p.path, p.code)).collect()
+    VerifyConfig::parse(&config, "").unwrap_err().into_iter().map(|p| (p.path, p.code.as_str())).collect()
 }
 
 fn at<'a>(found: &'a [(String, &'static str)]) -> Vec<(&'a str, &'static str)> {
@@ -23,11 +23,14 @@ fn hmac(extra: Value) -> Value {
 
 #[test]
 fn presets_need_a_secret_and_nothing_else() {
-    let config = VerifyConfig::parse(&json!({"scheme": "github", "secret": "gh_webhook"})).unwrap();
+    let config = VerifyConfig::parse(&json!({"scheme": "github", "secret": "gh_webhook"}), "").unwrap();
     assert_eq!(config.secret_names(), [SecretName::new("gh_webhook").unwrap()]);
     assert_eq!(config.tolerance, Duration::from_secs(300));
     for name in super::super::PRESETS {
-        assert!(VerifyConfig::parse(&json!({"scheme": name, "secret": ["new", "old"]})).is_ok(), "{name}");
+        assert!(
+            VerifyConfig::parse(&json!({"scheme": name, "secret": ["new", "old"]}), "").is_ok(),
+            "{name}"
+        );
         assert_eq!(at(&problems(json!({"scheme": name}))), [("secret", "missing_field")]);
     }
 }
@@ -36,7 +39,7 @@ fn presets_need_a_secret_and_nothing_else() {
 fn the_general_members_are_read() {
     let config =
         json!({"scheme": "stripe", "secret": ["a", "b"], "tolerance": "90s", "url": "https://x.example/h"});
-    let config = VerifyConfig::parse(&config).unwrap();
+    let config = VerifyConfig::parse(&config, "").unwrap();
     assert_eq!(config.tolerance, Duration::from_secs(90));
     assert_eq!(config.url(), Some("https://x.example/h"));
     assert_eq!(config.secret_names().len(), 2);
@@ -45,14 +48,16 @@ fn the_general_members_are_read() {
 #[test]
 fn null_equals_absent() {
     let config = json!({"scheme": "stripe", "secret": "a", "tolerance": null, "url": null});
-    assert_eq!(VerifyConfig::parse(&config).unwrap().tolerance, Duration::from_secs(300));
-    assert!(VerifyConfig::parse(&hmac(json!({"prefix": null, "label": null, "key_encoding": null}))).is_ok());
+    assert_eq!(VerifyConfig::parse(&config, "").unwrap().tolerance, Duration::from_secs(300));
+    assert!(
+        VerifyConfig::parse(&hmac(json!({"prefix": null, "label": null, "key_encoding": null})), "").is_ok()
+    );
     assert_eq!(at(&problems(json!({"scheme": "stripe", "secret": null}))), [("secret", "missing_field")]);
 }
 
 #[test]
 fn none_has_no_other_member() {
-    assert_eq!(VerifyConfig::parse(&json!({"scheme": "none"})), Ok(VerifyConfig::none()));
+    assert_eq!(VerifyConfig::parse(&json!({"scheme": "none"}), ""), Ok(VerifyConfig::none()));
     assert_eq!(at(&problems(json!({"scheme": "none", "secret": "a"}))), [("secret", "unknown_field")]);
 }
 
@@ -106,7 +111,7 @@ fn members_of_another_scheme_are_unknown() {
 fn templates_name_parts_of_the_request() {
     for good in ["{body}", "v0:{timestamp}:{body}", "{method}{url}{body}", "{id}.{timestamp}.{body}"] {
         let config = hmac(json!({"signed": good, "timestamp_header": "x-t", "id_header": "x-i"}));
-        assert!(VerifyConfig::parse(&config).is_ok(), "{good}");
+        assert!(VerifyConfig::parse(&config, "").is_ok(), "{good}");
     }
     let check = |signed: &str, code: &'static str| {
         assert_eq!(at(&problems(hmac(json!({"signed": signed})))), [("signed", code)], "{signed}");
@@ -140,7 +145,7 @@ fn tolerance_is_a_duration_above_zero() {
 #[test]
 fn tokens_and_passwords_are_credentials_in_their_header() {
     let headers = |config: Value| {
-        let config = VerifyConfig::parse(&config).unwrap();
+        let config = VerifyConfig::parse(&config, "").unwrap();
         config.credential_headers().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(headers(json!({"scheme": "gitlab", "secret": "s"})), ["x-gitlab-token"]);
@@ -150,4 +155,13 @@ fn tokens_and_passwords_are_credentials_in_their_header() {
     let expected = [("username", "invalid_value"), ("password", "missing_field")];
     assert_eq!(at(&problems(json!({"scheme": "basic", "username": "a:b"}))), expected);
     assert_eq!(at(&problems(json!({"scheme": "api_key", "secret": "s"}))), [("header", "missing_field")]);
+}
+
+#[test]
+fn problems_are_located_from_the_documents_root() {
+    let config = json!({"scheme": "github", "secret": ["ok", 1], "x-y": 1});
+    let problems = VerifyConfig::parse(&config, "triggers[0].config.verify").unwrap_err();
+    let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
+    let expected = ["triggers[0].config.verify.secret[1]", "triggers[0].config.verify[\"x-y\"]"];
+    assert_eq!(paths, expected);
 }

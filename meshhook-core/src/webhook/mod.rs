@@ -23,7 +23,7 @@ mod scheme;
 mod verify;
 
 pub use body::{Body, BodyError, BodyKind, BodyLimits, read_body};
-pub use config::{ConfigProblem, VerifyConfig};
+pub use config::VerifyConfig;
 pub use head::{HeadError, MAX_HEADERS, MAX_QUERY_PAIRS, headers_value, query_value, redact_headers};
 pub use path::{HookPath, InvalidHookPath};
 pub use preset::{PRESETS, preset};

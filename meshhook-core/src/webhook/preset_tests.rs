@@ -182,7 +182,7 @@ impl Vector {
     }
 
     fn verify(&self, headers: &HeaderMap, body: &[u8], secret: &str, at: i64) -> Result<Verified, Refusal> {
-        let config = VerifyConfig::parse(&json!({"scheme": self.scheme, "secret": "s"})).unwrap();
+        let config = VerifyConfig::parse(&json!({"scheme": self.scheme, "secret": "s"}), "").unwrap();
         let request = RawRequest { method: "POST", url: self.url, query: "", headers, body };
         let now = Timestamp::from_micros(at * 1_000_000);
         config.verify(&request, &[Some(&secret.into())], now)
@@ -297,7 +297,7 @@ fn five_minutes_are_tolerated_both_ways_and_no_more() {
 fn a_request_of_one_provider_opens_no_other_providers_hook() {
     for vector in VECTORS {
         for other in PRESETS.iter().filter(|name| **name != vector.scheme) {
-            let config = VerifyConfig::parse(&json!({"scheme": other, "secret": "s"})).unwrap();
+            let config = VerifyConfig::parse(&json!({"scheme": other, "secret": "s"}), "").unwrap();
             let headers = vector.headers();
             let request = RawRequest {
                 method: "POST",

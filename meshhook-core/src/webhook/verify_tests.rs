@@ -68,7 +68,7 @@ impl Case {
     }
 
     fn verify(&self) -> Result<Verified, Refusal> {
-        let config = VerifyConfig::parse(&self.config).unwrap();
+        let config = VerifyConfig::parse(&self.config, "").unwrap();
         let secrets: Vec<Option<SecretValue>> =
             self.secrets.iter().map(|s| s.map(SecretValue::from)).collect();
         let secrets: Vec<Option<&SecretValue>> = secrets.iter().map(Option::as_ref).collect();
@@ -353,7 +353,7 @@ fn tolerance_is_configurable() {
     };
     case("1h").accepted();
     case("59m59s").refused(Refusal::Stale);
-    assert_eq!(VerifyConfig::parse(&case("1h").config).unwrap().tolerance, Duration::from_secs(3600));
+    assert_eq!(VerifyConfig::parse(&case("1h").config, "").unwrap().tolerance, Duration::from_secs(3600));
 }
 
 #[test]
@@ -543,7 +543,7 @@ proptest! {
             "scheme": "hmac", "secret": "s", "header": "x-sig", "algorithm": "sha256", "encoding": "hex",
             "signed": "{id}.{timestamp}.{body}", "id_header": "x-id", "timestamp_header": "x-t",
         });
-        let config = VerifyConfig::parse(&config).unwrap();
+        let config = VerifyConfig::parse(&config, "").unwrap();
         let signature = hex::encode(mac(key.as_bytes(), &text));
         let verify = |id: &[u8], time: &[u8], body: &[u8], signature: &[u8], key: &str| {
             let mut headers = HeaderMap::new();
