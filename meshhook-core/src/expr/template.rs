@@ -200,8 +200,7 @@ impl Template {
     /// With everything that is wrong in it, at least one error.
     pub fn parse(value: &Value, options: &TemplateOptions) -> Result<Self, Vec<TemplateError>> {
         let mut parser = Parser::new(options);
-        let shape =
-            parser.shape(value, String::new(), options.limits.max_depth.min(ExprLimits::DEPTH_CEILING));
+        let shape = parser.shape(value, "", options.limits.max_depth.min(ExprLimits::DEPTH_CEILING));
         let placeholders = parser.finish()?;
         let limits = options.limits.clone();
         Ok(Self { compiled: Arc::new(Compiled { shape, placeholders, limits }) })
@@ -265,18 +264,18 @@ impl<'o> Parser<'o> {
         self.errors.push(TemplateError { path: path.to_owned(), position, kind });
     }
 
-    fn shape(&mut self, value: &Value, path: String, depth_left: usize) -> Shape {
+    fn shape(&mut self, value: &Value, path: &str, depth_left: usize) -> Shape {
         match value {
             Value::String(text) => self.text(text, path),
             Value::Array(_) | Value::Object(_) if depth_left == 0 => {
-                self.fail(&path, 0, TemplateErrorKind::TooDeep);
+                self.fail(path, 0, TemplateErrorKind::TooDeep);
                 Shape::Constant(Value::Null)
             }
             Value::Array(items) => {
                 let shapes: Vec<_> = items
                     .iter()
                     .enumerate()
-                    .map(|(index, item)| self.shape(item, format!("{path}[{index}]"), depth_left - 1))
+                    .map(|(index, item)| self.shape(item, &format!("{path}[{index}]"), depth_left - 1))
                     .collect();
                 constant_items(shapes)
             }
@@ -286,7 +285,7 @@ impl<'o> Parser<'o> {
                 let shapes: Vec<_> = sorted
                     .into_iter()
                     .map(|(key, item)| {
-                        (key.clone(), self.shape(item, member_path(&path, key), depth_left - 1))
+                        (key.clone(), self.shape(item, &member_path(path, key), depth_left - 1))
                     })
                     .collect();
                 constant_members(shapes)
@@ -295,7 +294,7 @@ impl<'o> Parser<'o> {
         }
     }
 
-    fn text(&mut self, text: &str, path: String) -> Shape {
+    fn text(&mut self, text: &str, path: &str) -> Shape {
         let mut pieces = self.pieces(text, path);
         match pieces.as_mut_slice() {
             [] => Shape::Constant(Value::String(String::new())),
@@ -306,7 +305,7 @@ impl<'o> Parser<'o> {
     }
 
     /// Splits a string; neighboring texts are one piece, and none is empty.
-    pub(super) fn pieces(&mut self, text: &str, path: String) -> Vec<Piece> {
+    pub(super) fn pieces(&mut self, text: &str, path: &str) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut rest = 0;
@@ -319,14 +318,14 @@ impl<'o> Parser<'o> {
             }
             let start = open + 2;
             let Some(end) = placeholder_end(text, start) else {
-                self.fail(&path, open, TemplateErrorKind::Unclosed);
+                self.fail(path, open, TemplateErrorKind::Unclosed);
                 return Vec::new();
             };
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal)));
             }
             pieces.push(Piece::Placeholder(self.placeholders.len()));
-            self.placeholder(&text[start..end], start, &path);
+            self.placeholder(&text[start..end], start, path);
             rest = end + 2;
         }
         literal.push_str(&text[rest..]);

@@ -43,7 +43,7 @@ impl UrlTemplate {
     /// With everything that is wrong in it; paths are empty.
     pub fn parse(text: &str, options: &TemplateOptions) -> Result<Self, Vec<TemplateError>> {
         let mut parser = Parser::new(options);
-        let pieces = parser.pieces(text, String::new());
+        let pieces = parser.pieces(text, "");
         let placeholders = parser.finish()?;
         Ok(Self { compiled: Arc::new(Compiled { pieces, placeholders, limits: options.limits.clone() }) })
     }

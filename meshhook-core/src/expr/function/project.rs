@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use super::array::{compare_keys, sort_keys};
 use super::{Invocation, Outcome};
 use crate::expr::error::ExprError;
-use crate::expr::value::{Array, Val};
+use crate::expr::output;
+use crate::expr::value::{Array, Text, Val};
 
 /// Unlike a projection, keeps nulls.
 pub(super) fn map<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
@@ -30,7 +31,7 @@ pub(super) fn min_by<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     extreme_by(call, Ordering::Less)
 }
 
-/// An object of arrays, by what the expression gives for each item.
+/// An object of arrays, by what the expression gives for each item: a string, or a scalar as its JSON text.
 pub(super) fn group_by<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let array = call.array(0)?;
     let keys = each(call, 1, &array)?;
@@ -38,7 +39,13 @@ pub(super) fn group_by<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     for (key, item) in keys.into_iter().zip(array.iter()) {
         match key {
             Val::String(key) => pairs.push((key, item)),
-            other => return Err(call.wrong_item("the key of every item must be a string", &other)),
+            Val::Array(_) | Val::Object(_) => {
+                return Err(call.wrong_item("the key of every item must be a scalar", &key));
+            }
+            scalar => {
+                let text = output::to_text(&scalar, &mut call.eval.budget, call.call.position)?;
+                pairs.push((Text::Shared(text.into()), item));
+            }
         }
     }
     pairs.sort_by(|(a, _), (b, _)| crate::json::compare_keys(a, b));
