@@ -7,13 +7,14 @@ use std::time::Duration;
 use http::HeaderValue;
 use ipnet::IpNet;
 use meshhook_core::clock::{Clock, SystemClock};
+use url::Url;
 
 use crate::breaker::{BreakerOptions, Breakers};
 use crate::executor::HttpExecutor;
 use crate::guard::{Guard, HostPattern};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::slot::Slots;
-use crate::transport;
+use crate::transport::{self, ClientOptions};
 
 /// Builds an [`HttpExecutor`]; the defaults are right for requests to the public internet.
 #[must_use]
@@ -29,6 +30,7 @@ pub struct HttpExecutorBuilder {
     max_response_bytes: usize,
     user_agent: String,
     root_certificates: Vec<Vec<u8>>,
+    proxy: Option<String>,
     breaker: Option<BreakerOptions>,
     max_concurrent_per_host: Option<usize>,
 }
@@ -46,6 +48,9 @@ pub enum BuildError {
     /// The user agent cannot stand in a header.
     #[error("not a user agent: {0:?}")]
     UserAgent(String),
+    /// The proxy's URL is none.
+    #[error("the egress proxy is not an http or https URL")]
+    Proxy,
     /// Not PEM, or no certificate in it.
     #[error("a root certificate cannot be read")]
     Certificate,
@@ -68,6 +73,7 @@ impl Default for HttpExecutorBuilder {
             max_response_bytes: 16 * 1024 * 1024,
             user_agent: concat!("meshhook/", env!("CARGO_PKG_VERSION")).to_owned(),
             root_certificates: Vec::new(),
+            proxy: None,
             breaker: Some(BreakerOptions::default()),
             max_concurrent_per_host: None,
         }
@@ -145,6 +151,16 @@ impl HttpExecutorBuilder {
         self
     }
 
+    /// Sends everything through an egress proxy such as smokescreen: `http://proxy.corp.example.com:4750`.
+    ///
+    /// The proxy resolves the names of targets, so it has to refuse inner addresses: what the guard can judge without
+    /// resolving (schemes, ports, IP literals, local names, redirects) it still judges. Proxies of the environment
+    /// are never used.
+    pub fn egress_proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Some(url.into());
+        self
+    }
+
     /// Opens the circuit breaker of a host after this many different steps failed in a row, for `open` at first and
     /// twice as long after each failed probe, at most `max_open`. By default 20 steps, 1 s, 60 s.
     pub fn breaker(mut self, failures: usize, open: Duration, max_open: Duration) -> Self {
@@ -176,11 +192,13 @@ impl HttpExecutorBuilder {
             .hosts
             .iter()
             .map(|text| HostPattern::parse(text).ok_or_else(|| BuildError::Host(text.clone())));
+        let proxy = self.proxy.as_deref().map(parse_proxy).transpose()?;
         let guard = Arc::new(Guard {
             private_allowed: self.private_allowed,
             networks,
             hosts: hosts.collect::<Result<_, _>>()?,
             ports: self.ports,
+            proxy: proxy.as_ref().and_then(|url| url.host_str().map(str::to_owned)),
             resolver: self.resolver,
         });
         let user_agent = HeaderValue::from_str(&self.user_agent)
@@ -193,8 +211,9 @@ impl HttpExecutorBuilder {
             }
             roots.extend(found);
         }
-        let client = transport::client(guard.clone(), self.connect_timeout, user_agent, roots)
-            .map_err(|error| BuildError::Client(error.into()))?;
+        let options = ClientOptions { connect_timeout: self.connect_timeout, user_agent, roots, proxy };
+        let client =
+            transport::client(guard.clone(), options).map_err(|error| BuildError::Client(error.into()))?;
         Ok(HttpExecutor {
             client,
             guard,
@@ -218,6 +237,11 @@ fn parse_network(text: &str) -> Result<IpNet, BuildError> {
     text.parse::<IpNet>().or_else(|_| address()).map_err(|_| BuildError::Network(text.to_owned()))
 }
 
+fn parse_proxy(text: &str) -> Result<Url, BuildError> {
+    let url = Url::parse(text).map_err(|_| BuildError::Proxy)?;
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(BuildError::Proxy) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,5 +254,6 @@ mod tests {
         assert!(matches!(build(new().allow_host("a b")), BuildError::Host(_)));
         assert!(matches!(build(new().user_agent("a\nb")), BuildError::UserAgent(_)));
         assert!(matches!(build(new().root_certificates("not PEM")), BuildError::Certificate));
+        assert!(matches!(build(new().egress_proxy("socks5://proxy.example")), BuildError::Proxy));
     }
 }

@@ -12,16 +12,21 @@ use url::Url;
 use crate::guard::{Guard, GuardError};
 use crate::request::guard_failure;
 
+/// What a client is made of besides the guard.
+pub(crate) struct ClientOptions {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) user_agent: HeaderValue,
+    /// Trusted besides those of the system.
+    pub(crate) roots: Vec<reqwest::Certificate>,
+    pub(crate) proxy: Option<Url>,
+}
+
 /// Makes the one client of an executor.
 ///
 /// Every default that could send something unasked is turned off by name, so that features which another crate of
 /// the process enables in reqwest change nothing here.
-pub(crate) fn client(
-    guard: Arc<Guard>,
-    connect_timeout: Duration,
-    user_agent: HeaderValue,
-    roots: Vec<reqwest::Certificate>,
-) -> Result<reqwest::Client, reqwest::Error> {
+pub(crate) fn client(guard: Arc<Guard>, options: ClientOptions) -> Result<reqwest::Client, reqwest::Error> {
+    let ClientOptions { connect_timeout, user_agent, roots, proxy } = options;
     let mut builder = reqwest::Client::builder()
         .tls_backend_rustls()
         .dns_resolver(CheckedResolver(guard))
@@ -42,6 +47,9 @@ pub(crate) fn client(
         .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES);
     if !roots.is_empty() {
         builder = builder.tls_certs_merge(roots);
+    }
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy)?);
     }
     builder.build()
 }

@@ -18,6 +18,8 @@ mod redirect;
 mod server;
 #[path = "http_call/status.rs"]
 mod status;
+#[path = "http_call/tls.rs"]
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -29,7 +29,8 @@ impl Resolve for Fake {
     }
 }
 
-fn resolving(answers: &[&[&str]]) -> (HttpExecutorBuilder, Arc<AtomicUsize>) {
+/// An executor whose names resolve to these addresses, and the number of its lookups.
+pub(crate) fn resolving(answers: &[&[&str]]) -> (HttpExecutorBuilder, Arc<AtomicUsize>) {
     let parse = |texts: &&[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
     let lookups = Arc::new(AtomicUsize::new(0));
     let fake = Fake { answers: answers.iter().map(parse).collect(), lookups: lookups.clone() };
@@ -189,6 +190,26 @@ async fn only_what_the_host_application_lists_is_open() {
 
     let other_ports = open(resolving(&[&["127.0.0.1"]]).0.allow_private_network().ports([80, 443]));
     assert_eq!(get(&other_ports, &name).await, permanent("address_blocked"));
+}
+
+#[tokio::test]
+async fn a_configured_proxy_gets_everything_and_the_guard_still_judges() {
+    let proxy = Server::always(json_answer("{}")).await;
+    let (builder, lookups) = resolving(&[&["127.0.0.1"]]);
+    let url = format!("http://user:pass@proxy.corp.example:{}/", proxy.address.port());
+    let executor = builder.egress_proxy(url).build().unwrap();
+    assert_eq!(get(&executor, "http://public.example/p?q=1").await.0, "ok");
+    let request = proxy.request();
+    assert_eq!(request.target, "http://public.example/p?q=1");
+    assert_eq!(request.header("host"), Some("public.example"));
+    assert!(request.header("proxy-authorization").is_some());
+    assert_eq!(lookups.load(Ordering::SeqCst), 1, "only the proxy's own name is resolved here");
+    for url in
+        ["http://127.0.0.1/", "http://localhost/", "http://169.254.169.254/", "http://public.example:22/"]
+    {
+        assert_eq!(get(&executor, url).await, permanent("address_blocked"), "{url}");
+    }
+    assert_eq!(proxy.requests().len(), 1);
 }
 
 /// Runs itself again with a proxy in the environment; the inner run asks a server directly all the same.
