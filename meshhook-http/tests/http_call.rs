@@ -20,6 +20,8 @@ mod server;
 mod status;
 #[path = "http_call/tls.rs"]
 mod tls;
+#[path = "http_call/trace.rs"]
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,10 +21,10 @@ use crate::guard::resolving;
 use crate::server::{Server, json_answer};
 use crate::{permanent, retryable, summary};
 
-const AUTHORITY: &[u8] = include_bytes!("tls/ca.pem");
+pub(crate) const AUTHORITY: &[u8] = include_bytes!("tls/ca.pem");
 
 /// A server that answers every connection with these bytes; tells its port and counts requests.
-async fn serve(answer: String) -> (u16, Arc<AtomicUsize>) {
+pub(crate) async fn serve(answer: String) -> (u16, Arc<AtomicUsize>) {
     let chain = CertificateDer::from_pem_slice(include_bytes!("tls/server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/server.key")).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -53,16 +53,16 @@ async fn serve(answer: String) -> (u16, Arc<AtomicUsize>) {
     (port, requests)
 }
 
-fn builder() -> HttpExecutorBuilder {
+pub(crate) fn builder() -> HttpExecutorBuilder {
     resolving(&[&["127.0.0.1"]]).0.allow_host("tls.example").allow_host("other.example")
 }
 
-async fn get(builder: HttpExecutorBuilder, config: Value) -> Result<Value, (String, bool)> {
+pub(crate) async fn get(builder: HttpExecutorBuilder, config: Value) -> Result<Value, (String, bool)> {
     let result = builder.build().unwrap().execute(Attempt::sample(config)).await;
     result.map(|outcome| outcome.output).map_err(|error| summary(Err(error)))
 }
 
-fn ok() -> String {
+pub(crate) fn ok() -> String {
     "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi".into()
 }
 
