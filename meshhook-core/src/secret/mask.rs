@@ -14,7 +14,8 @@
 //! Matches may overlap; their union is replaced, so a secret that starts inside another one leaves no tail.
 //! Of a long secret the automaton knows the first [`PREFIX_BYTES`]; a match then runs on for as long as the
 //! text agrees with the secret, so one that was cut short is hidden as far as it goes. Still: **mask first, cut
-//! afterwards**, because the head of a cut secret can be shorter than any pattern.
+//! afterwards**. Where a text comes cut already, [`Masker::mask_cut_str`] also hides a short head at its end; that
+//! would hide too much (`https://`, say) in texts that end by themselves.
 //!
 //! What it cannot see: a secret that was hashed, encrypted, reversed or split. When it cannot do its work (the
 //! patterns do not fit an automaton, or hostile text makes matching too costly) it hides the whole text.
@@ -30,6 +31,7 @@ use serde_json::{Map, Value};
 
 use super::value::SecretValue;
 use super::view::{Encoding, View};
+use crate::failure::{Failure, MAX_MESSAGE_BYTES};
 
 /// What stands in a secret's place.
 pub const MASK: &str = "***";
@@ -104,12 +106,25 @@ impl Masker {
 
     /// Masks text.
     pub fn mask_str<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match self.mask_bytes(text.as_bytes()) {
-            Cow::Borrowed(_) => Cow::Borrowed(text),
-            // Matches of UTF-8 in UTF-8 start and end at characters, so this never replaces anything.
-            Cow::Owned(masked) => Cow::Owned(
-                String::from_utf8(masked).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into()),
-            ),
+        Self::text(text, self.mask_as(text.as_bytes(), End::Whole))
+    }
+
+    /// Masks text that was cut off at its end, where the head of a secret can be left over that is too short to
+    /// be recognized anywhere else. Four bytes of it are enough here.
+    pub fn mask_cut_str<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        Self::text(text, self.mask_as(text.as_bytes(), End::Cut))
+    }
+
+    /// Masks a failure: its message, which may have been cut to its limit, and its details.
+    pub fn mask_failure(&self, failure: &mut Failure) {
+        let may_be_cut = failure.message.len() + char::MAX_LEN_UTF8 > MAX_MESSAGE_BYTES;
+        let end = if may_be_cut { End::Cut } else { End::Whole };
+        let masked = Self::text(&failure.message, self.mask_as(failure.message.as_bytes(), end));
+        if let Cow::Owned(masked) = masked {
+            failure.message = masked;
+        }
+        if let Some(details) = &mut failure.details {
+            self.mask_value(details);
         }
     }
 
@@ -122,16 +137,7 @@ impl Masker {
 
     /// Masks bytes of any kind.
     pub fn mask_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
-        let found = match &self.finder {
-            Finder::Nothing => return Cow::Borrowed(bytes),
-            Finder::Everything => return Self::hide_everything(bytes),
-            Finder::Prefixes(automaton) => self.find(automaton, bytes),
-        };
-        match found {
-            Ok(ranges) if ranges.is_empty() => Cow::Borrowed(bytes),
-            Ok(ranges) => Cow::Owned(replace(bytes, ranges)),
-            Err(TooCostly) => Self::hide_everything(bytes),
-        }
+        self.mask_as(bytes, End::Whole)
     }
 
     /// Masks every string, object key and (for secrets that look like one) number of a value, at any depth.
@@ -178,18 +184,44 @@ impl Masker {
         }
     }
 
+    fn mask_as<'t>(&self, bytes: &'t [u8], end: End) -> Cow<'t, [u8]> {
+        let found = match &self.finder {
+            Finder::Nothing => return Cow::Borrowed(bytes),
+            Finder::Everything => return Self::hide_everything(bytes),
+            Finder::Prefixes(automaton) => self.find(automaton, bytes, end),
+        };
+        match found {
+            Ok(ranges) if ranges.is_empty() => Cow::Borrowed(bytes),
+            Ok(ranges) => Cow::Owned(replace(bytes, ranges)),
+            Err(TooCostly) => Self::hide_everything(bytes),
+        }
+    }
+
+    /// The masked bytes as text. Matches of UTF-8 in UTF-8 start and end at characters, so nothing is lost.
+    fn text<'t>(text: &'t str, masked: Cow<'_, [u8]>) -> Cow<'t, str> {
+        match masked {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(masked) => Cow::Owned(match String::from_utf8(masked) {
+                Ok(masked) => masked,
+                Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            }),
+        }
+    }
+
     fn hide_everything(bytes: &[u8]) -> Cow<'_, [u8]> {
         if bytes.is_empty() { Cow::Borrowed(bytes) } else { Cow::Owned(MASK.into()) }
     }
 
     /// Where secrets stand in the text and in every view of it.
-    fn find(&self, automaton: &AhoCorasick, text: &[u8]) -> Result<Vec<(usize, usize)>, TooCostly> {
+    fn find(&self, automaton: &AhoCorasick, text: &[u8], end: End) -> Result<Vec<(usize, usize)>, TooCostly> {
         let mut work = Work { left: text.len().saturating_mul(64).saturating_add(1 << 20) };
         let mut ranges = Vec::new();
         self.find_in(automaton, text, &mut work, |from, to| ranges.push((from, to)))?;
+        let mut cut_at = if end == End::Cut { self.cut_head(text) } else { None };
         let is_mark =
             |b: &u8| matches!(b, b'%' | b'\\' | b'&' | b'\n' | b'\r') || (*b == b'+' && self.has_space);
         if !text.iter().any(is_mark) {
+            ranges.extend(cut_at.map(|from| (from, text.len())));
             return Ok(ranges);
         }
         let plain = View::of(text);
@@ -202,8 +234,13 @@ impl Masker {
             for View { bytes, origin } in nested.iter().chain([&view]) {
                 let report = |from: usize, to: usize| ranges.push((origin[from], origin[to]));
                 self.find_in(automaton, bytes, &mut work, report)?;
+                if end == End::Cut {
+                    let from = self.cut_head(bytes).map(|at| origin[at]);
+                    cut_at = [cut_at, from].into_iter().flatten().min();
+                }
             }
         }
+        ranges.extend(cut_at.map(|from| (from, text.len())));
         Ok(ranges)
     }
 
@@ -235,10 +272,32 @@ impl Masker {
     }
 }
 
+impl Masker {
+    /// Where the head of a secret begins that runs into the end of the text, but for half an escape.
+    fn cut_head(&self, text: &[u8]) -> Option<usize> {
+        let half_escape = text.len().saturating_sub(HALF_ESCAPE);
+        let mark = text[half_escape..].iter().position(|b| matches!(b, b'%' | b'\\' | b'&'));
+        let end = mark.map_or(text.len(), |at| half_escape + at);
+        let reaches_end = |from: usize, pattern: &Pattern| {
+            let same = text[from..].iter().zip(&pattern.bytes).take_while(|(a, b)| a == b).count();
+            same >= MIN_HEAD_BYTES && from + same >= end
+        };
+        (text.len().saturating_sub(PREFIX_BYTES + HALF_ESCAPE)..text.len())
+            .find(|from| self.patterns.iter().any(|pattern| reaches_end(*from, pattern)))
+    }
+}
+
 impl fmt::Debug for Masker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Masker").field("patterns", &self.patterns.len()).finish_non_exhaustive()
     }
+}
+
+/// Whether a text ends where its author ended it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    Cut,
 }
 
 /// Matching took more work than the text's length justifies.
@@ -308,6 +367,12 @@ fn replace(bytes: &[u8], mut ranges: Vec<(usize, usize)>) -> Vec<u8> {
 
 /// How many bytes of a pattern the automaton knows; the rest is compared where these match.
 const PREFIX_BYTES: usize = 64;
+
+/// How much of a secret is recognized at the end of a text that was cut there.
+const MIN_HEAD_BYTES: usize = 4;
+
+/// How many bytes of an escape can be left when a text is cut within it, at most.
+const HALF_ESCAPE: usize = 11;
 
 /// What numbers are written with in JSON.
 const NUMERIC: &[u8] = b"0123456789+-.eE";

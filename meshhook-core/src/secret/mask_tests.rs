@@ -228,6 +228,38 @@ fn text_that_is_costly_to_match_is_hidden_whole() {
 }
 
 #[test]
+fn the_head_of_a_secret_at_the_end_of_a_cut_text_is_hidden() {
+    let secrets = ["s3cr3t-canary-value-with-%-and-\"", "https://user:pass@host.example/path"];
+    let masker = masker(&secrets);
+    for secret in secrets {
+        for (about, encoded, _) in encodings(secret).iter().filter(|(about, ..)| !about.contains("base64")) {
+            let text = format!("<<{encoded}");
+            for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+                let masked = masker.mask_cut_str(&text[..cut]).into_owned();
+                assert!(masked.len() <= 2 + 18, "{about} cut at {cut}: {} -> {masked}", &text[..cut]);
+                assert!(cut < 2 || masked.starts_with("<<"), "{about}: {masked}");
+            }
+        }
+    }
+    assert_eq!(masker.mask_cut_str("see s3cr"), "see ***");
+    assert_eq!(masker.mask_cut_str("see s3c"), "see s3c");
+    assert_eq!(masker.mask_str("see https://"), "see https://");
+}
+
+#[test]
+fn failures_are_masked_in_message_and_details() {
+    let masker = masker(&["s3cr3t-canary"]);
+    let cut = format!("{}s3cr3t-canary", "x".repeat(MAX_MESSAGE_BYTES - 5));
+    let mut failure = Failure::permanent("http_status", cut).with_details(json!({"body": "s3cr3t-canary"}));
+    masker.mask_failure(&mut failure);
+    assert_eq!(failure.message, format!("{}***", "x".repeat(MAX_MESSAGE_BYTES - 5)));
+    assert_eq!(failure.details.as_deref(), Some(&json!({"body": "***"})));
+    let mut failure = Failure::permanent("http_status", "s3cr3t-canary ends in s3cr3t");
+    masker.mask_failure(&mut failure);
+    assert_eq!(failure.message, "*** ends in s3cr3t");
+}
+
+#[test]
 fn a_masker_prints_no_secret() {
     let shown = format!("{:?}", masker(&["s3cr3t-canary"]));
     assert!(!shown.contains("s3cr3t"), "{shown}");
@@ -240,6 +272,8 @@ fn bytes_that_are_not_text_are_masked() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn any_secret_in_any_text_is_hidden_and_the_rest_is_kept(
         secret in "[ -~éß😀\n]{8,40}",
