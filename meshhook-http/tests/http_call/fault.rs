@@ -9,15 +9,21 @@ use crate::{call, call_within, code_of, permanent, retryable, summary};
 
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// Calls a server that never comes to an end, and checks that the attempt does.
+/// Calls a server that never comes to an end, and checks that the attempt does. The slack is for busy machines.
 #[expect(clippy::disallowed_methods, reason = "measures that the executor keeps its own deadline")]
 async fn outlasted(reply: Reply) -> (String, bool) {
     let server = Server::always(reply).await;
     let started = Instant::now();
     let result = call_within(PATIENCE, json!({"method": "GET", "url": server.url("/")})).await;
     let took = started.elapsed();
-    assert!(took < PATIENCE + Duration::from_millis(400), "took {took:?}");
+    assert!(took < PATIENCE + Duration::from_secs(2), "took {took:?}");
     summary(result)
+}
+
+/// Calls a server that sends without end but soon more than is taken.
+async fn cut_off(reply: Reply) -> (String, bool) {
+    let server = Server::always(reply).await;
+    code_of(json!({"method": "GET", "url": server.url("/")})).await
 }
 
 #[tokio::test]
@@ -33,7 +39,7 @@ async fn a_body_that_never_ends_times_out_or_is_too_large() {
     assert_eq!(outlasted(drip).await, retryable("timed_out"));
     let until_close = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
     let flood = Reply::Endless(until_close, vec![b'a'; 64 * 1024], Duration::ZERO);
-    assert_eq!(outlasted(flood).await, permanent("response_too_large"));
+    assert_eq!(cut_off(flood).await, permanent("response_too_large"));
 }
 
 #[tokio::test]
@@ -42,9 +48,9 @@ async fn headers_that_never_end_are_refused() {
     let drip = Reply::Endless(head.clone(), b"x-drip: 1\r\n".to_vec(), Duration::from_millis(50));
     assert_eq!(outlasted(drip).await, retryable("timed_out"));
     let flood = Reply::Endless(head.clone(), b"x-flood: 1\r\n".repeat(5_000), Duration::ZERO);
-    assert_eq!(outlasted(flood).await, retryable("http_transport"));
+    assert_eq!(cut_off(flood).await, retryable("http_transport"));
     let one_long = Reply::Endless([&head[..], b"x-long: "].concat(), vec![b'a'; 64 * 1024], Duration::ZERO);
-    assert_eq!(outlasted(one_long).await, retryable("http_transport"));
+    assert_eq!(cut_off(one_long).await, retryable("http_transport"));
 }
 
 #[tokio::test]
