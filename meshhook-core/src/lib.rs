@@ -11,9 +11,9 @@ pub mod json;
 pub mod node;
 pub mod policy;
 pub mod run;
+pub mod schedule;
 pub mod secret;
 pub mod store;
-#[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
 pub mod webhook;

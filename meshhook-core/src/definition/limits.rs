@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::expr::ExprLimits;
+
 /// Bounds that a host application may move; [`Default`] gives the documented ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,8 +18,8 @@ pub struct DefinitionLimits {
     pub max_nesting: usize,
     /// Triggers of one workflow.
     pub max_triggers: usize,
-    /// An expression's text.
-    pub max_expression_bytes: usize,
+    /// Text and work of expressions.
+    pub expr: ExprLimits,
     /// `for_each`'s `max_items`.
     pub max_items: u64,
     /// A retry policy's `max_attempts`.
@@ -42,7 +44,7 @@ impl Default for DefinitionLimits {
             max_nodes: 1_000,
             max_nesting: 8,
             max_triggers: 100,
-            max_expression_bytes: 8 * 1024,
+            expr: ExprLimits::default(),
             max_items: 100_000,
             max_attempts: 100,
             max_run_timeout: Duration::from_secs(365 * 86_400),

@@ -2,18 +2,38 @@
 //!
 //! A [`ValidDefinition`] can only come out of a check that found no error, so whoever has one need not check again.
 
+mod body;
+mod check;
 mod graph;
 mod limits;
+mod node;
 mod problem;
+mod reader;
+mod schema;
+mod schema_shape;
+mod secret_literal;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trigger;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub(crate) use self::body::read_body;
+pub use self::check::{CheckContext, Checked, check};
 pub use self::graph::{Edge, Graph, Join, Node, NodeIndex};
 pub use self::limits::DefinitionLimits;
 pub use self::problem::{Problem, ProblemCode, Severity, index_path, member_path};
+pub(crate) use self::reader::Field;
+pub use self::schema::{MAX_VIOLATIONS, Schema, SchemaError, Violation};
+pub(crate) use self::text::Names;
+pub use self::trigger::{
+    CatchUp, DEFAULT_DEDUPE_WINDOW, Dedupe, HANDSHAKES, Handshake, RateLimit, Respond, ScheduleTrigger,
+    Trigger, TriggerKind, WebhookPath, WebhookTrigger,
+};
 use crate::id::{Digest, StepKey};
 
 /// A definition without errors. Cheap to clone.
@@ -22,12 +42,14 @@ pub struct ValidDefinition(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    document: Value,
+    document: Arc<Value>,
     digest: Digest,
     name: String,
     description: Option<String>,
+    input_schema: Option<Schema>,
     vars: Arc<Value>,
     timeout: Duration,
+    triggers: Vec<Trigger>,
     graph: Graph,
 }
 
@@ -44,6 +66,12 @@ impl ValidDefinition {
         self.0.description.as_deref()
     }
 
+    /// What a run's input must look like.
+    #[must_use]
+    pub fn input_schema(&self) -> Option<&Schema> {
+        self.0.input_schema.as_ref()
+    }
+
     /// The constants that expressions see as `vars`; an object.
     #[must_use]
     pub fn vars(&self) -> &Arc<Value> {
@@ -54,6 +82,12 @@ impl ValidDefinition {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.0.timeout
+    }
+
+    /// What starts runs, in the order of the document.
+    #[must_use]
+    pub fn triggers(&self) -> &[Trigger] {
+        &self.0.triggers
     }
 
     /// The root graph.

@@ -62,7 +62,7 @@ impl RetryPolicy {
         let mut micros = self.initial.as_micros().min(max);
         for _ in 1..attempt {
             let next = micros.saturating_mul(u128::from(self.factor_millionths)) / u128::from(MILLION);
-            if next == micros {
+            if next.min(max) == micros {
                 break;
             }
             micros = next.min(max);

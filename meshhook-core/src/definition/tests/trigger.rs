@@ -1,0 +1,162 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::definition::{CatchUp, Respond, TriggerKind, WebhookPath, WebhookTrigger};
+use crate::id::WorkflowSlug;
+
+fn webhook(config: Value) -> WebhookTrigger {
+    let definition = checked(&with_webhook(config)).definition.unwrap();
+    match &definition.triggers()[0].kind {
+        TriggerKind::Webhook(webhook) => (**webhook).clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_schedule(config: Value) -> Value {
+    json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}],
+        "triggers": [{"id": "clock", "type": "schedule", "config": config}]})
+}
+
+#[test]
+fn a_webhook_without_config_has_the_documented_defaults() {
+    let webhook = webhook(json!({}));
+    assert_eq!(webhook.path, WebhookPath::Slug);
+    assert_eq!(webhook.methods, ["POST"]);
+    assert_eq!(webhook.dedupe.window, Duration::from_secs(86_400));
+    assert_eq!(webhook.max_body_bytes, 1_048_576);
+    assert_eq!(webhook.respond, Respond::Accepted);
+    assert!(webhook.filter.is_none() && webhook.rate_limit.is_none() && webhook.body_schema.is_none());
+}
+
+#[test]
+fn a_webhook_with_everything_is_valid() {
+    let webhook = webhook(json!({
+        "path": "a/b", "methods": ["PUT", "POST", "PUT"], "verify": {"scheme": "github", "secret": ["new", "old"]},
+        "dedupe": {"key": "body.id", "window": "1h"}, "filter": "method == 'POST'",
+        "rate_limit": {"per_second": 0.5, "burst": 10, "key": "headers.\"x-tenant\""},
+        "max_body": 1000, "body_schema": {"type": "object"}, "handshake": {"type": "meta", "secret": "verify_token"},
+        "respond": {"wait": "10s"}
+    }));
+    assert_eq!(webhook.methods, ["POST", "PUT"]);
+    assert_eq!(webhook.verify.secret_names().len(), 2);
+    assert_eq!(webhook.rate_limit.unwrap().per_kilosecond, 500);
+    assert_eq!(webhook.respond, Respond::Wait(Duration::from_secs(10)));
+}
+
+#[test]
+fn everything_wrong_with_a_webhook_is_told_at_once() {
+    expect(
+        &with_webhook(json!({
+            "path": "a//b", "methods": ["post", 1], "verify": {"scheme": "github", "secrt": "x"},
+            "dedupe": {"key": "(", "window": "0s"}, "filter": "secrets.x == 'a'",
+            "rate_limit": {"per_second": 0, "burst": 0}, "max_body": 0, "body_schema": {"$ref": "http://x.example"},
+            "handshake": {"type": "unheard_of"}, "respond": "later", "timeout": "1s"
+        })),
+        &[
+            ("unknown_field", "triggers[0].config.timeout"),
+            ("invalid_value", "triggers[0].config.path"),
+            ("invalid_value", "triggers[0].config.methods[0]"),
+            ("invalid_type", "triggers[0].config.methods[1]"),
+            ("missing_field", "triggers[0].config.verify.secret"),
+            ("unknown_field", "triggers[0].config.verify.secrt"),
+            ("invalid_expression", "triggers[0].config.dedupe.key"),
+            ("invalid_value", "triggers[0].config.dedupe.window"),
+            ("secret_not_allowed", "triggers[0].config.filter"),
+            ("invalid_value", "triggers[0].config.rate_limit.per_second"),
+            ("invalid_value", "triggers[0].config.rate_limit.burst"),
+            ("invalid_value", "triggers[0].config.max_body"),
+            ("invalid_schema", "triggers[0].config.body_schema"),
+            ("invalid_value", "triggers[0].config.handshake.type"),
+            ("invalid_value", "triggers[0].config.respond"),
+        ],
+    );
+}
+
+#[test]
+fn triggers_have_unique_ids_and_known_types() {
+    let document = json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}], "triggers": [
+        {"id": "a", "type": "webhook", "config": {"path": "p"}},
+        {"id": "a", "type": "webhook", "config": {"path": "q"}},
+        {"id": "b c", "type": "cron"},
+        {"type": "schedule"},
+        {}
+    ]});
+    expect(
+        &document,
+        &[
+            ("duplicate_id", "triggers[1].id"),
+            ("invalid_id", "triggers[2].id"),
+            ("unknown_type", "triggers[2].type"),
+            ("missing_field", "triggers[3].id"),
+            ("missing_field", "triggers[3].config.cron"),
+            ("missing_field", "triggers[4].id"),
+            ("missing_field", "triggers[4].type"),
+        ],
+    );
+}
+
+#[test]
+fn a_path_is_taken_by_another_trigger_or_another_workflow() {
+    let types = node_types();
+    let slug = WorkflowSlug::new("mine").unwrap();
+    let is_taken = |path: &str| path == "theirs";
+    let context = CheckContext::new(&types).slug(&slug).path_taken(&is_taken);
+    let paths = |paths: &[Value]| {
+        let triggers: Value = paths
+            .iter()
+            .enumerate()
+            .map(|(at, path)| json!({"id": format!("t{at}"), "type": "webhook", "config": {"path": path}}))
+            .collect();
+        let document =
+            json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}], "triggers": triggers});
+        found(&check(&document, &context))
+            .into_iter()
+            .map(|(code, path)| format!("{code} {path}"))
+            .collect::<Vec<_>>()
+    };
+    assert!(paths(&[json!(null), json!("other"), json!("random"), json!("random")]).is_empty());
+    assert_eq!(paths(&[json!("theirs")]), ["path_taken triggers[0].config.path"]);
+    assert_eq!(paths(&[json!("a"), json!("a")]), ["path_taken triggers[1].config.path"]);
+    assert_eq!(paths(&[json!(null), json!("mine")]), ["path_taken triggers[1].config.path"]);
+    assert_eq!(paths(&[json!("mine"), json!(null)]), ["path_taken triggers[1].config.path"]);
+}
+
+#[test]
+fn two_webhooks_without_a_path_collide_even_where_the_slug_is_not_known() {
+    let document = json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}], "triggers": [
+        {"id": "a", "type": "webhook"}, {"id": "b", "type": "webhook"}
+    ]});
+    expect(&document, &[("path_taken", "triggers[1].config.path")]);
+}
+
+#[test]
+fn a_schedule_has_times_a_zone_and_an_input() {
+    let document = with_schedule(
+        json!({"cron": "0 30 9 * * MON-FRI", "timezone": "Europe/Berlin", "input": {"a": 1}, "catch_up": "all"}),
+    );
+    let definition = checked(&document).definition.unwrap();
+    let TriggerKind::Schedule(schedule) = &definition.triggers()[0].kind else { panic!() };
+    assert_eq!(schedule.cron.as_str(), "0 30 9 * * MON-FRI");
+    assert_eq!(schedule.timezone.name(), "Europe/Berlin");
+    assert_eq!(*schedule.input, json!({"a": 1}));
+    assert_eq!(schedule.catch_up, CatchUp::All);
+    expect(&with_schedule(json!({"cron": "*/5 * * * *"})), &[]);
+}
+
+#[test]
+fn impossible_schedules_are_refused() {
+    for cron in ["0 0 31 2 *", "60 * * * *", "every day", "* * * *", ""] {
+        expect(&with_schedule(json!({"cron": cron})), &[("invalid_value", "triggers[0].config.cron")]);
+    }
+    expect(
+        &with_schedule(json!({"cron": 5, "timezone": "Mars/Olympus", "catch_up": "some", "every": "1h"})),
+        &[
+            ("unknown_field", "triggers[0].config.every"),
+            ("invalid_type", "triggers[0].config.cron"),
+            ("invalid_value", "triggers[0].config.timezone"),
+            ("invalid_value", "triggers[0].config.catch_up"),
+        ],
+    );
+}

@@ -1,0 +1,188 @@
+//! Expressions and templates within a document: parsed where they stand, with their secrets and nodes accounted for.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::problem::{Problem, ProblemCode, index_path, member_path};
+use super::reader::Field;
+use crate::expr::{
+    ExprErrorKind, Expression, Placeholder, Template, TemplateError, TemplateErrorKind, TemplateOptions,
+    UrlTemplate,
+};
+
+/// What the text at a place may refer to.
+#[derive(Clone, Copy)]
+pub(crate) struct Names<'a> {
+    /// Ids of the graph and, through `outer`, of the graphs around it; `None` where there are no nodes to see.
+    nodes: Option<&'a BTreeSet<&'a str>>,
+    outer: Option<&'a Names<'a>>,
+    secrets: bool,
+}
+
+impl<'a> Names<'a> {
+    /// Text of a trigger: no secrets, and nothing known about nodes.
+    pub(crate) const NONE: Names<'static> = Names { nodes: None, outer: None, secrets: false };
+
+    /// Text of a node of a graph.
+    pub(crate) fn graph(nodes: &'a BTreeSet<&'a str>, outer: Option<&'a Names<'a>>) -> Self {
+        Self { nodes: Some(nodes), outer, secrets: false }
+    }
+
+    /// The same, where `secrets.<name>` may stand.
+    pub(crate) fn with_secrets(self) -> Self {
+        Self { secrets: true, ..self }
+    }
+
+    fn knows_node(&self, id: &str) -> bool {
+        let mut names = Some(self);
+        while let Some(current) = names {
+            match current.nodes {
+                Some(ids) if !ids.contains(id) => names = current.outer,
+                _ => return true,
+            }
+        }
+        false
+    }
+}
+
+impl<'a> Field<'a> {
+    /// The value as an expression.
+    pub(crate) fn expression(&self, names: &Names<'_>) -> Option<Expression> {
+        match Expression::parse(self.text()?, &self.checker.context.limits.expr) {
+            Ok(expression) => self.accept(&expression, names).then_some(expression),
+            Err(error) => {
+                let code = code_of(error.kind, ProblemCode::InvalidExpression);
+                self.report(code, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The value, of any type, as a template.
+    pub(crate) fn template(&self, names: &Names<'_>) -> Option<Template> {
+        let parsed = Template::parse(self.value, &self.template_options());
+        let template = parsed.map_err(|errors| self.refuse(&errors)).ok()?;
+        self.accept_all(template.placeholders(), names).then_some(template)
+    }
+
+    /// The value as a template that is a string.
+    pub(crate) fn text_template(&self, names: &Names<'_>) -> Option<Template> {
+        self.text()?;
+        self.template(names)
+    }
+
+    /// The value as a URL with placeholders.
+    pub(crate) fn url_template(&self, names: &Names<'_>) -> Option<UrlTemplate> {
+        let parsed = UrlTemplate::parse(self.text()?, &self.template_options());
+        let url = parsed.map_err(|errors| self.refuse(&errors)).ok()?;
+        self.accept_all(url.placeholders(), names).then_some(url)
+    }
+
+    /// The value, if it is a string without placeholders.
+    pub(crate) fn constant_text(&self) -> Option<&'a str> {
+        self.value.as_str().filter(|text| !text.contains("{{"))
+    }
+
+    /// Every string within the value, with its place; keys are left out.
+    pub(crate) fn strings(&self) -> Vec<Field<'a>> {
+        let mut found = Vec::new();
+        let mut pending = vec![self.clone()];
+        while let Some(field) = pending.pop() {
+            let place = |value, path| Field { value, path, checker: self.checker };
+            match field.value {
+                Value::String(_) => found.push(field),
+                Value::Array(items) => pending.extend(
+                    items.iter().enumerate().map(|(at, item)| place(item, index_path(&field.path, at))),
+                ),
+                Value::Object(members) => pending
+                    .extend(members.iter().map(|(name, item)| place(item, member_path(&field.path, name)))),
+                _ => {}
+            }
+        }
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found
+    }
+
+    /// Secrets are let through here, and judged by [`Names`] together with everything else.
+    fn template_options(&self) -> TemplateOptions {
+        TemplateOptions::default().with_limits(self.checker.context.limits.expr.clone()).with_secrets()
+    }
+
+    fn accept_all(&self, placeholders: &[Placeholder], names: &Names<'_>) -> bool {
+        let mut good = true;
+        for placeholder in placeholders {
+            let place = Field { path: join(&self.path, &placeholder.path), ..self.clone() };
+            good &= place.accept(&placeholder.expression, names);
+        }
+        good
+    }
+
+    /// Whether an expression refers only to what it may; reports what else it refers to.
+    fn accept(&self, expression: &Expression, names: &Names<'_>) -> bool {
+        let mut good = true;
+        for secret in expression.secrets() {
+            if names.secrets {
+                self.use_secret(&secret.name);
+            } else {
+                self.report(ProblemCode::SecretNotAllowed, "no secret can be used here");
+                good = false;
+            }
+        }
+        for node in expression.node_refs() {
+            if !names.knows_node(&node.id) {
+                let message = format!("no node {} can be seen from here", excerpt(&node.id));
+                self.report(ProblemCode::UnknownNode, message);
+                good = false;
+            }
+        }
+        good
+    }
+
+    /// Warns when the vault lacks a secret.
+    pub(crate) fn use_secret(&self, name: &str) {
+        if let Some(known) = self.checker.context.known_secrets
+            && !known.iter().any(|secret| secret.as_str() == name)
+        {
+            self.report(ProblemCode::UnknownSecret, format!("there is no secret {name} in the vault"));
+        }
+    }
+
+    fn refuse(&self, errors: &[TemplateError]) {
+        for error in errors {
+            let code = match &error.kind {
+                TemplateErrorKind::Expression(inner) => code_of(inner.kind, ProblemCode::InvalidTemplate),
+                _ if error.is_limit() => ProblemCode::LimitExceeded,
+                _ => ProblemCode::InvalidTemplate,
+            };
+            let path = join(&self.path, &error.path);
+            self.checker.report(Problem::new(code, path, error.to_string()));
+        }
+    }
+}
+
+fn code_of(kind: ExprErrorKind, otherwise: ProblemCode) -> ProblemCode {
+    match kind {
+        ExprErrorKind::BudgetExceeded => ProblemCode::LimitExceeded,
+        ExprErrorKind::SecretNotAllowed => ProblemCode::SecretNotAllowed,
+        _ => otherwise,
+    }
+}
+
+/// Puts a path that starts within a value behind the value's own path.
+fn join(path: &str, within: &str) -> String {
+    if within.is_empty() || within.starts_with('[') || path.is_empty() {
+        format!("{path}{within}")
+    } else {
+        format!("{path}.{within}")
+    }
+}
+
+/// The start of a text, for messages.
+pub(crate) fn excerpt(text: &str) -> String {
+    let mut start: String = text.chars().take(64).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    format!("{start:?}")
+}

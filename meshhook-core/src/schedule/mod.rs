@@ -1,0 +1,7 @@
+//! Schedules: the times that a cron expression names, in a time zone.
+
+mod cron;
+mod zone;
+
+pub use self::cron::{Cron, CronError};
+pub use self::zone::{Zone, ZoneError};
