@@ -155,13 +155,13 @@ impl BodyError {
 }
 
 /// The declared media type, in lower case and without parameters, and its charset.
-struct MediaType {
+pub(super) struct MediaType {
     essence: String,
     charset: Option<String>,
 }
 
 impl MediaType {
-    fn of(headers: &HeaderMap) -> Result<Self, BodyError> {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, BodyError> {
         let mut declared = headers.get_all(CONTENT_TYPE).iter();
         let text = match (declared.next(), declared.next()) {
             (None, _) => String::new(),
@@ -177,7 +177,7 @@ impl MediaType {
         Ok(Self { essence, charset })
     }
 
-    fn kind(&self) -> BodyKind {
+    pub(super) fn kind(&self) -> BodyKind {
         match self.essence.split_once('/') {
             Some(("application", "x-www-form-urlencoded")) => BodyKind::Form,
             Some(("application", "json")) => BodyKind::Json,

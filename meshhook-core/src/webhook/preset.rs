@@ -8,14 +8,14 @@ use std::borrow::Cow;
 use http::HeaderName;
 
 use super::scheme::{
-    Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding, SignatureScheme, Source,
-    Text, TimestampRule, TimestampUnit, TokenScheme,
+    Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
+    SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
 };
 
 /// The names of all presets, sorted.
 pub const PRESETS: &[&str] = &[
     "github", "gitlab", "linear", "paddle", "shopify", "slack", "square", "standard", "stripe", "svix",
-    "zoom",
+    "twilio", "zoom",
 ];
 
 /// The scheme of a provider.
@@ -81,6 +81,15 @@ pub fn preset(name: &str) -> Option<Scheme> {
         },
         // docs.svix.com/receiving/verifying-payloads/how-manual
         "svix" => standard("svix-id", "svix-timestamp", "svix-signature"),
+        // twilio.com/docs/usage/webhooks/webhooks-security: a form's pairs are signed, any other body by a digest
+        // that Twilio adds to the URL.
+        "twilio" => SignatureScheme {
+            algorithm: Algorithm::HmacSha1,
+            signed: parts([Part::Url, Part::FormPairs]),
+            body_digest: Some(Text::Borrowed("bodySHA256")),
+            delivery_id: from_header("i-twilio-idempotency-token"),
+            ..SignatureScheme::over_body(header("x-twilio-signature"), BASE64)
+        },
         // developers.zoom.us/docs/api/webhooks
         "zoom" => v0("x-zm-signature", "x-zm-request-timestamp"),
         _ => return None,

@@ -147,6 +147,21 @@ const VECTORS: &[Vector] = &[
         signed_at: 1_767_225_600,
         delivery_id: Some("ev-1"),
     },
+    // Published: the JSON case of Twilio's own libraries (twilio-python, tests/unit/test_request_validator.py).
+    Vector {
+        scheme: "twilio",
+        secret: "12345",
+        headers: &[
+            ("x-twilio-signature", "a9nBmqA0ju/hNViExpshrM61xv4="),
+            ("content-type", "application/json"),
+            ("i-twilio-idempotency-token", "6d8d2a3b-9b8c-4d8e-8d0a-1b9f8e2f7c11"),
+        ],
+        url: "https://mycompany.com/myapp.php?foo=1&bar=2&bodySHA256=\
+              0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620",
+        body: r#"{"property": "value", "boolean": true}"#,
+        signed_at: 0,
+        delivery_id: Some("6d8d2a3b-9b8c-4d8e-8d0a-1b9f8e2f7c11"),
+    },
     // Own.
     Vector {
         scheme: "zoom",
@@ -217,9 +232,8 @@ fn every_flipped_bit_of_the_body_is_refused() {
             body[bit / 8] ^= 1 << (bit % 8);
         }
         for length in 0..body.len() {
-            assert!(
-                vector.verify(&vector.headers(), &body[..length], vector.secret, vector.signed_at).is_err()
-            );
+            let verdict = vector.verify(&vector.headers(), &body[..length], vector.secret, vector.signed_at);
+            assert_eq!(verdict, Err(Refusal::Mismatch), "{} {length}", vector.scheme);
         }
     }
 }
@@ -230,7 +244,7 @@ fn every_change_to_a_header_that_matters_is_refused() {
         for (name, value) in vector.headers {
             let is_unsigned_id =
                 vector.delivery_id == Some(*value) && !matches!(*name, "webhook-id" | "svix-id");
-            if is_unsigned_id || *name == "x-gitlab-event-uuid" {
+            if is_unsigned_id || matches!(*name, "x-gitlab-event-uuid" | "content-type") {
                 continue;
             }
             let about = format!("{} {name}", vector.scheme);
@@ -336,4 +350,61 @@ fn upper_case_hex_is_refused_by_every_preset() {
             assert_eq!(verdict, Err(Refusal::BadEncoding), "{}", vector.scheme);
         }
     }
+}
+
+/// Twilio's published form case: docs, "Security", and the tests of its libraries.
+fn twilio(
+    body: &str,
+    signature: &str,
+    content_type: &'static str,
+    url: &'static str,
+) -> Result<Verified, Refusal> {
+    let headers: HeaderMap = [("x-twilio-signature", signature), ("content-type", content_type)]
+        .map(|(name, value)| (header(name), value.parse().unwrap()))
+        .into_iter()
+        .collect();
+    let config = VerifyConfig::parse(&json!({"scheme": "twilio", "secret": "s"}), "").unwrap();
+    let request = RawRequest { method: "POST", url, query: "", headers: &headers, body: body.as_bytes() };
+    config.verify(&request, &[Some(&"12345".into())], Timestamp::EPOCH)
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const TWILIO_URL: &str = "https://mycompany.com/myapp.php?foo=1&bar=2";
+
+#[test]
+fn twilio_signs_the_pairs_of_a_form_in_any_order() {
+    let signature = "RSOYDt4T1cUTdK1PDd93/VVr8B8=";
+    let pairs = [
+        "Digits=1234",
+        "To=%2B18005551212",
+        "From=%2B14158675309",
+        "Caller=%2B14158675309",
+        "CallSid=CA1234567890ABCDE",
+    ];
+    let body = pairs.join("&");
+    assert!(twilio(&body, signature, FORM, TWILIO_URL).is_ok());
+    assert!(twilio(&body, signature, "Application/X-WWW-Form-Urlencoded; charset=UTF-8", TWILIO_URL).is_ok());
+    for without in 0..pairs.len() {
+        let mut fewer = pairs.to_vec();
+        fewer.remove(without);
+        assert_eq!(twilio(&fewer.join("&"), signature, FORM, TWILIO_URL), Err(Refusal::Mismatch));
+    }
+    assert_eq!(twilio(&format!("{body}&A=1"), signature, FORM, TWILIO_URL), Err(Refusal::Mismatch));
+    assert_eq!(twilio(&body, signature, "text/plain", TWILIO_URL), Err(Refusal::Mismatch));
+    assert_eq!(twilio(&body, signature, FORM, "https://mycompany.com/myapp.php"), Err(Refusal::Mismatch));
+
+    let repeated = "Sid=CA123&SidAccount=AC123&Digits=5678&Digits=1234&Digits=1234";
+    assert!(twilio(repeated, "IK+Dwps556ElfBT0I3Rgjkr1wJU=", FORM, TWILIO_URL).is_ok());
+    assert_eq!(twilio(&"a&".repeat(2_000), signature, FORM, TWILIO_URL), Err(Refusal::Mismatch));
+}
+
+#[test]
+fn twilio_signs_other_bodies_by_their_digest_in_the_url_or_not_at_all() {
+    // Signed is the URL alone: its signature is right, yet nothing vouches for the body.
+    let url_only = "https://example.com/myapp";
+    assert!(twilio("", "XqNa/0zb23Pa5OkAE2d03kJM920=", "application/json", url_only).is_ok());
+    assert_eq!(
+        twilio("{}", "XqNa/0zb23Pa5OkAE2d03kJM920=", "application/json", url_only),
+        Err(Refusal::Mismatch)
+    );
 }

@@ -50,6 +50,9 @@ pub struct SignatureScheme {
     pub key: KeyPreparation,
     /// What is signed, in order.
     pub signed: Cow<'static, [Part]>,
+    /// The name in the signed URL's query that holds the body's SHA-256 in hexadecimal. Where it is absent, the
+    /// body must be empty or a form.
+    pub body_digest: Option<Text>,
     /// When it was signed; checked after the signature.
     pub timestamp: Option<TimestampRule>,
     /// What [`Part::Id`] stands for.
@@ -98,6 +101,9 @@ pub enum Part {
     Url,
     /// The request's method.
     Method,
+    /// The pairs of a form body, decoded, sorted, without repetitions, and written one after the other without
+    /// anything between. Of a body that is no form: nothing; the scheme needs a [`SignatureScheme::body_digest`].
+    FormPairs,
     /// Something else from the request.
     From(Source),
 }
@@ -232,6 +238,7 @@ impl SignatureScheme {
             encoding,
             key: KeyPreparation::Utf8,
             signed: Cow::Borrowed(&[Part::Body]),
+            body_digest: None,
             timestamp: None,
             id: None,
             delivery_id: Cow::Borrowed(&[]),

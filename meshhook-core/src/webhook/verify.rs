@@ -5,13 +5,14 @@
 //! against each key, compared in constant time by the MAC itself. Then the time, which only means something once
 //! it is known who wrote it. A sender learns from none of this more than "refused".
 //!
-//! **Residual risk, by scheme.** Without a signed timestamp (GitHub, Shopify, Square, every token) a captured
+//! **Residual risk, by scheme.** Without a signed timestamp (GitHub, Shopify, Square, Twilio, every token) a captured
 //! request stays valid for as long as the key; without a signed delivery id (all whose id stands in a header,
 //! Standard Webhooks apart) the repeated delivery can claim to be a new one. Use HTTPS, and make what follows
 //! idempotent by something in the body.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -26,6 +27,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::body::{BodyKind, MediaType};
 use super::config::VerifyConfig;
 use super::scheme::{
     Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
@@ -179,6 +181,7 @@ impl VerifyConfig {
             }
             _ => None,
         };
+        let url = self.url.as_deref().unwrap_or(request.url);
         let mut signed: Vec<Cow<'_, [u8]>> = Vec::with_capacity(scheme.signed.len());
         for part in scheme.signed.iter() {
             signed.push(match part {
@@ -186,14 +189,19 @@ impl VerifyConfig {
                 Part::Body => Cow::Borrowed(request.body),
                 Part::Timestamp => bytes_of(timestamp.clone().ok_or(Refusal::BadTimestamp)?),
                 Part::Id => bytes_of(id.clone().ok_or(Refusal::BadId)?),
-                Part::Url => Cow::Borrowed(self.url.as_deref().unwrap_or(request.url).as_bytes()),
+                Part::Url => Cow::Borrowed(url.as_bytes()),
                 Part::Method => Cow::Borrowed(request.method.as_bytes()),
+                Part::FormPairs if is_form(request.headers) => Cow::Owned(form_pairs(request.body)?),
+                Part::FormPairs => Cow::Borrowed(&[]),
                 Part::From(source) => bytes_of(found.get(source)?.ok_or(Refusal::HeaderMissing)?),
             });
         }
         let matched =
             keys.iter().find(|(_, key)| matches_any(scheme.algorithm, key, &signed, &found.signatures));
         let key_index = Some(matched.ok_or(Refusal::Mismatch)?.0);
+        if let Some(name) = &scheme.body_digest {
+            check_body_digest(url, name, request)?;
+        }
         let timestamp = match &scheme.timestamp {
             Some(rule) => {
                 let text = found.get(&rule.source)?.ok_or(Refusal::BadTimestamp)?;
@@ -340,6 +348,36 @@ fn one_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'
     }
 }
 
+fn is_form(headers: &HeaderMap) -> bool {
+    matches!(MediaType::of(headers).map(|media| media.kind()), Ok(BodyKind::Form))
+}
+
+/// The pairs of a form as [`Part::FormPairs`] says. A form that is crowded beyond reason matches nothing, so that
+/// nobody has it sorted before it is known who sent it.
+fn form_pairs(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    if body.split(|b| *b == b'&').count() > MAX_FORM_PAIRS {
+        return Err(Refusal::Mismatch);
+    }
+    let pairs: BTreeSet<_> = form_urlencoded::parse(body).collect();
+    Ok(pairs
+        .into_iter()
+        .flat_map(|(name, value)| [name.into_owned(), value.into_owned()])
+        .collect::<String>()
+        .into())
+}
+
+/// A digest in the signed URL must be the body's; without one, the body must be empty or a form.
+fn check_body_digest(url: &str, name: &str, request: &RawRequest<'_>) -> Result<(), Refusal> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    let digests = form_urlencoded::parse(query.as_bytes()).filter(|(n, _)| n == name);
+    let vouched_for = match at_most_one(digests.map(|(_, digest)| digest))? {
+        Some(digest) => digest.eq_ignore_ascii_case(&hex::encode(Sha256::digest(request.body))),
+        None => request.body.is_empty() || is_form(request.headers),
+    };
+    if vouched_for { Ok(()) } else { Err(Refusal::Mismatch) }
+}
+
 /// The first source that the request has. An id that no honest sender makes is refused.
 fn delivery_id(found: &Found<'_>, sources: &[Source]) -> Result<Option<String>, Refusal> {
     for source in sources {
@@ -423,6 +461,8 @@ fn bytes_of(text: Cow<'_, str>) -> Cow<'_, [u8]> {
 const MAX_CANDIDATES: usize = 16;
 /// The longest signature header, in bytes.
 const MAX_SIGNATURE_HEADER: usize = 8 * 1024;
+/// The most pairs of a form that are signed one by one.
+const MAX_FORM_PAIRS: usize = 1_000;
 /// The longest delivery id, in bytes.
 const MAX_DELIVERY_ID: usize = 256;
 

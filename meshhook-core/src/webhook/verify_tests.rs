@@ -520,7 +520,7 @@ proptest! {
         for name in [
             "x-hub-signature-256", "x-gitlab-token", "linear-signature", "paddle-signature", "svix-signature",
             "x-shopify-hmac-sha256", "x-slack-signature", "x-square-hmacsha256-signature", "webhook-signature",
-            "stripe-signature", "x-zm-signature",
+            "stripe-signature", "x-zm-signature", "x-twilio-signature",
         ] {
             case.headers.insert(name, signature.clone());
         }
