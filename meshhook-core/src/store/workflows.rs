@@ -298,7 +298,7 @@ pub struct VersionRecord {
     pub version: u32,
     /// Its definition's digest.
     pub digest: Digest,
-    /// Its definition: canonical JSON text.
+    /// Its definition: canonical JSON text, as it was first kept with that digest.
     pub definition: String,
     /// When it was published.
     pub created_at: Timestamp,

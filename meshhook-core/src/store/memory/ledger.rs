@@ -220,7 +220,9 @@ impl State {
             }
             self.ledger.remember(&key.0, dedupe, key.1, now);
         }
-        self.ledger.leases.entry(start.worker.clone()).or_insert(Lease { until: now, retired: false });
+        if start.hold == Hold::Keep {
+            self.ledger.leases.entry(start.worker.clone()).or_insert(Lease { until: now, retired: false });
+        }
         let run = Run {
             meta: start.meta,
             place: Place::Ended,

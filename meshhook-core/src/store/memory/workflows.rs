@@ -56,18 +56,17 @@ impl Workflows {
         for Hook { path, trigger } in publish.hooks {
             self.hooks.insert((key.0.clone(), path), (key.1.clone(), trigger));
         }
-        self.definitions.entry((key.0.clone(), publish.digest.clone())).or_insert(publish.definition.clone());
+        let definition = self
+            .definitions
+            .entry((key.0.clone(), publish.digest.clone()))
+            .or_insert(publish.definition)
+            .clone();
         let kept = self.found(&key)?;
         let outcome = match newest {
             Some(newest) => PublishOutcome::Unchanged { version: newest.version },
             None => {
                 let version = record.latest_version.unwrap_or(0) + 1;
-                kept.versions.push(VersionRecord::new(
-                    version,
-                    publish.digest,
-                    publish.definition,
-                    publish.at,
-                ));
+                kept.versions.push(VersionRecord::new(version, publish.digest, definition, publish.at));
                 PublishOutcome::Published { version }
             }
         };

@@ -1,0 +1,2 @@
+-- In the writer's transaction; by hooks_pk.
+SELECT slug FROM hooks WHERE project = ?1 AND path = ?2

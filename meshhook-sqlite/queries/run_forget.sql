@@ -1,0 +1,2 @@
+-- In the writer's transaction; by runs_pk.
+UPDATE runs SET owner = NULL, wake_at = ?4 WHERE project = ?1 AND run_id = ?2 AND owner = ?3

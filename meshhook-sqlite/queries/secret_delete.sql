@@ -1,0 +1,2 @@
+-- In the writer's transaction; by secrets_pk. The row stays and counts.
+UPDATE secrets SET sealed = NULL WHERE project = ?1 AND name = ?2 AND sealed IS NOT NULL

@@ -1,0 +1,2 @@
+-- In the writer's transaction; by workers_pk.
+SELECT retired FROM workers WHERE worker = ?1

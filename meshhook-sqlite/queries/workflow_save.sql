@@ -1,0 +1,2 @@
+-- In the writer's transaction; by workflows_pk.
+UPDATE workflows SET draft = ?3, revision = revision + 1, updated_at = ?4 WHERE project = ?1 AND slug = ?2

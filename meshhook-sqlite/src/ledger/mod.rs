@@ -1,0 +1,88 @@
+//! Who owns a run, and its history.
+
+mod claim;
+mod commit;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meshhook_core::id::{ProjectId, RunId, WorkerId};
+use meshhook_core::store::{Claim, ClaimedRun, Commit, CommitOutcome, Ledger, StoreError};
+use meshhook_core::time::Timestamp;
+use rusqlite::params;
+
+use crate::row::{all, execute, first, parsed, run_id, time};
+use crate::{SqliteStore, sql};
+
+#[async_trait]
+impl Ledger for SqliteStore {
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        for commit in &batch {
+            commit.check().map_err(StoreError::internal)?;
+        }
+        self.write(move |connection, now| commit::commit(connection, &batch, now)).await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedRun>, StoreError> {
+        self.write(move |connection, now| claim::claim(connection, &claim, now)).await
+    }
+
+    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<(), StoreError> {
+        let worker = worker.clone();
+        self.write(move |connection, now| {
+            let params = params![worker.as_str(), now.after(lease).as_micros()];
+            execute(connection, sql!("worker_renew"), params).map(|_| ())
+        })
+        .await
+    }
+
+    async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError> {
+        let worker = worker.clone();
+        self.read(move |connection, _| {
+            all(connection, sql!("held_runs"), params![worker.as_str()], |row| {
+                Ok((parsed(row, 0)?, run_id(row, 1)?))
+            })
+        })
+        .await
+    }
+
+    async fn forget(&self, worker: &WorkerId, runs: &[(ProjectId, RunId)]) -> Result<(), StoreError> {
+        let (worker, runs) = (worker.clone(), runs.to_vec());
+        self.write(move |connection, now| {
+            for (project, run) in &runs {
+                let params = params![project.as_str(), run.as_bytes(), worker.as_str(), now.as_micros()];
+                execute(connection, sql!("run_forget"), params)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn retire(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        let worker = worker.clone();
+        self.write(move |connection, now| {
+            execute(connection, sql!("worker_retire"), params![worker.as_str(), now.as_micros()]).map(|_| ())
+        })
+        .await
+    }
+
+    async fn next_wake_up(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection, _| {
+            let mut earliest = None;
+            claim::each_due_project(connection, |_, wake_at| {
+                earliest = Some(earliest.map_or(wake_at, |earliest: Timestamp| earliest.min(wake_at)));
+                Ok(())
+            })?;
+            Ok(earliest)
+        })
+        .await
+    }
+}
+
+/// Reads the one time of a row, if there is a row.
+fn due_project(
+    connection: &rusqlite::Connection,
+    after: &str,
+) -> rusqlite::Result<Option<(ProjectId, Timestamp)>> {
+    first(connection, sql!("due_next_project"), params![after], |row| Ok((parsed(row, 0)?, time(row, 1)?)))
+}
