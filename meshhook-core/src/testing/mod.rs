@@ -1,5 +1,6 @@
 //! The test kit.
 
 mod clock;
+pub mod conformance;
 
 pub use self::clock::ManualClock;

@@ -1,0 +1,169 @@
+use std::time::Duration;
+
+use super::Kit;
+use super::fixture::*;
+use crate::event::RunStatus;
+use crate::store::{AdvanceRun, CommitOutcome};
+
+pub async fn a_released_run_is_claimed_when_its_time_comes(kit: Kit) {
+    kit.committed(start_released(1, Some(kit.now().after(SECOND)))).await;
+    kit.clock.advance(SECOND - Duration::from_micros(1));
+    assert!(kit.claim(&bob()).await.is_empty());
+    kit.clock.advance(Duration::from_micros(1));
+    assert_eq!(ids(&kit.claim(&bob()).await), [run(1)]);
+    assert!(kit.claim(&bob()).await.is_empty());
+}
+
+pub async fn a_run_released_for_ever_is_not_claimed(kit: Kit) {
+    kit.committed(start_released(1, None)).await;
+    kit.clock.advance(Duration::from_secs(1 << 30));
+    assert!(kit.claim(&bob()).await.is_empty());
+    assert_eq!(kit.store.next_wake_up().await.unwrap(), None);
+}
+
+pub async fn a_claimed_run_is_running_and_held(kit: Kit) {
+    kit.committed(start_released(1, Some(kit.now()))).await;
+    assert_eq!(kit.record(1).await.status, RunStatus::Waiting);
+    let claimed = kit.claim_one(&bob()).await;
+    assert_eq!(claimed.meta, meta(1));
+    assert_eq!(claimed.chunks, [chunk(1, 1)]);
+    assert_eq!((claimed.epoch, claimed.changed_hands, claimed.strikes), (2, true, 0));
+    assert_eq!(kit.record(1).await.status, RunStatus::Running);
+    assert_eq!(kit.store.held(&bob()).await.unwrap(), [(acme(), run(1))]);
+}
+
+pub async fn the_claiming_worker_may_write_through_the_new_epoch(kit: Kit) {
+    kit.committed(start_released(1, Some(kit.now()))).await;
+    let claimed = kit.claim_one(&bob()).await;
+    let old = AdvanceRun { worker: bob(), epoch: 1, ..advance(1, 2) };
+    assert_eq!(kit.commit(old).await, CommitOutcome::Stale);
+    kit.committed(advance_claimed(&claimed, bob())).await;
+    assert_eq!(kit.history(1).await.len(), 2);
+}
+
+pub async fn the_worker_that_released_a_run_claims_it_without_a_new_epoch(kit: Kit) {
+    kit.committed(start_released(1, Some(kit.now()))).await;
+    let claimed = kit.claim_one(&ann()).await;
+    assert_eq!((claimed.epoch, claimed.changed_hands), (1, false));
+    kit.committed(advance(1, 2)).await;
+}
+
+pub async fn a_claim_takes_no_more_than_its_limit(kit: Kit) {
+    for n in 1..=5 {
+        kit.committed(start_released(n, Some(kit.now()))).await;
+    }
+    assert_eq!(kit.claim_some(&bob(), 0, 0).await.len(), 0);
+    assert_eq!(kit.claim_some(&bob(), 2, 0).await.len(), 2);
+    assert_eq!(kit.claim_some(&bob(), 2, 0).await.len(), 2);
+    assert_eq!(kit.claim_some(&bob(), 2, 0).await.len(), 1);
+    assert_eq!(kit.store.held(&bob()).await.unwrap().len(), 5);
+}
+
+pub async fn a_claim_takes_the_oldest_first(kit: Kit) {
+    let now = kit.now();
+    for (n, age) in [(1, 1), (2, 3), (3, 2), (4, 3)] {
+        kit.committed(start_released(n, Some(now.before(SECOND * age)))).await;
+    }
+    assert_eq!(ids(&kit.claim_some(&bob(), 3, 0).await), [run(2), run(4), run(3)]);
+    assert_eq!(ids(&kit.claim_some(&bob(), 3, 0).await), [run(1)]);
+}
+
+pub async fn projects_take_turns(kit: Kit) {
+    let now = kit.now();
+    for n in 1..=20 {
+        kit.committed(start_released(n, Some(now.before(SECOND * 100)))).await;
+    }
+    for (name, n) in [("zeta", 30), ("beta", 40), ("beta", 41)] {
+        kit.committed(start_in(project(name), start_released(n, Some(now.before(SECOND))))).await;
+    }
+    let claimed = kit.claim_some(&bob(), 5, 0).await;
+    assert_eq!(ids(&claimed), [run(1), run(30), run(40), run(2), run(41)]);
+}
+
+pub async fn a_claim_of_nothing_is_empty(kit: Kit) {
+    assert!(kit.claim(&bob()).await.is_empty());
+    kit.committed(start_released(1, Some(kit.now().after(SECOND)))).await;
+    kit.committed(start_ended(2, RunStatus::Failed)).await;
+    assert!(kit.claim(&bob()).await.is_empty());
+}
+
+pub async fn the_next_wake_up_is_the_earliest_of_all_projects(kit: Kit) {
+    let now = kit.now();
+    assert_eq!(kit.store.next_wake_up().await.unwrap(), None);
+    kit.lease(&ann()).await;
+    kit.committed(start_released(1, Some(now.after(SECOND * 9)))).await;
+    kit.committed(start_in(project("zeta"), start_released(2, Some(now.after(SECOND * 3))))).await;
+    kit.committed(start_released(3, None)).await;
+    kit.committed(start(4)).await;
+    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(now.after(SECOND * 3)));
+    kit.committed(start_released(5, Some(now.before(SECOND)))).await;
+    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(now.before(SECOND)));
+    kit.clock.advance(SECOND * 3);
+    assert_eq!(kit.claim(&bob()).await.len(), 2);
+    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(now.after(SECOND * 9)));
+}
+
+pub async fn forgotten_runs_are_due_at_once(kit: Kit) {
+    kit.lease(&ann()).await;
+    kit.committed(start(1)).await;
+    kit.store.forget(&ann(), &[(acme(), run(1))]).await.unwrap();
+    assert_eq!(kit.store.held(&ann()).await.unwrap(), []);
+    assert_eq!(kit.record(1).await.status, RunStatus::Running);
+    assert_eq!(kit.commit(advance(1, 2)).await, CommitOutcome::Stale);
+    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(kit.now()));
+    assert_eq!(kit.claim_one(&bob()).await.strikes, 0);
+}
+
+pub async fn only_the_holder_can_forget(kit: Kit) {
+    kit.lease(&ann()).await;
+    kit.committed(start(1)).await;
+    kit.committed(start_released(2, None)).await;
+    kit.committed(start_ended(3, RunStatus::Failed)).await;
+    let all = [1, 2, 3, 4].map(|n| (acme(), run(n)));
+    kit.store.forget(&bob(), &all).await.unwrap();
+    assert_eq!(kit.store.held(&ann()).await.unwrap(), [(acme(), run(1))]);
+    kit.store.forget(&ann(), &all[1..]).await.unwrap();
+    assert!(kit.claim(&bob()).await.is_empty());
+    assert_eq!(kit.record(3).await.status, RunStatus::Failed);
+    kit.committed(advance(1, 2)).await;
+}
+
+pub async fn held_runs_are_listed_for_their_worker(kit: Kit) {
+    kit.lease(&ann()).await;
+    for n in [2, 1, 3] {
+        kit.committed(start(n)).await;
+    }
+    kit.committed(start_in(project("aaa"), start(9))).await;
+    kit.committed(start_released(4, Some(kit.now()))).await;
+    kit.claim_one(&bob()).await;
+    let mut expected = vec![(project("aaa"), run(9))];
+    expected.extend([1, 2, 3].map(|n| (acme(), run(n))));
+    assert_eq!(kit.store.held(&ann()).await.unwrap(), expected);
+    assert_eq!(kit.store.held(&bob()).await.unwrap(), [(acme(), run(4))]);
+    assert_eq!(kit.store.held(&worker("an")).await.unwrap(), []);
+    kit.committed(AdvanceRun { hold: end(RunStatus::Succeeded, kit.now()), ..advance(1, 2) }).await;
+    kit.committed(AdvanceRun { hold: release(None), ..advance(2, 2) }).await;
+    assert_eq!(kit.store.held(&ann()).await.unwrap().len(), 2);
+}
+
+pub async fn a_claim_that_was_not_written_still_changes_hands_when_repeated(kit: Kit) {
+    kit.committed(start_released(1, Some(kit.now()))).await;
+    let lost = kit.claim_one(&bob()).await;
+    kit.store.forget(&bob(), &[(acme(), run(1))]).await.unwrap();
+    let claimed = kit.claim_one(&bob()).await;
+    assert_eq!((claimed.epoch, claimed.changed_hands), (lost.epoch, true));
+    let released = AdvanceRun { hold: release(Some(kit.now())), ..advance_claimed(&claimed, bob()) };
+    kit.committed(released).await;
+    assert!(!kit.claim_one(&bob()).await.changed_hands);
+}
+
+pub async fn ended_runs_are_never_claimed(kit: Kit) {
+    kit.lease(&ann()).await;
+    for (n, status) in [(1, RunStatus::Succeeded), (2, RunStatus::Failed), (3, RunStatus::Cancelled)] {
+        kit.committed(start(n)).await;
+        kit.committed(AdvanceRun { hold: end(status, kit.now()), ..advance(n, 2) }).await;
+    }
+    kit.clock.advance(LEASE * 10);
+    assert!(kit.claim(&bob()).await.is_empty());
+    assert_eq!(kit.store.next_wake_up().await.unwrap(), None);
+}

@@ -1,0 +1,235 @@
+use serde_json::json;
+
+use super::Kit;
+use super::fixture::*;
+use crate::event::RunStatus;
+use crate::failure::Failure;
+use crate::store::{AdvanceRun, CommitOutcome, InboxId, InboxItem, Message, Posted, StoreError};
+
+fn contents(items: Vec<InboxItem>) -> Vec<Message> {
+    items.into_iter().map(|item| item.message).collect()
+}
+
+fn item_ids(items: &[InboxItem]) -> Vec<InboxId> {
+    items.iter().map(|item| item.id).collect()
+}
+
+pub async fn a_message_for_a_held_run_names_the_owner(kit: Kit) {
+    kit.lease(&ann()).await;
+    kit.committed(start(1)).await;
+    assert_eq!(kit.post(1, event("paid")).await, Posted::Held { worker: ann() });
+    kit.pass_lease();
+    assert_eq!(kit.post(1, event("paid")).await, Posted::Held { worker: ann() });
+    kit.claim_one(&bob()).await;
+    assert_eq!(kit.post(1, event("paid")).await, Posted::Held { worker: bob() });
+    assert_eq!(kit.waiting(1).await.len(), 3);
+}
+
+pub async fn a_message_makes_a_released_run_due(kit: Kit) {
+    kit.committed(start_released(1, None)).await;
+    kit.committed(start_released(2, Some(kit.now().after(SECOND)))).await;
+    for n in [1, 2] {
+        assert_eq!(kit.post(n, event("paid")).await, Posted::Due);
+        assert_eq!(ids(&kit.claim(&bob()).await), [run(n)]);
+    }
+}
+
+pub async fn a_message_does_not_postpone_a_run_that_is_due(kit: Kit) {
+    let since = kit.now();
+    kit.committed(start_released(1, Some(since))).await;
+    kit.clock.advance(SECOND);
+    assert_eq!(kit.post(1, event("paid")).await, Posted::Due);
+    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(since));
+}
+
+pub async fn a_message_for_no_run_is_not_left(kit: Kit) {
+    assert_eq!(kit.post(1, event("paid")).await, Posted::NotFound);
+    assert_eq!(kit.post(1, retry()).await, Posted::NotFound);
+    kit.committed(start(1)).await;
+    assert!(kit.waiting(1).await.is_empty());
+}
+
+pub async fn a_message_for_an_ended_run_is_not_left(kit: Kit) {
+    for (n, status) in [(1, RunStatus::Succeeded), (2, RunStatus::Failed), (3, RunStatus::Cancelled)] {
+        kit.committed(start_ended(n, status)).await;
+        assert_eq!(kit.post(n, event("paid")).await, Posted::Ended);
+        assert_eq!(kit.post(n, Message::Cancel { by: None }).await, Posted::Ended);
+        assert!(kit.waiting(n).await.is_empty());
+    }
+    assert!(kit.claim(&bob()).await.is_empty());
+}
+
+pub async fn a_retry_makes_a_failed_run_due(kit: Kit) {
+    kit.committed(start_ended(1, RunStatus::Failed)).await;
+    assert_eq!(kit.post(1, retry()).await, Posted::Due);
+    let claimed = kit.claim_one(&bob()).await;
+    let items = kit.store.messages(&bob()).await.unwrap();
+    assert_eq!(contents(items.clone()), [retry()]);
+    let consumed = item_ids(&items);
+    kit.committed(AdvanceRun { consumed, ..advance_claimed(&claimed, bob()) }).await;
+    assert!(kit.waiting(1).await.is_empty());
+}
+
+pub async fn a_retry_of_a_run_that_did_not_fail_is_refused(kit: Kit) {
+    for (n, status) in [(1, RunStatus::Succeeded), (2, RunStatus::Cancelled)] {
+        kit.committed(start_ended(n, status)).await;
+        assert_eq!(kit.post(n, retry()).await, Posted::Ended);
+    }
+    assert!(kit.claim(&bob()).await.is_empty());
+}
+
+pub async fn a_failed_run_looks_failed_until_its_retry_is_claimed(kit: Kit) {
+    kit.committed(start_ended(1, RunStatus::Failed)).await;
+    let before = kit.record(1).await;
+    kit.post(1, retry()).await;
+    assert_eq!(kit.record(1).await, before);
+    assert_eq!(kit.post(1, event("paid")).await, Posted::Due);
+    let claimed = kit.claim_one(&bob()).await;
+    let record = kit.record(1).await;
+    assert_eq!((record.status, record.finished_at, record.failure), (RunStatus::Running, None, None));
+    let ended = end(RunStatus::Failed, created(1));
+    let consumed = item_ids(&kit.waiting(1).await);
+    kit.committed(AdvanceRun { chunk: None, hold: ended, consumed, ..advance_claimed(&claimed, bob()) })
+        .await;
+    assert_eq!(kit.record(1).await, before);
+}
+
+pub async fn messages_keep_their_order_and_content(kit: Kit) {
+    kit.committed(start(1)).await;
+    kit.committed(start(2)).await;
+    let failure = Failure::retryable("http_status", "status 503").with_details(json!({"status": 503}));
+    let child = |status, output, failure| Message::ChildFinished { run: run(9), status, output, failure };
+    let messages = [
+        Message::Pause { by: Some("ann".into()) },
+        Message::Resume { by: None },
+        Message::Event {
+            name: "paid".into(),
+            key: Some("κλειδί".into()),
+            payload: json!({"b": [1, null], "a": "\0"}),
+        },
+        Message::Event { name: String::new(), key: None, payload: json!(null) },
+        child(RunStatus::Succeeded, Some(json!(null)), None),
+        child(RunStatus::Failed, None, Some(failure)),
+        child(RunStatus::Cancelled, None, None),
+        Message::Cancel { by: None },
+        retry(),
+    ];
+    let mut posts = Vec::new();
+    for message in &messages {
+        posts.extend([post(1, message.clone()), post(2, message.clone())]);
+    }
+    kit.store.post(posts).await.unwrap();
+    let items = kit.waiting(1).await;
+    assert!(items.is_sorted_by_key(|item| item.id));
+    assert!(items.iter().all(|item| item.run == run(1) && item.project == acme()));
+    assert_eq!(contents(items), messages);
+    assert_eq!(kit.store.messages(&ann()).await.unwrap().len(), 2 * messages.len());
+}
+
+pub async fn messages_are_those_of_the_runs_that_a_worker_holds(kit: Kit) {
+    kit.lease(&ann()).await;
+    for n in [1, 2] {
+        kit.committed(start(n)).await;
+    }
+    kit.committed(start_released(3, None)).await;
+    for n in [3, 2, 1] {
+        kit.post(n, event(&format!("e{n}"))).await;
+    }
+    assert_eq!(contents(kit.store.messages(&ann()).await.unwrap()), [event("e2"), event("e1")]);
+    assert!(kit.store.messages(&bob()).await.unwrap().is_empty());
+    kit.claim_one(&bob()).await;
+    assert_eq!(contents(kit.store.messages(&bob()).await.unwrap()), [event("e3")]);
+}
+
+pub async fn a_consumed_message_is_gone_for_good(kit: Kit) {
+    kit.committed(start(1)).await;
+    for name in ["a", "b", "c"] {
+        kit.post(1, event(name)).await;
+    }
+    let waiting = item_ids(&kit.waiting(1).await);
+    kit.committed(AdvanceRun { consumed: vec![waiting[1]], ..advance(1, 2) }).await;
+    assert_eq!(contents(kit.waiting(1).await), [event("a"), event("c")]);
+    // Consuming a message again takes nothing else, whatever was left since.
+    kit.committed(AdvanceRun { consumed: waiting.clone(), chunk: None, ..advance(1, 3) }).await;
+    kit.post(1, event("d")).await;
+    kit.committed(AdvanceRun { consumed: waiting, ..advance(1, 3) }).await;
+    assert_eq!(contents(kit.waiting(1).await), [event("d")]);
+}
+
+pub async fn a_stale_commit_consumes_nothing(kit: Kit) {
+    kit.committed(start(1)).await;
+    kit.post(1, event("a")).await;
+    let consumed = item_ids(&kit.waiting(1).await);
+    for stale in [AdvanceRun { epoch: 7, ..advance(1, 2) }, advance(1, 9)] {
+        let stale = AdvanceRun { consumed: consumed.clone(), ..stale };
+        assert_eq!(kit.commit(stale).await, CommitOutcome::Stale);
+    }
+    assert_eq!(kit.waiting(1).await.len(), 1);
+}
+
+pub async fn a_commit_consumes_only_its_own_runs_messages(kit: Kit) {
+    kit.committed(start(1)).await;
+    kit.committed(start(2)).await;
+    kit.post(2, event("a")).await;
+    let consumed = item_ids(&kit.waiting(2).await);
+    kit.committed(AdvanceRun { consumed, ..advance(1, 2) }).await;
+    assert_eq!(kit.waiting(2).await.len(), 1);
+}
+
+pub async fn a_run_released_while_a_message_waits_is_due(kit: Kit) {
+    kit.committed(start(1)).await;
+    kit.committed(start(2)).await;
+    kit.post(1, event("a")).await;
+    kit.post(2, event("b")).await;
+    kit.committed(AdvanceRun { hold: release(None), ..advance(1, 2) }).await;
+    let later = Some(kit.now().after(SECOND));
+    let consumed = item_ids(&kit.waiting(2).await);
+    kit.committed(AdvanceRun { hold: release(later), consumed, ..advance(2, 2) }).await;
+    assert_eq!(ids(&kit.claim(&bob()).await), [run(1)]);
+    assert_eq!(kit.store.next_wake_up().await.unwrap(), later);
+}
+
+pub async fn messages_that_wait_go_with_a_run_that_ends_well(kit: Kit) {
+    for (n, status) in [(1, RunStatus::Succeeded), (2, RunStatus::Cancelled)] {
+        kit.lease(&ann()).await;
+        kit.committed(start(n)).await;
+        kit.post(n, event("a")).await;
+        kit.post(n, retry()).await;
+        kit.committed(AdvanceRun { hold: end(status, kit.now()), ..advance(n, 2) }).await;
+        assert!(kit.waiting(n).await.is_empty());
+        assert!(kit.claim(&bob()).await.is_empty());
+    }
+}
+
+pub async fn messages_that_wait_stay_with_a_failed_run(kit: Kit) {
+    kit.lease(&ann()).await;
+    kit.committed(start(1)).await;
+    kit.post(1, event("a")).await;
+    kit.committed(AdvanceRun { hold: end(RunStatus::Failed, kit.now()), ..advance(1, 2) }).await;
+    assert!(kit.claim(&bob()).await.is_empty());
+    assert_eq!(kit.post(1, retry()).await, Posted::Due);
+    kit.claim_one(&bob()).await;
+    assert_eq!(contents(kit.waiting(1).await), [event("a"), retry()]);
+}
+
+pub async fn a_retry_that_waits_makes_a_run_that_fails_due(kit: Kit) {
+    kit.lease(&ann()).await;
+    kit.committed(start(1)).await;
+    kit.post(1, retry()).await;
+    kit.committed(AdvanceRun { hold: end(RunStatus::Failed, kit.now()), ..advance(1, 2) }).await;
+    let record = kit.record(1).await;
+    assert_eq!((record.status, record.finished_at), (RunStatus::Failed, Some(kit.now())));
+    assert_eq!(kit.claim_one(&bob()).await.meta.run, run(1));
+}
+
+pub async fn a_message_that_cannot_be_read_back_is_a_misuse(kit: Kit) {
+    kit.committed(start(1)).await;
+    let mut deep = json!(1);
+    for _ in 0..600 {
+        deep = json!([deep]);
+    }
+    let message = Message::Event { name: "deep".into(), key: None, payload: deep };
+    let error = kit.store.post(vec![post(1, event("a")), post(1, message)]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Internal(_)), "{error:?}");
+    assert!(kit.waiting(1).await.is_empty());
+}

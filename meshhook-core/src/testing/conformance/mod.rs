@@ -1,0 +1,302 @@
+//! What every store must do, as tests.
+//!
+//! ```ignore
+//! meshhook_core::store_conformance!(|clock| async move {
+//!     Subject::new(MemoryStore::new(Arc::new(clock)))
+//! });
+//! ```
+//!
+//! makes one test of each case, with a new and empty store that judges times by the given clock. A case's name says
+//! what it shows. New behaviour of stores starts here.
+
+#![expect(clippy::unwrap_used, reason = "cases are tests, though they are compiled into the library")]
+
+mod fixture;
+
+#[doc(hidden)]
+pub mod claims;
+#[doc(hidden)]
+pub mod commits;
+#[doc(hidden)]
+pub mod dedupe;
+#[doc(hidden)]
+pub mod dropped;
+#[doc(hidden)]
+pub mod inbox;
+#[doc(hidden)]
+pub mod orphans;
+#[doc(hidden)]
+pub mod projects;
+#[doc(hidden)]
+pub mod reading;
+#[doc(hidden)]
+pub mod secrets;
+#[doc(hidden)]
+pub mod text;
+#[doc(hidden)]
+pub mod workflows;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use super::ManualClock;
+use crate::store::Store;
+
+/// A store to examine, and what must live as long.
+pub struct Subject {
+    store: Arc<dyn Store>,
+    guard: Box<dyn Any + Send>,
+}
+
+impl Subject {
+    /// A store to examine.
+    #[must_use]
+    pub fn new(store: impl Store) -> Self {
+        Self { store: Arc::new(store), guard: Box::new(()) }
+    }
+
+    /// Drops something, a directory for example, only after the store.
+    #[must_use]
+    pub fn keeping(mut self, guard: impl Send + 'static) -> Self {
+        self.guard = Box::new(guard);
+        self
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").finish_non_exhaustive()
+    }
+}
+
+/// A store and the clock that it goes by.
+#[doc(hidden)]
+#[derive(Clone)]
+pub struct Kit {
+    pub store: Arc<dyn Store>,
+    pub clock: ManualClock,
+}
+
+/// Runs one case on a runtime of its own.
+#[doc(hidden)]
+pub fn check<F, C>(factory: impl FnOnce(ManualClock) -> F, case: impl FnOnce(Kit) -> C)
+where
+    F: Future<Output = Subject>,
+    C: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a test can have a runtime").block_on(async {
+        let clock = ManualClock::new();
+        let Subject { store, guard } = factory(clock.clone()).await;
+        case(Kit { store: store.clone(), clock }).await;
+        drop(store);
+        drop(guard);
+    });
+}
+
+/// Makes one test of each case of the [conformance suite](crate::testing::conformance).
+///
+/// The argument is a closure from a [`ManualClock`] to a future of a [`Subject`].
+#[macro_export]
+macro_rules! store_conformance {
+    ($factory:expr) => {
+        $crate::store_conformance_cases! { $factory;
+            commits {
+                a_started_run_reads_back_as_it_was_given
+                a_batch_commits_in_order
+                refused_members_of_a_batch_do_not_disturb_the_others
+                an_empty_batch_is_fine
+                starting_a_run_again_says_that_it_exists
+                a_history_that_does_not_start_at_one_is_a_misuse
+                an_advance_appends_to_the_history
+                an_advance_by_another_worker_is_stale
+                an_advance_through_another_epoch_is_stale
+                an_advance_that_leaves_a_gap_or_repeats_is_stale
+                an_advance_of_a_run_that_does_not_exist_is_stale
+                an_advance_of_a_released_or_ended_run_is_stale
+                a_run_can_end_with_its_first_commit
+                an_ended_run_says_how_when_and_why
+                a_run_can_be_given_back_without_events
+                one_worker_of_many_wins_each_position
+            }
+            dedupe {
+                a_key_admits_one_run
+                a_key_tells_a_repetition_from_a_collision
+                a_key_counts_within_its_scope
+                a_key_counts_within_its_batch
+                a_key_is_free_again_after_its_window
+                a_refused_run_does_not_take_its_key
+                a_repeated_start_exists_rather_than_duplicates_itself
+            }
+            claims {
+                a_released_run_is_claimed_when_its_time_comes
+                a_run_released_for_ever_is_not_claimed
+                a_claimed_run_is_running_and_held
+                the_claiming_worker_may_write_through_the_new_epoch
+                the_worker_that_released_a_run_claims_it_without_a_new_epoch
+                a_claim_takes_no_more_than_its_limit
+                a_claim_takes_the_oldest_first
+                projects_take_turns
+                a_claim_of_nothing_is_empty
+                the_next_wake_up_is_the_earliest_of_all_projects
+                forgotten_runs_are_due_at_once
+                only_the_holder_can_forget
+                held_runs_are_listed_for_their_worker
+                a_claim_that_was_not_written_still_changes_hands_when_repeated
+                ended_runs_are_never_claimed
+            }
+            orphans {
+                a_lease_that_lasts_protects_its_runs
+                runs_are_orphaned_when_the_lease_ends
+                a_renewed_lease_protects_its_runs_again
+                a_claim_renews_the_lease
+                a_worker_never_claims_what_it_holds
+                a_stale_owner_cannot_write_after_a_claim
+                a_worker_whose_lease_ended_may_write_until_somebody_claims
+                runs_of_a_worker_without_a_lease_are_orphans
+                a_retired_workers_runs_are_claimable_without_a_strike
+                a_retired_worker_can_come_back
+                strikes_are_counted_at_the_claim
+                strikes_start_again_when_the_run_advanced
+                the_event_of_the_claim_is_no_progress
+                claims_of_released_runs_leave_strikes_alone
+                suspects_are_taken_sparingly
+                orphans_and_due_runs_are_taken_by_age
+            }
+            inbox {
+                a_message_for_a_held_run_names_the_owner
+                a_message_makes_a_released_run_due
+                a_message_does_not_postpone_a_run_that_is_due
+                a_message_for_no_run_is_not_left
+                a_message_for_an_ended_run_is_not_left
+                a_retry_makes_a_failed_run_due
+                a_retry_of_a_run_that_did_not_fail_is_refused
+                a_failed_run_looks_failed_until_its_retry_is_claimed
+                messages_keep_their_order_and_content
+                messages_are_those_of_the_runs_that_a_worker_holds
+                a_consumed_message_is_gone_for_good
+                a_stale_commit_consumes_nothing
+                a_commit_consumes_only_its_own_runs_messages
+                a_run_released_while_a_message_waits_is_due
+                messages_that_wait_go_with_a_run_that_ends_well
+                messages_that_wait_stay_with_a_failed_run
+                a_retry_that_waits_makes_a_run_that_fails_due
+                a_message_that_cannot_be_read_back_is_a_misuse
+            }
+            reading {
+                a_run_that_does_not_exist_is_none
+                a_run_reads_with_its_whole_history
+                chunks_after_a_position_are_those_that_hold_later_events
+                chunks_are_limited
+                runs_are_listed_newest_first
+                listed_runs_have_the_ends_of_their_history
+                runs_are_filtered_by_workflow_status_and_time
+                filters_combine
+                pages_continue_where_the_last_one_ended
+                a_page_of_none_is_empty
+            }
+            projects {
+                the_same_run_id_may_exist_in_two_projects
+                runs_are_not_seen_from_other_projects
+                runs_are_not_changed_from_other_projects
+                keys_count_within_their_project
+                workflows_belong_to_their_project
+                secrets_belong_to_their_project
+            }
+            workflows {
+                a_workflow_reads_back_as_created
+                a_name_is_taken_once
+                saving_raises_the_revision
+                saving_over_another_revision_is_refused
+                saving_or_publishing_nothing_is_not_found
+                publishing_numbers_versions
+                publishing_makes_hooks_live
+                publishing_another_draft_than_the_known_one_is_refused
+                publishing_the_same_again_changes_nothing
+                publishing_an_earlier_definition_again_is_a_new_version
+                publishing_the_same_after_unpublishing_makes_it_live_again
+                a_taken_path_leaves_everything_as_it_was
+                a_path_within_one_publication_is_taken_once
+                hooks_are_swapped_as_one
+                a_path_is_free_after_unpublishing
+                unpublishing_keeps_versions
+                deleting_keeps_definitions
+                a_workflow_created_again_starts_anew
+                workflows_are_paged_newest_first
+                versions_are_paged_newest_first
+                a_definition_is_kept_once
+            }
+            secrets {
+                a_secret_reads_back_as_set
+                a_version_is_one_more_than_the_last
+                a_removed_secret_is_gone_but_counts_on
+                removing_nothing_is_false
+                secrets_are_listed_by_name
+            }
+            text {
+                large_texts_are_kept_byte_for_byte
+                odd_characters_are_kept_byte_for_byte
+                the_ends_of_time_are_kept
+                large_messages_and_drafts_are_kept
+                many_runs_in_one_batch_are_kept
+            }
+            dropped {
+                a_dropped_start_happened_or_did_not
+                a_dropped_claim_leaves_runs_claimable
+                a_dropped_post_leaves_one_message_or_none
+                the_store_is_usable_after_any_call_was_dropped
+            }
+        }
+    };
+}
+
+/// Makes tests of the listed cases.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! store_conformance_cases {
+    ($factory:expr; $($module:ident { $($case:ident)* })*) => {
+        $(mod $module {
+            #[allow(unused_imports, reason = "what the factory needs stands beside the invocation")]
+            use super::*;
+            $(
+                #[test]
+                fn $case() {
+                    $crate::testing::conformance::check(
+                        $factory,
+                        $crate::testing::conformance::$module::$case,
+                    );
+                }
+            )*
+        })*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_case_is_listed() {
+        let list = include_str!("mod.rs");
+        for source in [
+            include_str!("claims.rs"),
+            include_str!("commits.rs"),
+            include_str!("dedupe.rs"),
+            include_str!("dropped.rs"),
+            include_str!("inbox.rs"),
+            include_str!("orphans.rs"),
+            include_str!("projects.rs"),
+            include_str!("reading.rs"),
+            include_str!("secrets.rs"),
+            include_str!("text.rs"),
+            include_str!("workflows.rs"),
+        ] {
+            for line in source.lines() {
+                if let Some((name, _)) =
+                    line.strip_prefix("pub async fn ").and_then(|line| line.split_once('('))
+                {
+                    assert!(list.lines().any(|line| line.trim() == name), "{name} is not listed");
+                }
+            }
+        }
+    }
+}

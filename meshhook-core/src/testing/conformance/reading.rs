@@ -1,0 +1,153 @@
+use super::Kit;
+use super::fixture::*;
+use crate::event::RunStatus;
+use crate::id::RunId;
+use crate::store::{AdvanceRun, Page, RunFilter, StoredRun};
+
+async fn listed(kit: &Kit, filter: RunFilter) -> Vec<RunId> {
+    let runs = kit.store.runs(&acme(), filter).await.unwrap();
+    runs.iter().map(|stored| stored.record.meta.run).collect()
+}
+
+fn page(limit: usize, after: Option<u32>) -> Page<RunId> {
+    Page { limit, after: after.map(run) }
+}
+
+fn of(numbers: &[u32]) -> Vec<RunId> {
+    numbers.iter().map(|n| run(*n)).collect()
+}
+
+/// Runs 1 to 6: `flow` but for 2 and 5, which are `other`; 1 and 2 succeeded, 3 failed, 4 waits, 5 and 6 are held.
+async fn six(kit: &Kit) {
+    kit.lease(&ann()).await;
+    for n in [3, 1, 2, 6, 4, 5] {
+        let mut start = match n {
+            1 | 2 => start_ended(n, RunStatus::Succeeded),
+            3 => start_ended(n, RunStatus::Failed),
+            4 => start_released(n, None),
+            _ => start(n),
+        };
+        if matches!(n, 2 | 5) {
+            start.meta.workflow = slug("other");
+        }
+        kit.committed(start).await;
+    }
+}
+
+pub async fn a_run_that_does_not_exist_is_none(kit: Kit) {
+    assert!(kit.store.run(&acme(), run(1)).await.unwrap().is_none());
+    assert_eq!(kit.store.run_record(&acme(), run(1)).await.unwrap(), None);
+    assert!(kit.store.chunks_after(&acme(), run(1), 0, 10).await.unwrap().is_empty());
+    assert!(kit.waiting(1).await.is_empty());
+    assert!(listed(&kit, RunFilter::default()).await.is_empty());
+}
+
+pub async fn a_run_reads_with_its_whole_history(kit: Kit) {
+    kit.committed(start(1)).await;
+    for seq in 2..=60 {
+        kit.committed(advance(1, seq)).await;
+    }
+    let StoredRun { record, chunks } = kit.store.run(&acme(), run(1)).await.unwrap().unwrap();
+    assert_eq!(chunks, (1..=60).map(|seq| chunk(seq, seq)).collect::<Vec<_>>());
+    assert_eq!(kit.record(1).await, record);
+}
+
+pub async fn chunks_after_a_position_are_those_that_hold_later_events(kit: Kit) {
+    kit.committed(start(1)).await;
+    kit.committed(AdvanceRun { chunk: Some(chunk(2, 5)), ..advance(1, 2) }).await;
+    kit.committed(advance(1, 6)).await;
+    let all = [chunk(1, 1), chunk(2, 5), chunk(6, 6)];
+    for (seq, from) in [(0, 0), (1, 1), (2, 1), (4, 1), (5, 2), (6, 3), (7, 3), (u64::MAX, 3)] {
+        let chunks = kit.store.chunks_after(&acme(), run(1), seq, 10).await.unwrap();
+        assert_eq!(chunks, all[from..], "after {seq}");
+    }
+}
+
+pub async fn chunks_are_limited(kit: Kit) {
+    kit.committed(start(1)).await;
+    for seq in 2..=5 {
+        kit.committed(advance(1, seq)).await;
+    }
+    for (limit, count) in [(0, 0), (1, 1), (3, 3), (99, 4), (usize::MAX, 4)] {
+        let chunks = kit.store.chunks_after(&acme(), run(1), 1, limit).await.unwrap();
+        assert_eq!(chunks.len(), count);
+        assert!(chunks.first().is_none_or(|first| first.first_seq == 2));
+    }
+}
+
+pub async fn runs_are_listed_newest_first(kit: Kit) {
+    six(&kit).await;
+    assert_eq!(listed(&kit, RunFilter::default()).await, of(&[6, 5, 4, 3, 2, 1]));
+}
+
+pub async fn listed_runs_have_the_ends_of_their_history(kit: Kit) {
+    kit.committed(start(1)).await;
+    for n in [2, 3] {
+        kit.committed(start(n)).await;
+        kit.committed(advance(n, 2)).await;
+    }
+    kit.committed(AdvanceRun { chunk: Some(chunk(3, 8)), ..advance(3, 3) }).await;
+    let runs = kit.store.runs(&acme(), RunFilter::default()).await.unwrap();
+    let chunks: Vec<_> = runs.into_iter().map(|stored| stored.chunks).collect();
+    assert_eq!(chunks, [vec![chunk(1, 1), chunk(3, 8)], vec![chunk(1, 1), chunk(2, 2)], vec![chunk(1, 1)]]);
+}
+
+pub async fn runs_are_filtered_by_workflow_status_and_time(kit: Kit) {
+    six(&kit).await;
+    let workflow = |name: &str| RunFilter { workflow: Some(slug(name)), ..RunFilter::default() };
+    assert_eq!(listed(&kit, workflow("other")).await, of(&[5, 2]));
+    assert_eq!(listed(&kit, workflow("oth")).await, of(&[]));
+    for (status, expected) in [
+        (RunStatus::Succeeded, &[2, 1][..]),
+        (RunStatus::Failed, &[3]),
+        (RunStatus::Waiting, &[4]),
+        (RunStatus::Running, &[6, 5]),
+        (RunStatus::Paused, &[]),
+    ] {
+        let filter = RunFilter { status: Some(status), ..RunFilter::default() };
+        assert_eq!(listed(&kit, filter).await, of(expected), "{status:?}");
+    }
+    let (from, to) = (Some(created(2)), Some(created(5)));
+    assert_eq!(listed(&kit, RunFilter { from, ..RunFilter::default() }).await, of(&[6, 5, 4, 3, 2]));
+    assert_eq!(listed(&kit, RunFilter { to, ..RunFilter::default() }).await, of(&[4, 3, 2, 1]));
+    assert_eq!(listed(&kit, RunFilter { from, to, ..RunFilter::default() }).await, of(&[4, 3, 2]));
+}
+
+pub async fn filters_combine(kit: Kit) {
+    six(&kit).await;
+    for (name, status, expected) in [
+        ("flow", RunStatus::Succeeded, &[1][..]),
+        ("other", RunStatus::Succeeded, &[2]),
+        ("flow", RunStatus::Running, &[6]),
+        ("other", RunStatus::Running, &[5]),
+        ("other", RunStatus::Failed, &[]),
+    ] {
+        let filter = RunFilter { workflow: Some(slug(name)), status: Some(status), ..RunFilter::default() };
+        assert_eq!(listed(&kit, filter).await, of(expected), "{name} {status:?}");
+    }
+    let filter = RunFilter {
+        workflow: Some(slug("flow")),
+        from: Some(created(2)),
+        page: page(1, Some(6)),
+        ..RunFilter::default()
+    };
+    assert_eq!(listed(&kit, filter).await, of(&[4]));
+}
+
+pub async fn pages_continue_where_the_last_one_ended(kit: Kit) {
+    six(&kit).await;
+    let filter = |after| RunFilter { page: page(4, after), ..RunFilter::default() };
+    assert_eq!(listed(&kit, filter(None)).await, of(&[6, 5, 4, 3]));
+    assert_eq!(listed(&kit, filter(Some(3))).await, of(&[2, 1]));
+    assert_eq!(listed(&kit, filter(Some(1))).await, of(&[]));
+    // The place need not be taken.
+    kit.committed(start(9)).await;
+    assert_eq!(listed(&kit, filter(Some(8))).await, of(&[6, 5, 4, 3]));
+}
+
+pub async fn a_page_of_none_is_empty(kit: Kit) {
+    six(&kit).await;
+    assert!(listed(&kit, RunFilter { page: page(0, None), ..RunFilter::default() }).await.is_empty());
+    let all = RunFilter { page: page(usize::MAX, None), ..RunFilter::default() };
+    assert_eq!(listed(&kit, all).await.len(), 6);
+}
