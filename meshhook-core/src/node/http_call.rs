@@ -108,11 +108,18 @@ fn read_url(field: &Field<'_>, names: &Names<'_>) -> Option<crate::expr::UrlTemp
     let lower = fixed.trim_start().to_ascii_lowercase();
     let whole = fixed.len() == text.len();
     let good = ["http://", "https://"].iter().any(|scheme| match lower.strip_prefix(scheme) {
-        Some(rest) => !whole || rest.starts_with(|c: char| !"/?#:@".contains(c)),
+        Some(rest) => {
+            let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest);
+            let has_host = !authority.is_empty() && !authority.starts_with(':');
+            (has_host || (!whole && authority.len() == rest.len())) && !authority.contains('@')
+        }
         None => !whole && scheme.starts_with(&lower),
     });
     if !good || text.chars().any(char::is_control) || fixed != fixed.trim() {
-        field.report(ProblemCode::InvalidValue, "must be an http:// or https:// URL with a host");
+        field.report(
+            ProblemCode::InvalidValue,
+            "must be an http:// or https:// URL with a host and without a username",
+        );
         return None;
     }
     field.url_template(names)
