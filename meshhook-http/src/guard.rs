@@ -419,6 +419,22 @@ mod tests {
     }
 
     #[test]
+    fn the_peer_is_judged_like_the_address() {
+        let url = Url::parse("http://api.example.com/").unwrap();
+        let check =
+            |guard: &Guard, ip: &str| guard.check_peer(SocketAddr::new(ip.parse().unwrap(), 80), &url);
+        let guard = answering(&[]);
+        assert!(check(&guard, "1.1.1.1").is_ok());
+        for ip in ["127.0.0.1", "10.0.0.1", "::1", "::ffff:10.0.0.1", "169.254.169.254"] {
+            assert!(is_blocked(&check(&guard, ip)), "{ip}");
+        }
+        let hosts = vec![HostPattern::parse("api.example.com").unwrap()];
+        let listed = Guard { hosts, ..answering(&[]) };
+        assert!(check(&listed, "10.0.0.1").is_ok());
+        assert!(is_blocked(&check(&listed, "169.254.169.254")));
+    }
+
+    #[test]
     fn host_patterns_have_one_form() {
         for text in ["", "*", "*.", "a.*.com", "127.0.0.1", "a b", "*.*.com"] {
             assert_eq!(HostPattern::parse(text), None, "{text}");

@@ -1,7 +1,11 @@
 //! Servers that hang, drip, flood, break off and do not speak HTTP.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
+use meshhook_core::exec::{Attempt, Executor};
+use meshhook_http::{HttpExecutor, Resolve};
 use serde_json::json;
 
 use crate::server::{Reply, Server, answer};
@@ -112,6 +116,32 @@ async fn a_closed_port_may_be_tried_again() {
     assert_eq!((error.failure.code.as_ref(), error.failure.retryable), ("http_connect", true));
     assert!(error.failure.message.contains("refused"), "{}", error.failure.message);
     assert!(!error.failure.message.contains("/p"), "{}", error.failure.message);
+}
+
+/// A name server that does not answer.
+struct Silent;
+
+#[async_trait]
+impl Resolve for Silent {
+    async fn resolve(&self, _host: &str) -> std::io::Result<Vec<IpAddr>> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn resolving_and_handshakes_end_at_the_connect_timeout() {
+    let server = Server::always(Reply::SendAndHang(Vec::new())).await;
+    let builder = || HttpExecutor::builder().allow_private_network().connect_timeout(PATIENCE);
+    let handshake = format!("https://{}/", server.address);
+    for (builder, url) in
+        [(builder(), handshake.as_str()), (builder().resolver(Silent), "http://silent.example/")]
+    {
+        let attempt = Attempt::sample(json!({"method": "GET", "url": url}));
+        let error = builder.build().unwrap().execute(attempt).await.unwrap_err();
+        assert!(error.failure.message.ends_with("it took too long"), "{}", error.failure.message);
+        assert_eq!(summary(Err(error)), retryable("http_connect"), "{url}");
+    }
+    assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]
