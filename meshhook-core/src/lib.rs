@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod definition;
+pub mod engine;
 pub mod event;
 pub mod exec;
 pub mod expr;
@@ -14,6 +15,7 @@ pub mod run;
 pub mod schedule;
 pub mod secret;
 pub mod store;
+#[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
 pub mod webhook;

@@ -90,6 +90,15 @@ impl Chunk {
         Self { first_seq, last_seq, text, hash }
     }
 
+    /// Reads the events without checking what they are chained to.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecError`] when the text holds no events.
+    pub fn events(&self) -> Result<Vec<Event>, CodecError> {
+        decode_events(&self.text)
+    }
+
     /// Checks that the chunk follows position `seq` and hash `before`, and reads its events.
     ///
     /// # Errors

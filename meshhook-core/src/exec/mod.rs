@@ -5,6 +5,7 @@
 //! history records: after a crash the same attempt may be started again, with the same idempotency key.
 
 mod log;
+mod node;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub use self::log::{Level, LogEntry, MAX_ENTRIES as MAX_LOG_ENTRIES, StepLog};
+pub use self::node::Node;
+pub(crate) use self::node::NodeExecutor;
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, StepKey, WorkflowSlug};
 use crate::secret::Masker;

@@ -1,3 +1,29 @@
 //! The logic of a run: pure functions from a definition and facts to decisions.
+//!
+//! ```text
+//!   begin(definition, created)            -> state, events
+//!   state.decide(definition, fact, now)   -> events          refuses what is stale or not allowed
+//!   state.outstanding(definition)         -> attempts, timers, deadlines that are owed
+//!   replay(definition, stored history)    -> state           demands the same events, byte for byte
+//! ```
+//!
+//! Nothing here reads a clock, draws a random number or does I/O: the time is an argument, and what looks random (jitter,
+//! `uuid()`) is computed from the run's id and the step. So a history gives the same decisions on any machine.
 
+mod context;
+mod decide;
+mod fact;
+mod iteration;
+mod outstanding;
+mod plan;
+mod replay;
 pub mod semantics;
+mod state;
+mod waiting;
+
+pub use self::decide::{MAX_HISTORY_EVENTS, MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH, MAX_RETRY_AFTER};
+pub use self::fact::{Fact, Refusal};
+pub use self::outstanding::Owed;
+pub use self::plan::AttemptPlan;
+pub use self::replay::{Divergence, ReplayError, Replayed, replay, verify};
+pub use self::state::{RunEnd, RunState, Step, StepStatus};

@@ -1,0 +1,135 @@
+//! One attempt, from its permit to the fact that it becomes.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::vault::Unsealed;
+use crate::exec::{Attempt, AttemptError, Executor, LogEntry, Outcome};
+use crate::failure::{Failure, code};
+use crate::id::StepKey;
+use crate::json;
+use crate::run::{Fact, MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};
+
+/// An attempt that is about to start.
+pub(super) struct Launch {
+    pub(super) executor: Arc<dyn Executor>,
+    pub(super) attempt: Attempt,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) secrets: Arc<Unsealed>,
+}
+
+/// Cancels an attempt when it is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub(super) number: u32,
+    pub(super) cancelled: CancellationToken,
+    pub(super) task: tokio::task::AbortHandle,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.cancelled.cancel();
+        self.task.abort();
+    }
+}
+
+/// Performs an attempt and says what happened, in facts that hold no secret.
+pub(super) async fn perform(launch: Launch) -> (StepKey, u32, Vec<Fact>) {
+    let Launch { executor, attempt, permits, secrets } = launch;
+    let (step, number, log, timeout) =
+        (attempt.step.clone(), attempt.number, attempt.log.clone(), attempt.timeout);
+    let permit = permits.acquire_owned().await;
+    let execution = AssertUnwindSafe(async move { executor.execute(attempt).await }).catch_unwind();
+    let result = match tokio::time::timeout(timeout, execution).await {
+        Err(_) => {
+            Err(Failure::retryable(code::TIMED_OUT, format!("no result within {}", shown(timeout))).into())
+        }
+        Ok(Err(_)) => Err(Failure::permanent(code::EXECUTOR_PANICKED, "the node's executor panicked").into()),
+        Ok(Ok(result)) => result,
+    };
+    drop(permit);
+    let mut facts: Vec<Fact> = log.take().into_iter().map(|entry| logged(&step, entry, &secrets)).collect();
+    facts.push(finished(&step, number, result, &secrets));
+    (step, number, facts)
+}
+
+fn shown(timeout: Duration) -> String {
+    crate::time::format_duration(timeout)
+}
+
+fn finished(step: &StepKey, attempt: u32, result: Result<Outcome, AttemptError>, secrets: &Unsealed) -> Fact {
+    let checked = result.and_then(|outcome| {
+        let mut output = outcome.output;
+        let refused =
+            |message: String| AttemptError::from(Failure::permanent(code::OUTPUT_TOO_LARGE, message));
+        if json::depth(&output) > MAX_OUTPUT_DEPTH {
+            return Err(refused(format!("the output nests deeper than {MAX_OUTPUT_DEPTH}")));
+        }
+        if json::normalize(&mut output).is_err() {
+            return Err(
+                Failure::permanent(code::RESPONSE_INVALID, "the output holds a number out of range").into()
+            );
+        }
+        secrets.masker().mask_value(&mut output);
+        if json::canonical_len_within(&output, MAX_OUTPUT_BYTES).is_none() {
+            return Err(refused(format!("the output is larger than {MAX_OUTPUT_BYTES} bytes")));
+        }
+        Ok((outcome.port, output))
+    });
+    match checked {
+        Ok((port, output)) => Fact::AttemptSucceeded {
+            step: step.clone(),
+            attempt,
+            port: port.into(),
+            output: Arc::new(output),
+        },
+        Err(AttemptError { failure, retry_not_before, .. }) => Fact::AttemptFailed {
+            step: step.clone(),
+            attempt,
+            failure: masked(failure, secrets),
+            retry_not_before,
+        },
+    }
+}
+
+/// The most bytes that a failure's details may have.
+const MAX_DETAILS_BYTES: usize = 64 << 10;
+
+fn masked(failure: Failure, secrets: &Unsealed) -> Failure {
+    let details = failure.details.map(|mut details| {
+        if json::depth(&details) > MAX_OUTPUT_DEPTH - 8
+            || json::normalize(&mut details).is_err()
+            || json::canonical_len_within(&details, MAX_DETAILS_BYTES).is_none()
+        {
+            return Box::new(Value::String("the details were too large to keep".into()));
+        }
+        secrets.masker().mask_value(&mut details);
+        details
+    });
+    let message = secrets.masker().mask_str(&failure.message).into_owned();
+    let mut masked = Failure::permanent(failure.code, message);
+    masked.retryable = failure.retryable;
+    masked.details = details;
+    masked
+}
+
+fn logged(step: &StepKey, entry: LogEntry, secrets: &Unsealed) -> Fact {
+    let message = secrets.masker().mask_str(&entry.message).into_owned();
+    let fields = entry.fields.map(|mut fields| {
+        if json::depth(&fields) > MAX_OUTPUT_DEPTH
+            || json::normalize(&mut fields).is_err()
+            || json::canonical_len_within(&fields, MAX_DETAILS_BYTES).is_none()
+        {
+            return Arc::new(Value::String("the fields were too large to keep".into()));
+        }
+        secrets.masker().mask_value(&mut fields);
+        Arc::new(fields)
+    });
+    Fact::Logged { step: Some(step.clone()), level: entry.level, message, fields }
+}

@@ -1,0 +1,155 @@
+//! Group commit: many runs share one transaction.
+//!
+//! ```text
+//!   start ─┐
+//!   advance ┼─► queue ─► [ batch ] ─► store.commit ─► answers
+//!   release ┘               ▲              │
+//!                           └── collects while one transaction is in flight
+//! ```
+//!
+//! No timer and no minimum: an idle committer takes a single commit at once, a busy one takes whatever came while the
+//! last transaction was in flight. A transaction runs in the committer's own task, so that no caller who goes away can
+//! cut it off.
+//!
+//! When a reply is lost, each commit of the batch is looked up: a run id and a chunk are unique, so whoever finds them
+//! in the store knows that the commit happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::EngineOptions;
+use super::task::Tasks;
+use crate::store::{AdvanceRun, Commit, CommitOutcome, Store, StoreError};
+
+/// Takes commits and answers when they are durable.
+#[derive(Debug, Clone)]
+pub(super) struct Committer {
+    queue: mpsc::Sender<Item>,
+}
+
+/// What became of a commit.
+pub(super) type Committed = Result<CommitOutcome, Arc<StoreError>>;
+
+struct Item {
+    commit: Commit,
+    reply: oneshot::Sender<Committed>,
+}
+
+/// There is no room in the queue.
+#[derive(Debug)]
+pub(super) struct QueueFull;
+
+impl Committer {
+    /// Starts a committer; it ends when it is told to.
+    pub(super) fn spawn(
+        tasks: &Tasks,
+        store: Arc<dyn Store>,
+        options: &EngineOptions,
+        end: CancellationToken,
+    ) -> Self {
+        let (queue, items) = mpsc::channel(options.max_queue.max(1));
+        let max_batch = options.max_batch.max(1);
+        tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = end.cancelled() => {}
+                () = serve(store, items, max_batch) => {}
+            }
+        });
+        Self { queue }
+    }
+
+    /// Commits, if there is room in the queue.
+    pub(super) fn try_commit(&self, commit: Commit) -> Result<oneshot::Receiver<Committed>, QueueFull> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Item { commit, reply }).map_err(|_| QueueFull)?;
+        Ok(answer)
+    }
+
+    /// Commits; waits for room in the queue.
+    pub(super) async fn commit(&self, commit: Commit) -> Committed {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Arc::new(StoreError::Unavailable("the engine has stopped".into()));
+        self.queue.send(Item { commit, reply }).await.map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+async fn serve(store: Arc<dyn Store>, mut items: mpsc::Receiver<Item>, max_batch: usize) {
+    let mut batch = Vec::with_capacity(max_batch);
+    while items.recv_many(&mut batch, max_batch).await > 0 {
+        metrics::histogram!("meshhook_commit_batch_size").record(batch.len() as f64);
+        let commits: Vec<Commit> = batch.iter().map(|item| item.commit.clone()).collect();
+        match store.commit(commits).await {
+            Ok(outcomes) => {
+                for (item, outcome) in batch.drain(..).zip(outcomes) {
+                    let _ = item.reply.send(Ok(outcome));
+                }
+            }
+            Err(error) if error.is_outcome_unknown() => {
+                tracing::warn!(%error, commits = batch.len(), "lost the reply of a commit, looking it up");
+                for item in batch.drain(..) {
+                    let outcome = settle(&*store, &item.commit).await;
+                    let _ = item.reply.send(outcome);
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for item in batch.drain(..) {
+                    let _ = item.reply.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// How often a lost reply is looked up before it is given back as unknown.
+const LOOK_UPS: u32 = 20;
+
+/// Finds out whether a commit whose reply was lost happened; makes it happen if it did not.
+async fn settle(store: &dyn Store, commit: &Commit) -> Committed {
+    let mut wait = Duration::from_millis(20);
+    let mut last = None;
+    for _ in 0..LOOK_UPS {
+        match settle_once(store, commit).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) if error.is_transient() => last = Some(error),
+            Err(error) => return Err(Arc::new(error)),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(1));
+    }
+    Err(Arc::new(last.unwrap_or_else(|| StoreError::OutcomeUnknown("no look-up was made".into()))))
+}
+
+async fn settle_once(store: &dyn Store, commit: &Commit) -> Result<CommitOutcome, StoreError> {
+    if let Commit::Advance(advance) = commit
+        && let Some(found) = committed_before(store, advance).await?
+    {
+        return Ok(found);
+    }
+    let outcome = store.commit(vec![commit.clone()]).await?.pop();
+    Ok(match (outcome, commit) {
+        (Some(CommitOutcome::Exists), Commit::Start(_)) => CommitOutcome::Committed,
+        (Some(CommitOutcome::Duplicate { run, .. }), Commit::Start(start)) if run == start.meta.run => {
+            CommitOutcome::Committed
+        }
+        (Some(outcome), _) => outcome,
+        (None, _) => return Err(StoreError::Internal("the store answered no outcome".into())),
+    })
+}
+
+/// Looks for an advance's chunk in the history.
+async fn committed_before(
+    store: &dyn Store,
+    advance: &AdvanceRun,
+) -> Result<Option<CommitOutcome>, StoreError> {
+    let Some(chunk) = &advance.chunk else { return Ok(None) };
+    let stored = store.chunks_after(&advance.project, advance.run, chunk.first_seq - 1, 1).await?;
+    Ok(stored
+        .first()
+        .map(|stored| if stored == chunk { CommitOutcome::Committed } else { CommitOutcome::Stale }))
+}

@@ -1,0 +1,117 @@
+//! Why the engine did not do what a caller asked for.
+
+use crate::definition::Problem;
+use crate::id::RunId;
+use crate::run::ReplayError;
+use crate::store::{StoreError, WorkflowStoreError};
+
+/// Why the engine did not do what a caller asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// There is no such thing in that project.
+    #[error("no such {what}")]
+    NotFound {
+        /// What was looked for: `workflow`, `version`, `run`, `secret`.
+        what: &'static str,
+    },
+    /// The project has a workflow of that name.
+    #[error("the project has a workflow of that name")]
+    SlugTaken,
+    /// The draft changed since it was read.
+    #[error("the draft has changed: its revision is {current}")]
+    RevisionStale {
+        /// Its revision.
+        current: u64,
+    },
+    /// The definition has errors.
+    #[error("the definition has errors")]
+    InvalidDefinition {
+        /// All that was found.
+        problems: Vec<Problem>,
+    },
+    /// The workflow has no live version.
+    #[error("the workflow is not published")]
+    NotPublished,
+    /// The input does not match the definition's schema.
+    #[error("the input does not match the workflow's schema: {message}")]
+    InputInvalid {
+        /// What does not match, and where.
+        message: String,
+    },
+    /// The key was used with other input.
+    #[error("the idempotency key was used with other input")]
+    KeyReused {
+        /// The run that has the key.
+        run: RunId,
+    },
+    /// The run's status does not allow it.
+    #[error("the run is {status}")]
+    InvalidState {
+        /// The run's status.
+        status: &'static str,
+    },
+    /// An argument is not what it must be.
+    #[error("{message}")]
+    InvalidArgument {
+        /// What and why.
+        message: String,
+    },
+    /// A stored history is not what the rules give; the run cannot go on without a person.
+    #[error("the run's history is not readable")]
+    Unreadable(#[source] ReplayError),
+    /// The engine has too much to do, or is shutting down. Trying again later makes sense.
+    #[error("the engine has too much to do")]
+    Overloaded,
+    /// Secrets need a key provider, and the host gave none, or it failed.
+    #[error("the vault is not usable: {message}")]
+    Vault {
+        /// Why; never a secret.
+        message: String,
+    },
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl EngineError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            EngineError::Overloaded => true,
+            EngineError::Store(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Whether something that was named does not exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, EngineError::NotFound { .. })
+    }
+}
+
+impl From<WorkflowStoreError> for EngineError {
+    fn from(error: WorkflowStoreError) -> Self {
+        match error {
+            WorkflowStoreError::SlugTaken => EngineError::SlugTaken,
+            WorkflowStoreError::NotFound => EngineError::NotFound { what: "workflow" },
+            WorkflowStoreError::RevisionStale { current } => EngineError::RevisionStale { current },
+            WorkflowStoreError::PathTaken { path } => {
+                EngineError::InvalidDefinition { problems: vec![Problem::path_taken(&path)] }
+            }
+            WorkflowStoreError::Store(error) => EngineError::Store(error),
+        }
+    }
+}
+
+/// A store error that several callers were given.
+pub(super) fn shared(error: std::sync::Arc<StoreError>) -> EngineError {
+    match std::sync::Arc::try_unwrap(error) {
+        Ok(error) => EngineError::Store(error),
+        Err(error) if error.is_outcome_unknown() => StoreError::OutcomeUnknown(Box::new(error)).into(),
+        Err(error) if error.is_transient() => StoreError::Unavailable(Box::new(error)).into(),
+        Err(error) => StoreError::Internal(Box::new(error)).into(),
+    }
+}

@@ -1,0 +1,207 @@
+//! Intake: a run comes to be, in one commit.
+//!
+//! Delivery, key, run, first pure steps, first intents and the lease of this process are durable together; then this
+//! process goes on from memory. The commit is not the caller's: a caller who goes away does not cut it off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::runner::{Loaded, Runner, hold};
+use super::{EngineError, Inner, ended};
+use crate::definition::ValidDefinition;
+use crate::event::{Chunk, RunCreated, RunStatus, genesis};
+use crate::id::{Digest, ProjectId, RunId, WorkflowSlug};
+use crate::json;
+use crate::run::{Owed, RunEnd, RunState};
+use crate::store::{Commit, CommitOutcome, Dedupe, Hold, RunMeta, StartRun};
+
+/// A run to start.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct StartRequest {
+    /// The run's input.
+    pub input: Value,
+    /// The version to run; the published one without it.
+    pub version: Option<u32>,
+    /// Within 24 hours and one workflow, only one run starts for one key.
+    pub idempotency_key: Option<String>,
+    /// Runs the draft, marked as a test.
+    pub test: bool,
+}
+
+impl StartRequest {
+    /// A run of the published version.
+    #[must_use]
+    pub fn new(input: Value) -> Self {
+        Self { input, ..Self::default() }
+    }
+
+    /// Names the version to run.
+    #[must_use]
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Makes repetitions answer with the first run.
+    #[must_use]
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Runs the draft, marked as a test.
+    #[must_use]
+    pub fn test(mut self) -> Self {
+        self.test = true;
+        self
+    }
+}
+
+/// A run that was started, or found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// Whether it is an earlier one with the same key.
+    pub duplicate: bool,
+    /// How it ended, if it did so at once.
+    pub end: Option<RunEnd>,
+}
+
+/// How long an idempotency key of the API is remembered.
+pub(super) const API_KEY_WINDOW: Duration = Duration::from_secs(24 * 3_600);
+/// The longest idempotency key, in bytes.
+pub(super) const MAX_KEY_BYTES: usize = 255;
+
+/// A run to start, with everything looked up.
+pub(super) struct NewRun {
+    pub(super) project: ProjectId,
+    pub(super) workflow: WorkflowSlug,
+    pub(super) version: Option<u32>,
+    pub(super) definition: ValidDefinition,
+    pub(super) trigger: Value,
+    pub(super) input: Value,
+    pub(super) test: bool,
+    pub(super) dedupe: Option<Dedupe>,
+}
+
+impl Inner {
+    /// Makes a run durable and goes on with it.
+    pub(super) async fn start_run(self: &Arc<Self>, new: NewRun) -> Result<Started, EngineError> {
+        if self.stopping.drains() {
+            return Err(EngineError::Overloaded);
+        }
+        let created_at = self.clock.now();
+        let mut random = [0; 10];
+        self.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
+        let run = RunId::new(created_at, random);
+        let secrets = self.unsealed(&new.project).await?;
+        let (mut trigger, mut input) = (new.trigger, new.input);
+        secrets.masker().mask_value(&mut trigger);
+        secrets.masker().mask_value(&mut input);
+        let digest: Digest = new.definition.digest().clone();
+        let mut meta = RunMeta::new(run, new.project.clone(), new.workflow, digest.clone(), created_at);
+        meta.version = new.version;
+        meta.test = new.test;
+        let mut created = RunCreated::new(digest, Arc::new(trigger), Arc::new(input));
+        created.test = new.test;
+        let (state, events) = RunState::begin(&new.definition, Arc::new(meta.clone()), created);
+        let chunk = Chunk::encode(genesis(run), &events);
+
+        let owed = state.outstanding(&new.definition);
+        let next_due = owed.iter().map(Owed::due_at).min().flatten();
+        let mut hold = hold(&state, created_at, next_due, true, &self.stopping, self.options.hold);
+        let place = if hold == Hold::Keep && self.options.works { self.reserve(run) } else { None };
+        if hold == Hold::Keep && place.is_none() {
+            hold = Hold::Release { wake_at: Some(next_due.unwrap_or(created_at)), status: state.status() };
+        }
+        let start = StartRun {
+            meta: meta.clone(),
+            dedupe: new.dedupe,
+            worker: self.worker.clone(),
+            chunk: chunk.clone(),
+            hold: hold.clone(),
+        };
+        let answer = self.committer.try_commit(Commit::Start(start)).map_err(|_| EngineError::Overloaded)?;
+        let end = state.end().cloned();
+        let run_loaded =
+            Loaded { definition: new.definition, state, hash: chunk.hash, bytes: chunk.text.len() as u64 };
+        let inner = self.clone();
+        let (told, outcome) = tokio::sync::oneshot::channel();
+        // From here on the run's fate does not depend on the caller's.
+        self.tasks.spawn(async move {
+            let answer = answer.await;
+            let committed = matches!(answer, Ok(Ok(CommitOutcome::Committed)));
+            if matches!(&answer, Ok(Err(error)) if error.is_transient()) {
+                inner.reconcile_soon();
+            }
+            if committed {
+                inner.watchers.announce(run, chunk.last_seq);
+                metrics::counter!("meshhook_runs_started_total").increment(1);
+            }
+            let _ = told.send(answer);
+            if !committed {
+                return;
+            }
+            match (hold, place) {
+                (Hold::Keep, Some(place)) => {
+                    Runner::new(inner, run_loaded, place.inbox.clone()).go_on().await;
+                    drop(place);
+                }
+                (Hold::Release { wake_at, .. }, _) => inner.wake_by(wake_at),
+                (Hold::End { status, .. }, _) => ended(&meta, status),
+                (Hold::Keep, None) => {}
+            }
+        });
+        let gone = || EngineError::Overloaded;
+        match outcome.await.map_err(|_| gone())?.map_err(|_| gone())? {
+            Ok(CommitOutcome::Committed) => Ok(Started { run, duplicate: false, end }),
+            Ok(CommitOutcome::Duplicate { run, same: true }) => {
+                Ok(Started { run, duplicate: true, end: None })
+            }
+            Ok(CommitOutcome::Duplicate { run, same: false }) => Err(EngineError::KeyReused { run }),
+            Ok(_) => Err(EngineError::Overloaded),
+            Err(error) => Err(super::error::shared(error)),
+        }
+    }
+
+    /// Waits until a run has ended, for at most `timeout`; answers its status then.
+    pub(super) async fn wait_for_end(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+        timeout: Duration,
+    ) -> Result<RunStatus, EngineError> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        let mut news = self.watchers.subscribe(run);
+        loop {
+            let record =
+                self.store.run_record(project, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
+            if record.status.is_terminal() {
+                return Ok(record.status);
+            }
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(deadline) => return Ok(record.status),
+                _ = news.changed() => {}
+                () = tokio::time::sleep(self.options.poll) => {}
+            }
+        }
+    }
+}
+
+/// A key of the API, with what was sent with it.
+pub(super) fn api_dedupe(workflow: &WorkflowSlug, key: &str, version: Option<u32>, input: &Value) -> Dedupe {
+    let sent = json!({ "input": input, "version": version });
+    Dedupe {
+        scope: format!("api:{workflow}"),
+        key: key.to_owned(),
+        fingerprint: Sha256::digest(json::to_canonical_string(&sent)).into(),
+        window: API_KEY_WINDOW,
+    }
+}

@@ -1,0 +1,278 @@
+//! The engine: takes runs in, owns them, moves them on.
+//!
+//! ```text
+//!   webhook, API ──► intake ──┐                       ┌──► attempts (executors)
+//!                             ├─► committer ─► store  │
+//!   due, orphaned ─► worker ──┘        ▲              ▼
+//!                                      └── runner: one task for each run held in memory
+//! ```
+//!
+//! Each run is held by one process, which keeps it in memory for as long as it has something to do. The process that
+//! takes a run in goes on with it at once; the [worker](worker) only claims what is not at home anywhere: runs
+//! whose time has come, and runs whose process died.
+//!
+//! **Invariant:** nothing outside the store is believed to have happened before the store said so: no answer to a sender
+//! before the commit, no side effect before its intent.
+
+mod attempt;
+mod builder;
+mod committer;
+mod error;
+mod intake;
+mod options;
+mod project;
+mod receive;
+mod registry;
+mod runner;
+mod task;
+mod vault;
+mod view;
+mod watch;
+mod worker;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{Notify, Semaphore, watch as tokio_watch};
+use tokio_util::sync::CancellationToken;
+
+pub use self::builder::{BuildError, EngineBuilder};
+pub use self::error::EngineError;
+pub use self::intake::{StartRequest, Started};
+pub use self::options::EngineOptions;
+pub use self::project::{Project, Published, Saved, TriggerView, Validated, WorkflowView};
+pub use self::receive::{HookRefusal, LiveHook, Received};
+pub use self::view::{Difference, EventPage, RunView, StepView, Verdict};
+use crate::clock::{Clock, Entropy};
+use crate::event::RunStatus;
+use crate::exec::Executor;
+use crate::id::{ProjectId, RunId, WorkerId};
+use crate::store::{RunMeta, Store};
+use crate::time::Timestamp;
+
+/// A running engine. Cheap to clone; all clones are one engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+impl Engine {
+    /// Starts to put an engine together on a store.
+    pub fn builder(store: Arc<dyn Store>) -> EngineBuilder {
+        EngineBuilder::new(store)
+    }
+
+    /// A project's workflows, runs and secrets. Nothing is looked up; an unknown project is an empty one.
+    #[must_use]
+    pub fn project(&self, project: &ProjectId) -> Project {
+        Project::new(self.inner.clone(), project.clone())
+    }
+
+    /// The node types that definitions can use: names, ports and the JSON Schemas of their configs.
+    #[must_use]
+    pub fn node_types(&self) -> Value {
+        self.inner.registry.node_types().describe(self.inner.registry.limits())
+    }
+
+    /// This process's worker.
+    #[must_use]
+    pub fn worker(&self) -> &WorkerId {
+        &self.inner.worker
+    }
+
+    /// Whether the store can be reached and, where this process works, its worker is alive.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the store cannot be reached, [`EngineError::Overloaded`] when the worker has not
+    /// renewed its lease in time or the engine is stopping.
+    pub async fn check_ready(&self) -> Result<(), EngineError> {
+        self.inner.store.next_wake_up().await?;
+        if self.inner.stopping.drains() || (self.inner.options.works && !self.inner.lease_is_good()) {
+            return Err(EngineError::Overloaded);
+        }
+        Ok(())
+    }
+
+    /// How many runs this process holds in memory.
+    #[must_use]
+    pub fn held_runs(&self) -> usize {
+        self.inner.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Stops: takes nothing new, lets attempts under way finish for at most `grace`, hands back what is held, and ends
+    /// the worker's lease. Returns when nothing of the engine runs any more.
+    pub async fn shutdown(&self, grace: Duration) {
+        self.inner.stopping.drain.cancel();
+        let joined = tokio::time::timeout(grace, self.inner.drained()).await;
+        if joined.is_err() {
+            self.inner.stopping.halt.cancel();
+            // What is handed back now is only commits; a store that cannot be reached must not hold the process.
+            let _ = tokio::time::timeout(LAST_COMMITS, self.inner.drained()).await;
+        }
+        self.inner.stopping.abandon.cancel();
+        if self.inner.options.works
+            && let Ok(Err(error)) =
+                tokio::time::timeout(LAST_COMMITS, self.inner.store.retire(&self.inner.worker)).await
+        {
+            tracing::warn!(%error, "could not end the lease; what is left is claimed when it ends");
+        }
+        let _ = tokio::time::timeout(LAST_COMMITS, self.inner.tasks.join()).await;
+    }
+}
+
+/// How long the last commits of a shutdown may take.
+const LAST_COMMITS: Duration = Duration::from_secs(5);
+
+/// What all parts of an engine share.
+pub(crate) struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    options: EngineOptions,
+    worker: WorkerId,
+    executors: BTreeMap<String, Arc<dyn Executor>>,
+    registry: registry::Registry,
+    vault: vault::Vault,
+    routes: receive::Routes,
+    committer: committer::Committer,
+    watchers: watch::Watchers,
+    tasks: task::Tasks,
+    permits: Arc<Semaphore>,
+    stopping: Stopping,
+    /// The runs held in memory, with what wakes their owner for messages.
+    held: Mutex<HashMap<RunId, Arc<Notify>>>,
+    /// How many runs are held, for whoever waits until there are none.
+    held_count: tokio_watch::Sender<usize>,
+    /// Wakes the worker: something may be due earlier than it plans to look.
+    wake: Notify,
+    planned: Mutex<Timestamp>,
+    /// Counts how often this worker stopped believing in what it holds.
+    lost: tokio_watch::Sender<u64>,
+    /// The permit to hold a run that killed workers before.
+    suspect: Arc<Semaphore>,
+    /// The store may count runs as held that are not in memory.
+    reconcile: AtomicBool,
+    renewed: Mutex<tokio::time::Instant>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("worker", &self.worker)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How an engine stops.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stopping {
+    /// Start nothing new; finish and hand back.
+    pub(crate) drain: CancellationToken,
+    /// Abandon attempts, hand back.
+    pub(crate) halt: CancellationToken,
+    /// Drop everything without a word: the lease is lost, or the time is up.
+    pub(crate) abandon: CancellationToken,
+}
+
+impl Stopping {
+    fn drains(&self) -> bool {
+        self.drain.is_cancelled()
+    }
+}
+
+impl Inner {
+    async fn unsealed(&self, project: &ProjectId) -> Result<Arc<vault::Unsealed>, EngineError> {
+        self.vault.unsealed(&self.store, project).await
+    }
+
+    /// Makes room for a run in memory; `None` when there is none, or the run is there already.
+    fn reserve(self: &Arc<Self>, run: RunId) -> Option<Place> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= self.options.max_held_runs || held.contains_key(&run) {
+            return None;
+        }
+        let inbox = Arc::new(Notify::new());
+        held.insert(run, inbox.clone());
+        self.held_count.send_replace(held.len());
+        Some(Place { inner: self.clone(), run, inbox })
+    }
+
+    /// Tells the owner of a run that there is a message, if it is held here.
+    fn poke_inbox(&self, run: RunId) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(&run).inspect(|inbox| inbox.notify_one()).is_some()
+    }
+
+    fn poke_inbox_later(self: &Arc<Self>, run: RunId) {
+        let inner = self.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = inner.stopping.abandon.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {
+                    inner.poke_inbox(run);
+                }
+            }
+        });
+    }
+
+    /// Makes the worker look no later than this.
+    fn wake_by(&self, at: Option<Timestamp>) {
+        let planned = *self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        if at.is_some_and(|at| at < planned) {
+            self.wake.notify_one();
+        }
+    }
+
+    fn reconcile_soon(&self) {
+        self.reconcile.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    fn lease_is_good(&self) -> bool {
+        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.elapsed() < self.options.lease
+    }
+
+    /// Waits until no run is held in memory.
+    async fn drained(&self) {
+        let mut count = self.held_count.subscribe();
+        // The sender lives as long as `self`.
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+}
+
+/// A run's place in memory; given up when it is dropped.
+#[derive(Debug)]
+struct Place {
+    inner: Arc<Inner>,
+    run: RunId,
+    inbox: Arc<Notify>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.remove(&self.run);
+        let count = held.len();
+        drop(held);
+        self.inner.held_count.send_replace(count);
+        if count + 1 == self.inner.options.max_held_runs {
+            self.inner.wake.notify_one();
+        }
+    }
+}
+
+/// Notes that a run ended.
+fn ended(meta: &RunMeta, status: RunStatus) {
+    if !meta.test {
+        metrics::counter!("meshhook_runs_ended_total", "status" => status.as_str()).increment(1);
+    }
+    tracing::info!(project_id = %meta.project, run_id = %meta.run, workflow = %meta.workflow, status = status.as_str(), "run ended");
+}

@@ -1,0 +1,46 @@
+//! What a host can set about an engine.
+
+use std::time::Duration;
+
+/// Sizes and times of an engine. The defaults suit one process of a small service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// Whether this process runs what it accepts and claims what is due. Off, it only takes things in.
+    pub works: bool,
+    /// How long this process may be silent before others take over what it holds. 15 s.
+    pub lease: Duration,
+    /// How often this process looks for what is due, orphaned or posted by others. 1 s.
+    pub poll: Duration,
+    /// A run that has nothing to do for longer than this is released; a shorter wait stays in memory. 2 s.
+    pub hold: Duration,
+    /// The most runs held in memory at once; further ones wait in the store. 2,000.
+    pub max_held_runs: usize,
+    /// The most attempts under way at once. 256.
+    pub max_attempts: usize,
+    /// The most runs and advances that wait to be committed; past it, intake is refused. 4,096.
+    pub max_queue: usize,
+    /// The most commits in one transaction. 256.
+    pub max_batch: usize,
+    /// After how many workers that died holding it without advancing it a run is ended as `quarantined`. 3.
+    pub quarantine_after: u32,
+    /// The most bytes that a run's history may have. 64 MiB.
+    pub max_history_bytes: u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            works: true,
+            lease: Duration::from_secs(15),
+            poll: Duration::from_secs(1),
+            hold: Duration::from_secs(2),
+            max_held_runs: 2_000,
+            max_attempts: 256,
+            max_queue: 4_096,
+            max_batch: 256,
+            quarantine_after: 3,
+            max_history_bytes: 64 << 20,
+        }
+    }
+}

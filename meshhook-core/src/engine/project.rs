@@ -1,0 +1,701 @@
+//! What a project's people and programs ask for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::intake::{MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
+use super::view::{EventPage, RunView, Verdict, run_view, summary, verdict};
+use super::{EngineError, Inner};
+use crate::definition::{
+    CheckContext, Checked, Problem, ProblemCode, TriggerKind, ValidDefinition, WebhookPath, WebhookTrigger,
+    check,
+};
+use crate::event::RunStatus;
+use crate::expr::{Env, ExprError, Expression, Template, TemplateError, TemplateOptions, View};
+use crate::id::{Digest, ProjectId, RunId, WorkflowSlug};
+use crate::json::{self, JsonLimits};
+use crate::secret::{SecretName, SecretValue};
+use crate::store::{
+    CreateWorkflow, Hook, Message, Page, Post, Posted, PublishOutcome, PublishWorkflow, RunFilter, SaveDraft,
+    StoreError, VersionRecord, WorkflowRecord,
+};
+use crate::time::Timestamp;
+use crate::webhook::HookPath;
+
+/// One project's workflows, runs and secrets. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub(super) inner: Arc<Inner>,
+    pub(super) id: ProjectId,
+}
+
+/// A workflow.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WorkflowView {
+    /// Its record; the draft's text is in [`draft`](Self::draft) as a value.
+    pub record: WorkflowRecord,
+    /// Its draft.
+    pub draft: Value,
+    /// What is wrong with the draft.
+    pub problems: Vec<Problem>,
+    /// The triggers that are live: those of the published version.
+    pub triggers: Vec<TriggerView>,
+}
+
+/// A live trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TriggerView {
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    pub kind: &'static str,
+    /// The path of its hook below the project, if it is a webhook.
+    pub path: Option<String>,
+}
+
+/// A draft that was saved.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Saved {
+    /// The workflow.
+    pub workflow: WorkflowView,
+}
+
+/// What a check found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Validated {
+    /// Whether the document could be published.
+    pub valid: bool,
+    /// Everything that was found, warnings included.
+    pub problems: Vec<Problem>,
+}
+
+/// A version that is live.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Published {
+    /// Its number.
+    pub version: u32,
+    /// Its definition's digest.
+    pub digest: Digest,
+    /// Whether it is new.
+    pub is_new: bool,
+    /// Its triggers.
+    pub triggers: Vec<TriggerView>,
+}
+
+impl Project {
+    pub(super) fn new(inner: Arc<Inner>, id: ProjectId) -> Self {
+        Self { inner, id }
+    }
+
+    /// The project's id.
+    #[must_use]
+    pub fn id(&self) -> &ProjectId {
+        &self.id
+    }
+
+    // ---- workflows ----
+
+    /// Creates a workflow with a draft, which may have problems.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::SlugTaken`], [`EngineError::InvalidArgument`] when the draft is no object or too large, or a
+    /// store error.
+    pub async fn create_workflow(&self, slug: &WorkflowSlug, draft: Value) -> Result<Saved, EngineError> {
+        let draft = self.accept_draft(draft)?;
+        let at = self.inner.clock.now();
+        let create = CreateWorkflow { project: self.id.clone(), slug: slug.clone(), draft, at };
+        let record = self.inner.store.create_workflow(create).await?;
+        Ok(Saved { workflow: self.workflow_view(record).await? })
+    }
+
+    /// One workflow.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn workflow(&self, slug: &WorkflowSlug) -> Result<WorkflowView, EngineError> {
+        let record = self.record(slug).await?;
+        self.workflow_view(record).await
+    }
+
+    /// Workflows, newest first.
+    ///
+    /// # Errors
+    ///
+    /// A store error.
+    pub async fn workflows(
+        &self,
+        page: Page<(Timestamp, WorkflowSlug)>,
+    ) -> Result<Vec<WorkflowView>, EngineError> {
+        let mut views = Vec::new();
+        for record in self.inner.store.workflows(&self.id, page).await? {
+            views.push(self.workflow_view(record).await?);
+        }
+        Ok(views)
+    }
+
+    /// Saves a draft, which may have problems; with `revision` only if that is still the current one.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::RevisionStale`], [`EngineError::InvalidArgument`], or a store error.
+    pub async fn save_draft(
+        &self,
+        slug: &WorkflowSlug,
+        draft: Value,
+        revision: Option<u64>,
+    ) -> Result<Saved, EngineError> {
+        let draft = self.accept_draft(draft)?;
+        let at = self.inner.clock.now();
+        let save = SaveDraft { project: self.id.clone(), slug: slug.clone(), draft, revision, at };
+        let record = self.inner.store.save_draft(save).await?;
+        Ok(Saved { workflow: self.workflow_view(record).await? })
+    }
+
+    /// Checks a document as publishing it under this name would; without one, the draft.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn validate(
+        &self,
+        slug: &WorkflowSlug,
+        document: Option<Value>,
+    ) -> Result<Validated, EngineError> {
+        let record = self.record(slug).await?;
+        let document = match document {
+            Some(document) => document,
+            None => parse_stored(&record.draft)?,
+        };
+        let Checked { definition, problems, .. } = self.check(slug, &document).await?;
+        Ok(Validated { valid: definition.is_some(), problems })
+    }
+
+    /// Publishes the draft as the next version and makes its triggers live.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::InvalidDefinition`], [`EngineError::RevisionStale`] when the draft was
+    /// saved meanwhile, or a store error.
+    pub async fn publish(&self, slug: &WorkflowSlug) -> Result<Published, EngineError> {
+        let record = self.record(slug).await?;
+        let document = parse_stored(&record.draft)?;
+        let Checked { definition, problems, .. } = self.check(slug, &document).await?;
+        let Some(definition) = definition else { return Err(EngineError::InvalidDefinition { problems }) };
+        let live = self.inner.store.hooks(&self.id, slug).await?;
+        let mut hooks = Vec::new();
+        for trigger in definition.triggers() {
+            if let TriggerKind::Webhook(webhook) = &trigger.kind {
+                let path = self.hook_path(slug, &trigger.id, webhook, &live)?;
+                hooks.push(Hook { path, trigger: trigger.id.to_string() });
+            }
+        }
+        let publish = PublishWorkflow {
+            project: self.id.clone(),
+            slug: slug.clone(),
+            revision: record.revision,
+            digest: definition.digest().clone(),
+            definition: json::to_canonical_string(definition.document()),
+            hooks: hooks.clone(),
+            at: self.inner.clock.now(),
+        };
+        let outcome = self.inner.store.publish(publish).await?;
+        self.inner.registry.insert(&self.id, definition.clone());
+        self.inner.routes.forget(&self.id);
+        let (version, is_new) = match outcome {
+            PublishOutcome::Published { version } => (version, true),
+            PublishOutcome::Unchanged { version } => (version, false),
+        };
+        let hooks = if is_new { hooks } else { self.inner.store.hooks(&self.id, slug).await? };
+        let triggers = trigger_views(&definition, &hooks);
+        Ok(Published { version, digest: definition.digest().clone(), is_new, triggers })
+    }
+
+    /// Takes a workflow's triggers down; runs go on.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn unpublish(&self, slug: &WorkflowSlug) -> Result<(), EngineError> {
+        let found = self.inner.store.unpublish(&self.id, slug).await?;
+        self.inner.routes.forget(&self.id);
+        found.then_some(()).ok_or(EngineError::NotFound { what: "workflow" })
+    }
+
+    /// Removes a workflow and takes its triggers down; runs go on.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn delete_workflow(&self, slug: &WorkflowSlug) -> Result<(), EngineError> {
+        let found = self.inner.store.delete_workflow(&self.id, slug).await?;
+        self.inner.routes.forget(&self.id);
+        found.then_some(()).ok_or(EngineError::NotFound { what: "workflow" })
+    }
+
+    /// One version.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn version(&self, slug: &WorkflowSlug, version: u32) -> Result<VersionRecord, EngineError> {
+        self.record(slug).await?;
+        let found = self.inner.store.version(&self.id, slug, version).await?;
+        found.ok_or(EngineError::NotFound { what: "version" })
+    }
+
+    /// Versions, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn versions(
+        &self,
+        slug: &WorkflowSlug,
+        page: Page<u32>,
+    ) -> Result<Vec<VersionRecord>, EngineError> {
+        self.record(slug).await?;
+        Ok(self.inner.store.versions(&self.id, slug, page).await?)
+    }
+
+    async fn record(&self, slug: &WorkflowSlug) -> Result<WorkflowRecord, EngineError> {
+        let found = self.inner.store.workflow(&self.id, slug).await?;
+        found.ok_or(EngineError::NotFound { what: "workflow" })
+    }
+
+    async fn workflow_view(&self, record: WorkflowRecord) -> Result<WorkflowView, EngineError> {
+        let draft = parse_stored(&record.draft)?;
+        let problems = self.check(&record.slug, &draft).await?.problems;
+        let mut triggers = Vec::new();
+        if let Some(version) = record.published_version
+            && let Some(version) = self.inner.store.version(&self.id, &record.slug, version).await?
+        {
+            let definition =
+                self.inner.registry.definition(&self.inner.store, &self.id, &version.digest).await?;
+            triggers = trigger_views(&definition, &self.inner.store.hooks(&self.id, &record.slug).await?);
+        }
+        Ok(WorkflowView { record, draft, problems, triggers })
+    }
+
+    /// Checks a document against everything that is known about the project.
+    async fn check(&self, slug: &WorkflowSlug, document: &Value) -> Result<Checked, EngineError> {
+        let records = self.inner.store.secrets(&self.id).await?;
+        let names: BTreeSet<SecretName> =
+            records.iter().filter_map(|record| SecretName::new(&record.name).ok()).collect();
+        let mut taken = BTreeSet::new();
+        for path in hook_paths(document, slug) {
+            let route = self.inner.store.hook(&self.id, &path).await?;
+            if route.is_some_and(|route| route.workflow != *slug) {
+                taken.insert(path);
+            }
+        }
+        let is_taken = |path: &str| taken.contains(path);
+        let registry = &self.inner.registry;
+        let context = CheckContext::new(registry.node_types())
+            .limits(registry.limits().clone())
+            .known_secrets(&names)
+            .slug(slug)
+            .path_taken(&is_taken);
+        Ok(check(document, &context))
+    }
+
+    fn hook_path(
+        &self,
+        slug: &WorkflowSlug,
+        trigger: &str,
+        webhook: &WebhookTrigger,
+        live: &[Hook],
+    ) -> Result<String, EngineError> {
+        Ok(match &webhook.path {
+            WebhookPath::Slug => slug.to_string(),
+            WebhookPath::Fixed(path) => path.as_str().to_owned(),
+            WebhookPath::Random => {
+                match live.iter().find(|hook| hook.trigger == trigger && is_random(&hook.path)) {
+                    Some(hook) => hook.path.clone(),
+                    None => {
+                        let mut random = [0; 16];
+                        self.inner.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
+                        HookPath::from_random(random).as_str().to_owned()
+                    }
+                }
+            }
+        })
+    }
+
+    /// Refuses what no draft may be; answers its canonical text.
+    fn accept_draft(&self, mut draft: Value) -> Result<String, EngineError> {
+        let refused = |message: String| Err(EngineError::InvalidArgument { message });
+        let limits = self.inner.registry.limits();
+        if !draft.is_object() {
+            return refused("a definition must be an object".into());
+        }
+        if json::depth(&draft) > JsonLimits::default().max_depth {
+            return refused(format!(
+                "a definition may not nest deeper than {}",
+                JsonLimits::default().max_depth
+            ));
+        }
+        if json::normalize(&mut draft).is_err() {
+            return refused("a definition may not hold numbers outside the range of a double".into());
+        }
+        match json::canonical_len_within(&draft, limits.max_bytes) {
+            Some(_) => Ok(json::to_canonical_string(&draft)),
+            None => refused(format!("a definition may not be larger than {} bytes", limits.max_bytes)),
+        }
+    }
+
+    // ---- runs ----
+
+    /// Starts a run.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] for an unknown workflow or version, [`EngineError::NotPublished`],
+    /// [`EngineError::InputInvalid`], [`EngineError::KeyReused`], [`EngineError::InvalidDefinition`] for a test run of
+    /// a draft with errors, [`EngineError::Overloaded`], or a store error. When an error is
+    /// [transient](EngineError::is_transient) the run may exist all the same; an idempotency key tells.
+    pub async fn start_run(
+        &self,
+        slug: &WorkflowSlug,
+        request: StartRequest,
+    ) -> Result<Started, EngineError> {
+        let record = self.record(slug).await?;
+        let (version, definition) = self.startable(&record, &request).await?;
+        let mut input = request.input;
+        if json::normalize(&mut input).is_err() || json::depth(&input) > JsonLimits::default().max_depth {
+            return Err(EngineError::InvalidArgument {
+                message: "the input nests too deep or holds a number out of range".into(),
+            });
+        }
+        check_input(&definition, &input)?;
+        let dedupe = match &request.idempotency_key {
+            Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
+                let message = format!("an idempotency key has 1 to {MAX_KEY_BYTES} bytes");
+                return Err(EngineError::InvalidArgument { message });
+            }
+            key => key.as_deref().map(|key| api_dedupe(slug, key, request.version, &input)),
+        };
+        let trigger = json!({ "type": "manual" });
+        let (project, workflow) = (self.id.clone(), slug.clone());
+        let new =
+            NewRun { project, workflow, version, definition, trigger, input, test: request.test, dedupe };
+        self.inner.start_run(new).await
+    }
+
+    async fn startable(
+        &self,
+        record: &WorkflowRecord,
+        request: &StartRequest,
+    ) -> Result<(Option<u32>, ValidDefinition), EngineError> {
+        if let Some(version) = request.version.or(if request.test { None } else { record.published_version })
+        {
+            if !request.test && record.published_version.is_none() {
+                return Err(EngineError::NotPublished);
+            }
+            let found = self.inner.store.version(&self.id, &record.slug, version).await?;
+            let found = found.ok_or(EngineError::NotFound { what: "version" })?;
+            let definition =
+                self.inner.registry.definition(&self.inner.store, &self.id, &found.digest).await?;
+            return Ok((Some(version), definition));
+        }
+        if !request.test {
+            return Err(EngineError::NotPublished);
+        }
+        let document = parse_stored(&record.draft)?;
+        let Checked { definition, problems, .. } = self.check(&record.slug, &document).await?;
+        let definition = definition.ok_or(EngineError::InvalidDefinition { problems })?;
+        let text = json::to_canonical_string(definition.document());
+        self.inner.store.keep_definition(&self.id, definition.digest(), &text).await?;
+        self.inner.registry.insert(&self.id, definition.clone());
+        Ok((None, definition))
+    }
+
+    /// Waits until a run has ended, for at most `timeout`; answers its status then.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn wait_for_end(&self, run: RunId, timeout: Duration) -> Result<RunStatus, EngineError> {
+        self.inner.wait_for_end(&self.id, run, timeout).await
+    }
+
+    /// A run with its steps.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::Unreadable`], or a store error.
+    pub async fn run(&self, run: RunId) -> Result<RunView, EngineError> {
+        let stored =
+            self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
+        let meta = &stored.record.meta;
+        let definition = self.inner.registry.definition(&self.inner.store, &self.id, &meta.digest).await?;
+        run_view(&definition, stored)
+    }
+
+    /// Runs without their steps, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unreadable`], or a store error.
+    pub async fn runs(&self, filter: RunFilter) -> Result<Vec<RunView>, EngineError> {
+        self.inner.store.runs(&self.id, filter).await?.into_iter().map(summary).collect()
+    }
+
+    /// A run's events after a position, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::Unreadable`], or a store error.
+    pub async fn events(&self, run: RunId, after: u64, limit: usize) -> Result<EventPage, EngineError> {
+        let record = self.inner.store.run_record(&self.id, run).await?;
+        record.ok_or(EngineError::NotFound { what: "run" })?;
+        // Every chunk holds at least one event, so this many chunks are enough.
+        let chunks = self.inner.store.chunks_after(&self.id, run, after, limit + 1).await?;
+        let mut events = Vec::new();
+        for chunk in &chunks {
+            let decoded = chunk
+                .events()
+                .map_err(|error| EngineError::Unreadable(crate::run::ReplayError::Chain(error.into())))?;
+            events.extend(decoded.into_iter().filter(|event| event.seq > after));
+            if events.len() > limit {
+                break;
+            }
+        }
+        let more = events.len() > limit;
+        events.truncate(limit);
+        Ok(EventPage { events, more })
+    }
+
+    /// Waits until a run may have events after `after`, or until the poll interval is over. A hint, not a promise.
+    pub async fn wait_for_events(&self, run: RunId, after: u64) {
+        let mut news = self.inner.watchers.subscribe(run);
+        let come = news.wait_for(|seq| *seq > after);
+        tokio::select! {
+            biased;
+            _ = come => {}
+            () = tokio::time::sleep(self.inner.options.poll) => {}
+            () = self.inner.stopping.drain.cancelled() => {}
+        }
+    }
+
+    /// Whether this process is stopping, so that streams should end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.inner.stopping.drain.is_cancelled()
+    }
+
+    /// Proves that a run's history is what the rules give, without side effects.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn verify(&self, run: RunId) -> Result<Verdict, EngineError> {
+        let stored =
+            self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
+        let digest = &stored.record.meta.digest;
+        let definition = self.inner.registry.definition(&self.inner.store, &self.id, digest).await?;
+        Ok(verdict(&definition, &stored))
+    }
+
+    /// Asks a run to start nothing new. Allowed while it is running or waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
+    pub async fn pause(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
+        self.require(run, |status| matches!(status, RunStatus::Running | RunStatus::Waiting)).await?;
+        self.post(run, Message::Pause { by }).await
+    }
+
+    /// Asks a paused run to go on.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
+    pub async fn resume(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
+        self.require(run, |status| status == RunStatus::Paused).await?;
+        self.post(run, Message::Resume { by }).await
+    }
+
+    /// Asks a run to end. Allowed until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
+    pub async fn cancel(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
+        self.require(run, |status| !status.is_terminal()).await?;
+        self.post(run, Message::Cancel { by }).await
+    }
+
+    /// Asks a failed run to start its failed steps again.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
+    pub async fn retry(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
+        self.require(run, |status| status == RunStatus::Failed).await?;
+        self.post(run, Message::Retry { by }).await
+    }
+
+    /// Sends an external event to a run.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`], [`EngineError::InvalidState`] when it has ended, or a store error.
+    pub async fn send_event(
+        &self,
+        run: RunId,
+        name: &str,
+        key: Option<String>,
+        payload: Value,
+    ) -> Result<(), EngineError> {
+        let mut payload = payload;
+        self.inner.unsealed(&self.id).await?.masker().mask_value(&mut payload);
+        self.require(run, |status| !status.is_terminal()).await?;
+        self.post(run, Message::Event { name: name.to_owned(), key, payload }).await
+    }
+
+    /// Refuses what a run's status does not allow.
+    async fn require(&self, run: RunId, allowed: impl Fn(RunStatus) -> bool) -> Result<(), EngineError> {
+        // The record says `running` for as long as the run is held, so only the history tells.
+        let status = self.run(run).await?.status;
+        if allowed(status) { Ok(()) } else { Err(EngineError::InvalidState { status: status.as_str() }) }
+    }
+
+    async fn post(&self, run: RunId, message: Message) -> Result<(), EngineError> {
+        let post = Post { project: self.id.clone(), run, message };
+        match self.inner.store.post(vec![post]).await?.pop() {
+            Some(Posted::Held { .. }) => {
+                self.inner.poke_inbox(run);
+                Ok(())
+            }
+            Some(Posted::Due) => {
+                self.inner.wake.notify_one();
+                Ok(())
+            }
+            Some(Posted::Ended) => {
+                let status = self.run(run).await?.status;
+                Err(EngineError::InvalidState { status: status.as_str() })
+            }
+            Some(Posted::NotFound) | None => Err(EngineError::NotFound { what: "run" }),
+        }
+    }
+
+    // ---- secrets ----
+
+    /// Sets a secret. Its value can never be read back.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Vault`] or a store error.
+    pub async fn set_secret(&self, name: &SecretName, value: &SecretValue) -> Result<(), EngineError> {
+        self.inner.vault.set(&self.inner.store, &self.id, name, value, self.inner.clock.now()).await
+    }
+
+    /// Removes a secret.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn delete_secret(&self, name: &SecretName) -> Result<(), EngineError> {
+        let found = self.inner.vault.delete(&self.inner.store, &self.id, name).await?;
+        found.then_some(()).ok_or(EngineError::NotFound { what: "secret" })
+    }
+
+    /// The names of the secrets, with when each was first and last set.
+    ///
+    /// # Errors
+    ///
+    /// A store error.
+    pub async fn secrets(&self) -> Result<Vec<(String, Timestamp, Timestamp)>, EngineError> {
+        let records = self.inner.store.secrets(&self.id).await?;
+        Ok(records.into_iter().map(|record| (record.name, record.created_at, record.updated_at)).collect())
+    }
+
+    // ---- preview ----
+
+    /// Evaluates an expression over a sample of the root object. Secrets are never resolved.
+    ///
+    /// # Errors
+    ///
+    /// What the expression fails with.
+    pub fn preview_expression(&self, expression: &str, sample: &Value) -> Result<Value, ExprError> {
+        let expression = Expression::parse(expression, &self.inner.registry.limits().expr)?;
+        expression.evaluate(&View::from(sample), &Env::new(self.inner.clock.now(), PREVIEW_SEED))
+    }
+
+    /// Renders a template over a sample of the root object. Secrets are never resolved.
+    ///
+    /// # Errors
+    ///
+    /// What the template fails with.
+    pub fn preview_template(&self, template: &Value, sample: &Value) -> Result<Value, TemplateError> {
+        let options = TemplateOptions {
+            limits: self.inner.registry.limits().expr.clone(),
+            ..TemplateOptions::default()
+        };
+        let template = Template::parse(template, &options).map_err(|mut errors| errors.remove(0))?;
+        template.render(&View::from(sample), &Env::new(self.inner.clock.now(), PREVIEW_SEED))
+    }
+}
+
+/// What `uuid()` starts from in previews.
+const PREVIEW_SEED: &[u8] = b"preview";
+
+fn check_input(definition: &ValidDefinition, input: &Value) -> Result<(), EngineError> {
+    let Some(schema) = definition.input_schema() else { return Ok(()) };
+    schema.validate(input).map_err(|violations| {
+        let shown: Vec<String> = violations
+            .iter()
+            .take(5)
+            .map(|violation| format!("{}: {}", violation.path, violation.message))
+            .collect();
+        EngineError::InputInvalid { message: shown.join("; ") }
+    })
+}
+
+fn parse_stored(text: &str) -> Result<Value, EngineError> {
+    let corrupt =
+        |error: json::JsonError| StoreError::Corrupt { what: format!("a stored definition: {error}") };
+    Ok(json::parse(text.as_bytes(), &JsonLimits::default()).map_err(corrupt)?)
+}
+
+/// The paths that a document's hooks would have, as far as it can be read.
+fn hook_paths(document: &Value, slug: &WorkflowSlug) -> Vec<String> {
+    let triggers = document.get("triggers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let webhooks = triggers.iter().filter(|trigger| trigger["type"] == "webhook");
+    webhooks
+        .map(|trigger| trigger["config"]["path"].as_str().unwrap_or(slug.as_str()).to_owned())
+        .take(100)
+        .collect()
+}
+
+fn is_random(path: &str) -> bool {
+    path.len() >= 22 && !path.contains('/')
+}
+
+fn trigger_views(definition: &ValidDefinition, hooks: &[Hook]) -> Vec<TriggerView> {
+    let path = |id: &str| hooks.iter().find(|hook| hook.trigger == id).map(|hook| hook.path.clone());
+    let view = |id: &Arc<str>, kind: &TriggerKind| TriggerView {
+        id: id.to_string(),
+        kind: kind.type_name(),
+        path: path(id),
+    };
+    definition.triggers().iter().map(|trigger| view(&trigger.id, &trigger.kind)).collect()
+}
+
+/// The problem of a hook path that another workflow has.
+impl Problem {
+    pub(super) fn path_taken(path: &str) -> Self {
+        Problem::new(ProblemCode::PathTaken, "triggers", format!("another workflow has a hook at {path:?}"))
+    }
+}

@@ -1,0 +1,313 @@
+//! Webhooks: from a request to a committed run.
+//!
+//! ```text
+//!   path ─► method ─► size ─► signature ─► body ─► filter ─► key ─► schema ─► commit ─► answer
+//!    404     405       413      401      415, 400   ignored  dup.     422       503       202
+//! ```
+//!
+//! The order is part of the contract. Nothing is parsed before its sender is known, and nothing is answered as accepted
+//! before it is durable.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::intake::{NewRun, Started};
+use super::project::Project;
+use super::{EngineError, Inner};
+use crate::definition::{Respond, Trigger, TriggerKind, ValidDefinition, WebhookTrigger};
+use crate::expr::{Env, Expression, View};
+use crate::id::{ProjectId, RunId, WorkflowSlug};
+use crate::json;
+use crate::store::{Dedupe, HookRoute};
+use crate::webhook::{
+    BodyError, BodyKind, BodyLimits, HookPath, RawRequest, Verified, headers_value, query_value, read_body,
+};
+
+/// A live hook.
+#[derive(Debug, Clone)]
+pub struct LiveHook {
+    inner: Arc<Inner>,
+    project: ProjectId,
+    path: String,
+    route: HookRoute,
+    definition: ValidDefinition,
+    trigger: usize,
+}
+
+/// What a hook makes of a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Received {
+    /// A run was committed, or an earlier one has the same key.
+    Accepted {
+        /// The run.
+        run: RunId,
+        /// Whether it is an earlier one.
+        duplicate: bool,
+        /// How long the sender may wait for the run's end, if the hook says so.
+        wait: Option<Duration>,
+    },
+    /// The filter does not want the request.
+    Ignored,
+}
+
+/// Why a hook refuses a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HookRefusal {
+    /// The body is larger than the hook takes.
+    #[error("the body is too large")]
+    TooLarge,
+    /// Who sends is not who may.
+    #[error("the signature was not accepted")]
+    Unauthorized,
+    /// The body's encoding, or its type where JSON is needed, is not supported.
+    #[error("{0}")]
+    UnsupportedMedia(String),
+    /// The request does not parse as what it says it is.
+    #[error("{0}")]
+    Malformed(String),
+    /// The key was sent with another body.
+    #[error("the delivery's key was used with another body")]
+    KeyReused {
+        /// The run that has the key.
+        run: RunId,
+    },
+    /// The body does not match the hook's schema.
+    #[error("the body does not match the schema: {0}")]
+    SchemaViolation(String),
+    /// The engine cannot take it now.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl Project {
+    /// The live hook at a path; `None` when there is none, or the path is none.
+    ///
+    /// # Errors
+    ///
+    /// A store error.
+    pub async fn hook(&self, path: &str) -> Result<Option<LiveHook>, EngineError> {
+        let Ok(path) = HookPath::new(path) else { return Ok(None) };
+        let Some(route) = self.inner.route(&self.id, path.as_str()).await? else { return Ok(None) };
+        let definition = self.inner.registry.definition(&self.inner.store, &self.id, &route.digest).await?;
+        let is_it = |trigger: &Trigger| {
+            *trigger.id == *route.trigger && matches!(trigger.kind, TriggerKind::Webhook(_))
+        };
+        let Some(trigger) = definition.triggers().iter().position(is_it) else { return Ok(None) };
+        let (inner, project, path) = (self.inner.clone(), self.id.clone(), path.as_str().to_owned());
+        Ok(Some(LiveHook { inner, project, path, route, definition, trigger }))
+    }
+}
+
+impl LiveHook {
+    fn trigger(&self) -> (&str, &WebhookTrigger) {
+        match &self.definition.triggers()[self.trigger] {
+            Trigger { id, kind: TriggerKind::Webhook(webhook), .. } => (id, webhook),
+            _ => unreachable!("a live hook is made from a webhook trigger"),
+        }
+    }
+
+    /// The methods that the hook takes, in upper case.
+    #[must_use]
+    pub fn methods(&self) -> &[String] {
+        &self.trigger().1.methods
+    }
+
+    /// The largest body that the hook takes, in bytes: on the wire, and decoded.
+    #[must_use]
+    pub fn max_body_bytes(&self) -> usize {
+        usize::try_from(self.trigger().1.max_body_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Takes a request: verifies, reads, filters, and commits a run.
+    ///
+    /// # Errors
+    ///
+    /// [`HookRefusal`]; nothing was stored, except where the engine's error is
+    /// [transient](EngineError::is_transient): then the run may exist, and the same delivery sent again finds it.
+    pub async fn receive(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
+        let (id, webhook) = self.trigger();
+        if request.body.len() > self.max_body_bytes() {
+            return Err(HookRefusal::TooLarge);
+        }
+        let verified = self.verify(webhook, request).await?;
+        let headers =
+            headers_value(request.headers).map_err(|error| HookRefusal::Malformed(error.to_string()))?;
+        let query = query_value(request.query).map_err(|error| HookRefusal::Malformed(error.to_string()))?;
+        let limits = BodyLimits::with_max_bytes(self.max_body_bytes());
+        let body = read_body(request.headers, request.body, &limits).map_err(body_refusal)?;
+        if webhook.body_schema.is_some() && body.kind != BodyKind::Json {
+            return Err(HookRefusal::UnsupportedMedia("this hook takes JSON only".into()));
+        }
+        let method = Value::from(request.method);
+        let root = View::object([
+            ("headers", View::from(&headers)),
+            ("query", View::from(&query)),
+            ("body", View::from(&body.value)),
+            ("method", View::from(&method)),
+        ]);
+        let env = Env::new(self.inner.clock.now(), b"filter");
+        if let Some(filter) = &webhook.filter
+            && !filter.evaluate_truthy(&root, &env).unwrap_or(false)
+        {
+            return Ok(Received::Ignored);
+        }
+        let key = self.dedupe_key(webhook.dedupe.key.as_ref(), &root, &env, &verified)?;
+        if let Some(schema) = &webhook.body_schema {
+            schema.validate(&body.value).map_err(|violations| {
+                let first = violations.first();
+                HookRefusal::SchemaViolation(
+                    first.map_or_else(String::new, |v| format!("{}: {}", v.path, v.message)),
+                )
+            })?;
+        }
+        let dedupe = key.map(|key| Dedupe {
+            scope: format!("hook:{}/{id}", self.route.workflow),
+            key,
+            fingerprint: Sha256::digest(request.body).into(),
+            window: webhook.dedupe.window,
+        });
+        let trigger = json!({
+            "type": "webhook",
+            "id": id,
+            "method": request.method,
+            "path": self.path,
+            "headers": headers,
+            "query": query,
+            "body": body.value,
+            "delivery_id": verified.delivery_id,
+        });
+        let new = NewRun {
+            project: self.project.clone(),
+            workflow: self.route.workflow.clone(),
+            version: Some(self.route.version),
+            definition: self.definition.clone(),
+            trigger,
+            input: body.value,
+            test: false,
+            dedupe,
+        };
+        let wait = match webhook.respond {
+            Respond::Wait(wait) => Some(wait),
+            _ => None,
+        };
+        match self.inner.start_run(new).await {
+            Ok(Started { run, duplicate, .. }) => Ok(Received::Accepted { run, duplicate, wait }),
+            Err(EngineError::KeyReused { run }) => Err(HookRefusal::KeyReused { run }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn verify(
+        &self,
+        webhook: &WebhookTrigger,
+        request: &RawRequest<'_>,
+    ) -> Result<Verified, HookRefusal> {
+        let names = webhook.verify.secret_names();
+        let verified = if names.is_empty() {
+            webhook.verify.verify(request, &[], self.inner.clock.now())
+        } else {
+            let secrets = self.inner.unsealed(&self.project).await?;
+            let values: Vec<_> = names.iter().map(|name| secrets.get(name.as_str())).collect();
+            webhook.verify.verify(request, &values, self.inner.clock.now())
+        };
+        verified.map_err(|refusal| {
+            metrics::counter!("meshhook_deliveries_refused_total", "reason" => refusal.code()).increment(1);
+            tracing::debug!(project_id = %self.project, path = %self.path, refusal = refusal.code(), "refused a delivery");
+            HookRefusal::Unauthorized
+        })
+    }
+
+    fn dedupe_key(
+        &self,
+        key: Option<&Expression>,
+        root: &View<'_>,
+        env: &Env<'_>,
+        verified: &Verified,
+    ) -> Result<Option<String>, HookRefusal> {
+        let Some(key) = key else { return Ok(verified.delivery_id.clone()) };
+        match key.evaluate(root, env) {
+            Ok(Value::Null) => Ok(None),
+            Ok(Value::String(key)) => Ok(Some(key)),
+            Ok(other) => Ok(Some(json::to_canonical_string(&other))),
+            Err(error) => {
+                Err(HookRefusal::Malformed(format!("the delivery's key cannot be computed: {error}")))
+            }
+        }
+    }
+}
+
+fn body_refusal(error: BodyError) -> HookRefusal {
+    match error.status() {
+        413 => HookRefusal::TooLarge,
+        415 => HookRefusal::UnsupportedMedia(error.to_string()),
+        _ => HookRefusal::Malformed(error.to_string()),
+    }
+}
+
+/// Live hooks that were looked up, by project and path.
+///
+/// Publishing in this process clears it; what another process publishes is seen after [`FRESH`].
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    known: Mutex<HashMap<ProjectId, KnownPaths>>,
+}
+
+type KnownPaths = HashMap<String, (Instant, HookRoute)>;
+
+/// How long a route is believed.
+const FRESH: Duration = Duration::from_secs(1);
+/// The most routes kept for one project.
+const MAX_KNOWN: usize = 10_000;
+
+impl Routes {
+    pub(super) fn forget(&self, project: &ProjectId) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(project);
+    }
+
+    fn known(&self, project: &ProjectId, path: &str) -> Option<HookRoute> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, route) = known.get(project)?.get(path)?;
+        (at.elapsed() < FRESH).then(|| route.clone())
+    }
+
+    fn learn(&self, project: &ProjectId, path: &str, route: HookRoute) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let paths = known.entry(project.clone()).or_default();
+        if paths.len() >= MAX_KNOWN {
+            paths.retain(|_, (at, _)| at.elapsed() < FRESH);
+        }
+        if paths.len() < MAX_KNOWN {
+            paths.insert(path.to_owned(), (Instant::now(), route));
+        }
+    }
+}
+
+impl Inner {
+    async fn route(&self, project: &ProjectId, path: &str) -> Result<Option<HookRoute>, EngineError> {
+        if let Some(route) = self.routes.known(project, path) {
+            return Ok(Some(route));
+        }
+        // Unknown paths are not remembered: whoever tries many of them must not fill the memory.
+        let found = self.store.hook(project, path).await?;
+        if let Some(route) = &found {
+            self.routes.learn(project, path, route.clone());
+        }
+        Ok(found)
+    }
+}
+
+/// The workflow that a hook belongs to.
+impl LiveHook {
+    /// The workflow.
+    #[must_use]
+    pub fn workflow(&self) -> &WorkflowSlug {
+        &self.route.workflow
+    }
+}

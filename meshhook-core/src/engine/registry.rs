@@ -1,0 +1,64 @@
+//! Compiled definitions, by digest.
+
+use std::sync::Arc;
+
+use super::error::EngineError;
+use crate::definition::{CheckContext, Checked, DefinitionLimits, ValidDefinition, check};
+use crate::id::{Digest, ProjectId};
+use crate::json::{self, JsonLimits};
+use crate::node::NodeTypes;
+use crate::store::{Store, StoreError};
+
+/// The most definitions kept compiled.
+const MAX_COMPILED: u64 = 10_000;
+
+/// Compiles definitions and keeps them.
+#[derive(Debug)]
+pub(super) struct Registry {
+    compiled: moka::sync::Cache<(ProjectId, Digest), ValidDefinition>,
+    node_types: NodeTypes,
+    limits: DefinitionLimits,
+}
+
+impl Registry {
+    pub(super) fn new(node_types: NodeTypes, limits: DefinitionLimits) -> Self {
+        Self { compiled: moka::sync::Cache::new(MAX_COMPILED), node_types, limits }
+    }
+
+    pub(super) fn node_types(&self) -> &NodeTypes {
+        &self.node_types
+    }
+
+    pub(super) fn limits(&self) -> &DefinitionLimits {
+        &self.limits
+    }
+
+    /// Keeps a definition that was just checked.
+    pub(super) fn insert(&self, project: &ProjectId, definition: ValidDefinition) {
+        self.compiled.insert((project.clone(), definition.digest().clone()), definition);
+    }
+
+    /// The definition of a version or run.
+    pub(super) async fn definition(
+        &self,
+        store: &Arc<dyn Store>,
+        project: &ProjectId,
+        digest: &Digest,
+    ) -> Result<ValidDefinition, EngineError> {
+        let key = (project.clone(), digest.clone());
+        if let Some(definition) = self.compiled.get(&key) {
+            return Ok(definition);
+        }
+        let Some(text) = store.definition(project, digest).await? else {
+            return Err(StoreError::Corrupt { what: format!("no definition {digest}") }.into());
+        };
+        let corrupt = |what: String| StoreError::Corrupt { what: format!("definition {digest}: {what}") };
+        let limits = JsonLimits::default();
+        let document = json::parse(text.as_bytes(), &limits).map_err(|error| corrupt(error.to_string()))?;
+        let Checked { definition, problems, .. } =
+            check(&document, &CheckContext::new(&self.node_types).limits(self.limits.clone()));
+        let definition = definition.ok_or_else(|| corrupt(format!("{problems:?}")))?;
+        self.compiled.insert(key, definition.clone());
+        Ok(definition)
+    }
+}

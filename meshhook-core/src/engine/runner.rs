@@ -1,0 +1,497 @@
+//! The owner of one run: waits for what the run is owed, decides, commits, starts what follows.
+//!
+//! ```text
+//!   ┌─► start due attempts ─► wait: result, timer, message, stop ─► decide ─► commit ─┐
+//!   └──────────────────────────────── held ◄──────────────────────────────────────────┘
+//!                                          └── released, ended or lost: the task ends
+//! ```
+//!
+//! **Invariant:** an attempt starts only after the commit that holds its intent, and the commit of everything before
+//! it. The state in memory is ahead of the store only between deciding and the commit's answer; whatever goes wrong
+//! there, the state is dropped and the run is loaded again by whoever claims it next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{Launch, UnderWay, perform};
+use super::{Inner, Stopping};
+use crate::definition::ValidDefinition;
+use crate::event::{Chunk, ChunkHash, Event, RunStatus};
+use crate::exec::{Attempt, Level, StepLog};
+use crate::failure::{Failure, code};
+use crate::id::StepKey;
+use crate::run::{Fact, Owed, Refusal, RunState};
+use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, InboxId, Message, StoreError};
+use crate::time::Timestamp;
+
+/// A run in memory, as far as it is durable.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) definition: ValidDefinition,
+    pub(super) state: RunState,
+    /// The end of the history's chain.
+    pub(super) hash: ChunkHash,
+    /// How many bytes the history has.
+    pub(super) bytes: u64,
+}
+
+/// Owns one run until it is released, ends or is lost.
+pub(super) struct Runner {
+    inner: Arc<Inner>,
+    run: Loaded,
+    inbox: Arc<Notify>,
+    lost: watch::Receiver<u64>,
+    attempts: JoinSet<Option<(StepKey, u32, Vec<Fact>)>>,
+    under_way: BTreeMap<StepKey, UnderWay>,
+    /// Attempts are not started before this time: the vault or the store could not be reached.
+    not_before: Option<Timestamp>,
+}
+
+/// Whether the run is still this task's.
+enum Held {
+    Yes,
+    No,
+}
+
+/// The longest sleep, so that a clock that was set is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+impl Runner {
+    pub(super) fn new(inner: Arc<Inner>, run: Loaded, inbox: Arc<Notify>) -> Self {
+        let lost = inner.lost.subscribe();
+        Self {
+            inner,
+            run,
+            inbox,
+            lost,
+            attempts: JoinSet::new(),
+            under_way: BTreeMap::new(),
+            not_before: None,
+        }
+    }
+
+    /// Goes on with a run whose first events are durable.
+    pub(super) async fn go_on(mut self) {
+        loop {
+            let (facts, consumed) = match self.start_attempts().await {
+                facts if facts.is_empty() => match self.next().await {
+                    Some(next) => next,
+                    None => return,
+                },
+                facts => (facts, Vec::new()),
+            };
+            let events = self.decide(facts);
+            if let Held::No = self.commit(events, consumed).await {
+                return;
+            }
+        }
+    }
+
+    /// Goes on with a run that was claimed: decides what came due meanwhile, together with the events given.
+    pub(super) async fn take_over(mut self, mut events: Vec<Event>) {
+        let (facts, consumed) = self.messages().await;
+        events.extend(self.decide(facts));
+        let due = self.due_facts();
+        events.extend(self.decide(due));
+        if let Held::Yes = self.commit(events, consumed).await {
+            self.go_on().await;
+        }
+    }
+
+    /// Waits for the next facts; `None` when the run was handed back.
+    async fn next(&mut self) -> Option<(Vec<Fact>, Vec<InboxId>)> {
+        let stopping = self.inner.stopping.clone();
+        loop {
+            if stopping.drains() && self.under_way.is_empty() {
+                self.hand_back().await;
+                return None;
+            }
+            let sleep = self.sleep();
+            tokio::select! {
+                biased;
+                () = stopping.abandon.cancelled() => return None,
+                _ = self.lost.changed() => return None,
+                () = stopping.halt.cancelled() => {
+                    self.under_way.clear();
+                    self.hand_back().await;
+                    return None;
+                }
+                () = stopping.drain.cancelled(), if !stopping.drains() => {}
+                () = self.inbox.notified() => {
+                    let (facts, consumed) = self.messages().await;
+                    if !facts.is_empty() {
+                        return Some((facts, consumed));
+                    }
+                }
+                Some(done) = self.attempts.join_next() => {
+                    let mut facts = self.finished(done);
+                    while let Some(done) = self.attempts.try_join_next() {
+                        facts.extend(self.finished(done));
+                    }
+                    if !facts.is_empty() {
+                        return Some((facts, Vec::new()));
+                    }
+                }
+                () = tokio::time::sleep(sleep) => {
+                    let facts = self.due_facts();
+                    if !facts.is_empty() || self.has_due_attempts() {
+                        return Some((facts, Vec::new()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn finished(
+        &mut self,
+        done: Result<Option<(StepKey, u32, Vec<Fact>)>, tokio::task::JoinError>,
+    ) -> Vec<Fact> {
+        let Ok(Some((step, number, facts))) = done else { return Vec::new() };
+        if self.under_way.get(&step).is_some_and(|under_way| under_way.number == number) {
+            self.under_way.remove(&step);
+        }
+        facts
+    }
+
+    /// What the run is owed, apart from attempts that are under way.
+    fn owed(&self) -> impl Iterator<Item = Owed> {
+        self.run.state.outstanding(&self.run.definition).into_iter().filter(|owed| match owed {
+            Owed::Attempt { step, number, .. } => {
+                self.under_way.get(step).is_none_or(|known| known.number != *number)
+            }
+            _ => true,
+        })
+    }
+
+    /// When the run needs its owner next: `None` is now.
+    fn next_due(&self) -> Option<Timestamp> {
+        let not_before = self.not_before;
+        let due = self.owed().map(|owed| match owed {
+            Owed::Attempt { at, .. } => at.max(not_before),
+            other => other.due_at(),
+        });
+        due.min().unwrap_or(Some(Timestamp::MAX))
+    }
+
+    fn has_due_attempts(&self) -> bool {
+        let now = self.inner.clock.now();
+        self.owed().any(|owed| matches!(owed, Owed::Attempt { at, .. } if at.max(self.not_before).is_none_or(|at| at <= now)))
+    }
+
+    fn sleep(&self) -> Duration {
+        let now = self.inner.clock.now();
+        // While the engine stops nothing is started, so a due attempt is no reason to wake up.
+        let due = if self.inner.stopping.drains() { Some(Timestamp::MAX) } else { self.next_due() };
+        due.map_or(Duration::ZERO, |at| at.since(now)).min(LONGEST_SLEEP)
+    }
+
+    /// The timers, deadlines and timeouts that are due now.
+    fn due_facts(&self) -> Vec<Fact> {
+        let now = self.inner.clock.now();
+        let is_due = |owed: &Owed| owed.due_at().is_some_and(|at| at <= now);
+        let mut facts: Vec<Fact> = Vec::new();
+        for owed in self.owed().filter(is_due) {
+            match owed {
+                Owed::Timeout { .. } => return vec![Fact::TimedOut],
+                Owed::Timer { step, .. } => facts.push(Fact::TimerDue { step }),
+                Owed::Deadline { step, .. } => facts.push(Fact::DeadlinePassed { step }),
+                Owed::Attempt { .. } => {}
+            }
+        }
+        facts
+    }
+
+    /// Reads what others want from the run.
+    async fn messages(&mut self) -> (Vec<Fact>, Vec<InboxId>) {
+        let meta = self.run.state.meta();
+        let items = match self.inner.store.messages_for(&meta.project, meta.run).await {
+            Ok(items) => items,
+            Err(error) => {
+                tracing::warn!(%error, run_id = %meta.run, "could not read the inbox");
+                self.inner.poke_inbox_later(meta.run);
+                return (Vec::new(), Vec::new());
+            }
+        };
+        let consumed = items.iter().map(|item| item.id).collect();
+        (items.into_iter().map(|item| fact_of(item.message)).collect(), consumed)
+    }
+
+    /// Starts the attempts that are due; answers the facts of those that could not even start.
+    async fn start_attempts(&mut self) -> Vec<Fact> {
+        self.under_way.retain(|step, under_way| self.run.state.awaits(step, under_way.number));
+        if self.inner.stopping.drains() || !self.has_due_attempts() {
+            return Vec::new();
+        }
+        let now = self.inner.clock.now();
+        self.not_before = None;
+        let meta = self.run.state.meta().clone();
+        let secrets = match self.inner.unsealed(&meta.project).await {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                tracing::warn!(%error, run_id = %meta.run, "could not unseal secrets, attempts wait");
+                self.not_before = Some(now.after(Duration::from_secs(1)));
+                return Vec::new();
+            }
+        };
+        let mut facts = Vec::new();
+        for owed in self.owed().collect::<Vec<_>>() {
+            let Owed::Attempt { step, number, at } = owed else { continue };
+            if at.is_some_and(|at| at > now) {
+                continue;
+            }
+            let resolver = |name: &str| secrets.get(name).map(|value| value.expose().to_owned());
+            let rendered = self.run.state.render_attempt(&self.run.definition, &step, &resolver);
+            let plan = rendered.and_then(|plan| {
+                let executor = self.inner.executors.get(&*plan.type_name).cloned();
+                let missing = || {
+                    Failure::permanent(code::INVALID_CONFIG, format!("no executor for {}", plan.type_name))
+                };
+                Ok((executor.ok_or_else(missing)?, plan))
+            });
+            let (executor, plan) = match plan {
+                Ok(found) => found,
+                Err(failure) => {
+                    let message = secrets.masker().mask_str(&failure.message).into_owned();
+                    let failure = Failure { message, ..failure };
+                    facts.push(Fact::AttemptFailed {
+                        step,
+                        attempt: number,
+                        failure,
+                        retry_not_before: None,
+                    });
+                    continue;
+                }
+            };
+            let cancelled = CancellationToken::new();
+            let attempt = Attempt {
+                project: meta.project.clone(),
+                workflow: meta.workflow.clone(),
+                run: meta.run,
+                step: step.clone(),
+                number,
+                idempotency_key: plan.idempotency_key,
+                config: plan.config,
+                input: plan.input,
+                decided_at: plan.decided_at,
+                timeout: plan.give_up_at.since(now).min(plan.timeout),
+                cancelled: cancelled.clone(),
+                log: StepLog::default(),
+                masker: secrets.masker().clone(),
+            };
+            let permits = self.inner.permits.clone();
+            let launch = Launch { executor, attempt, permits, secrets: secrets.clone() };
+            let task = self.attempts.spawn(self.inner.tasks.guard(perform(launch)));
+            self.under_way.insert(step, UnderWay { number, cancelled, task });
+        }
+        facts
+    }
+
+    fn decide(&mut self, facts: Vec<Fact>) -> Vec<Event> {
+        let mut events = Vec::new();
+        for fact in facts {
+            let now = self.inner.clock.now();
+            match self.run.state.decide(&self.run.definition, fact.clone(), now) {
+                Ok(decided) => events.extend(decided),
+                Err(Refusal::UnknownPort { step, port }) => {
+                    let Fact::AttemptSucceeded { attempt, .. } = fact else { continue };
+                    let message = format!("the node has no port {port:?}");
+                    let failure = Failure::permanent(code::INVALID_CONFIG, message);
+                    let failed = Fact::AttemptFailed { step, attempt, failure, retry_not_before: None };
+                    events
+                        .extend(self.run.state.decide(&self.run.definition, failed, now).unwrap_or_default());
+                }
+                Err(refusal) => {
+                    tracing::debug!(%refusal, run_id = %self.run.state.meta().run, "refused a fact");
+                }
+            }
+        }
+        events
+    }
+
+    /// Makes events durable, and what was decided about the run's owner with them.
+    async fn commit(&mut self, events: Vec<Event>, consumed: Vec<InboxId>) -> Held {
+        let chunk = self.encode(events);
+        self.under_way.retain(|step, under_way| self.run.state.awaits(step, under_way.number));
+        let hold = self.hold();
+        if chunk.is_none() && consumed.is_empty() && hold == Hold::Keep {
+            return Held::Yes;
+        }
+        let advance = self.advance(chunk.clone(), hold.clone(), consumed);
+        match self.persist(advance).await {
+            Some(CommitOutcome::Committed) => {}
+            Some(_) => {
+                // Either somebody else has the run, or a lost reply hides that this worker still holds it.
+                tracing::info!(run_id = %self.run.state.meta().run, "lost a run to another worker");
+                self.inner.reconcile_soon();
+                return Held::No;
+            }
+            None => return Held::No,
+        }
+        let run = self.run.state.meta().run;
+        if let Some(chunk) = chunk {
+            self.run.hash = chunk.hash;
+            self.run.bytes += chunk.text.len() as u64;
+            self.inner.watchers.announce(run, chunk.last_seq);
+        }
+        match hold {
+            Hold::Keep => Held::Yes,
+            Hold::Release { wake_at, .. } => {
+                self.inner.wake_by(wake_at);
+                Held::No
+            }
+            Hold::End { status, .. } => {
+                super::ended(self.run.state.meta(), status);
+                Held::No
+            }
+        }
+    }
+
+    fn advance(&self, chunk: Option<Chunk>, hold: Hold, consumed: Vec<InboxId>) -> AdvanceRun {
+        let meta = self.run.state.meta();
+        AdvanceRun {
+            project: meta.project.clone(),
+            run: meta.run,
+            worker: self.inner.worker.clone(),
+            epoch: self.run.state.epoch(),
+            chunk,
+            hold,
+            consumed,
+        }
+    }
+
+    /// Commits, and tries again as long as the store cannot be reached; `None` when the run must be dropped.
+    async fn persist(&mut self, advance: AdvanceRun) -> Option<CommitOutcome> {
+        let run = advance.run;
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.inner.committer.commit(Commit::Advance(advance.clone())).await {
+                Ok(outcome) => return Some(outcome),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, run_id = %run, "could not commit, trying again");
+                    tokio::select! {
+                        biased;
+                        () = self.inner.stopping.abandon.cancelled() => return None,
+                        _ = self.lost.changed() => return None,
+                        () = self.inner.stopping.halt.cancelled() => return None,
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, run_id = %run, "could not commit, the run is set aside");
+                    let meta = self.run.state.meta();
+                    self.inner.set_aside(&meta.project, run, self.run.state.epoch()).await;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Encodes events; warns of a long history, and ends a run whose history is too long.
+    fn encode(&mut self, mut events: Vec<Event>) -> Option<Chunk> {
+        if events.is_empty() {
+            return None;
+        }
+        let limit = self.inner.options.max_history_bytes;
+        let chunk = Chunk::encode(self.run.hash, &events);
+        let bytes = self.run.bytes + chunk.text.len() as u64;
+        let warn_at = limit / 10 * 8;
+        let extra = if bytes > limit {
+            let message = format!("the history has reached {limit} bytes");
+            Some(Fact::Aborted { failure: Failure::permanent(code::LIMIT_EXCEEDED, message) })
+        } else if self.run.bytes < warn_at && bytes >= warn_at {
+            let message = format!("the history has {bytes} of at most {limit} bytes");
+            metrics::counter!("meshhook_history_warnings_total").increment(1);
+            Some(Fact::Logged { step: None, level: Level::Warn, message, fields: None })
+        } else {
+            None
+        };
+        let Some(fact) = extra else { return Some(chunk) };
+        events.extend(self.decide(vec![fact]));
+        Some(Chunk::encode(self.run.hash, &events))
+    }
+
+    fn hold(&self) -> Hold {
+        let now = self.inner.clock.now();
+        let next_due = self.next_due();
+        let idle = self.under_way.is_empty();
+        hold(&self.run.state, now, next_due, idle, &self.inner.stopping, self.inner.options.hold)
+    }
+
+    /// Releases the run, due as soon as it has something to do.
+    async fn hand_back(&self) {
+        let wake_at = Some(self.next_due().unwrap_or(Timestamp::MIN));
+        let status = self.run.state.status();
+        let advance = self.advance(None, Hold::Release { wake_at, status }, Vec::new());
+        if let Err(error) = self.inner.committer.commit(Commit::Advance(advance)).await {
+            tracing::warn!(%error, "could not hand a run back; it is claimed when this worker's lease ends");
+        }
+    }
+}
+
+/// Who has a run after a commit, as its state is then.
+pub(super) fn hold(
+    state: &RunState,
+    now: Timestamp,
+    next_due: Option<Timestamp>,
+    idle: bool,
+    stopping: &Stopping,
+    hold: Duration,
+) -> Hold {
+    if let Some(end) = state.end() {
+        return Hold::End { status: end.status, at: end.at, failure: end.failure.clone() };
+    }
+    let far = next_due.is_some_and(|at| at > now.after(hold));
+    if !idle || !(far || stopping.drains()) {
+        return Hold::Keep;
+    }
+    Hold::Release { wake_at: Some(next_due.unwrap_or(now)), status: state.status() }
+}
+
+fn fact_of(message: Message) -> Fact {
+    match message {
+        Message::Pause { by } => Fact::Pause { by },
+        Message::Resume { by } => Fact::Resume { by },
+        Message::Cancel { by } => Fact::Cancel { by },
+        Message::Retry { by } => Fact::Retry { by },
+        Message::Event { name, key, payload } => {
+            Fact::EventReceived { name, key, payload: Arc::new(payload) }
+        }
+        Message::ChildFinished { run, status, output, failure } => {
+            Fact::ChildFinished { run_id: run, status, output: output.map(Arc::<Value>::new), failure }
+        }
+    }
+}
+
+impl Inner {
+    /// Releases a run that cannot be gone on with now, to be tried again in a while.
+    pub(super) async fn set_aside(&self, project: &crate::id::ProjectId, run: crate::id::RunId, epoch: u64) {
+        let hold =
+            Hold::Release { wake_at: Some(self.clock.now().after(SET_ASIDE)), status: RunStatus::Waiting };
+        let advance = AdvanceRun {
+            project: project.clone(),
+            run,
+            worker: self.worker.clone(),
+            epoch,
+            chunk: None,
+            hold,
+            consumed: Vec::new(),
+        };
+        let committed = self.committer.commit(Commit::Advance(advance)).await;
+        if let Err(error) = committed {
+            log_set_aside(&error, run);
+        }
+    }
+}
+
+fn log_set_aside(error: &StoreError, run: crate::id::RunId) {
+    tracing::error!(%error, run_id = %run, "could not set a run aside");
+}
+
+/// How long a run that cannot be gone on with is left alone.
+const SET_ASIDE: Duration = Duration::from_secs(600);

@@ -1,0 +1,54 @@
+//! The engine's tasks: spawned in one place, joined at shutdown, and in simulations stopped at any await.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+/// Spawns and keeps count of an engine's tasks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    #[cfg(feature = "testing")]
+    gate: Option<std::sync::Arc<crate::testing::Gate>>,
+}
+
+impl Tasks {
+    /// Tasks that stop where a gate says so.
+    #[cfg(feature = "testing")]
+    pub(crate) fn gated(gate: std::sync::Arc<crate::testing::Gate>) -> Self {
+        Self { tracker: TaskTracker::new(), gate: Some(gate) }
+    }
+
+    /// Spawns a task. It goes on when the handle is dropped.
+    pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<Option<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn(self.guard(future))
+    }
+
+    /// Puts a future that is spawned elsewhere under the same control; `None` when it was stopped.
+    pub(crate) fn guard<F>(&self, future: F) -> impl Future<Output = Option<F::Output>> + Send + use<F>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        #[cfg(feature = "testing")]
+        let gate = self.gate.clone();
+        async move {
+            #[cfg(feature = "testing")]
+            if let Some(gate) = gate {
+                return gate.guard(future).await;
+            }
+            Some(future.await)
+        }
+    }
+
+    /// Waits until every task has ended.
+    pub(crate) async fn join(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}

@@ -1,0 +1,310 @@
+//! Iteration: `for_each` and `repeat`.
+//!
+//! Each iteration runs its body in a scope of its own, whose steps carry the iteration's index in their keys. The
+//! looping step stays active meanwhile; it writes no event before it ends, all it knows follows from its scopes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::context::{Context, env, seed};
+use super::decide::Decider;
+use super::state::{Scope, Stage, Work, locate};
+use crate::definition::Graph;
+use crate::event::TimerPurpose;
+use crate::failure::{Failure, code};
+use crate::id::StepKey;
+use crate::node::{ForEach, NodeKind, OnItemError, Repeat, port};
+
+/// How far a `for_each` has come.
+#[derive(Debug, Clone)]
+pub(super) struct EachLoop {
+    items: Vec<Arc<Value>>,
+    next: usize,
+    running: BTreeSet<u64>,
+    results: BTreeMap<u64, Arc<Value>>,
+}
+
+/// How far a `repeat` has come.
+#[derive(Debug, Clone)]
+pub(super) struct RepeatLoop {
+    index: u64,
+    /// What the next iteration gets as input.
+    carry: Arc<Value>,
+}
+
+impl<'a> Decider<'a> {
+    pub(super) fn start_each(
+        &mut self,
+        key: &StepKey,
+        each: &ForEach,
+        input: &Arc<Value>,
+    ) -> Result<(), Failure> {
+        let items = self.in_context(key, input, |scope, _| each.items(scope))?;
+        if items.is_empty() {
+            return self.succeed(key, Some(port::out()), Arc::new(Value::Array(Vec::new())));
+        }
+        let items = items.into_iter().map(Arc::new).collect();
+        let work = EachLoop { items, next: 0, running: BTreeSet::new(), results: BTreeMap::new() };
+        self.activate(key, Work::Each(work)).input = Some(input.clone());
+        self.start_items(key, each);
+        Ok(())
+    }
+
+    /// Starts items until as many are under way as may be.
+    fn start_items(&mut self, key: &StepKey, each: &ForEach) {
+        loop {
+            let Some(Work::Each(work)) = self.state.steps.get_mut(key).map(|step| &mut step.work) else {
+                return;
+            };
+            if work.running.len() >= each.concurrency as usize || work.next >= work.items.len() {
+                return;
+            }
+            let (index, item) = (work.next as u64, work.items[work.next].clone());
+            work.next += 1;
+            work.running.insert(index);
+            self.open_scope(key, index, item, &each.body);
+        }
+    }
+
+    pub(super) fn start_repeat(&mut self, key: &StepKey, repeat: &Repeat, input: Arc<Value>) {
+        let step = self.activate(key, Work::Repeat(RepeatLoop { index: 0, carry: input.clone() }));
+        step.input = Some(input.clone());
+        self.open_scope(key, 0, input, &repeat.body);
+    }
+
+    fn open_scope(&mut self, owner: &StepKey, index: u64, input: Arc<Value>, body: &Graph) {
+        let prefix = format!("{owner}[{index}].");
+        let scope = Scope {
+            owner: Some((owner.clone(), index)),
+            input,
+            remaining: body.nodes().len(),
+            open: true,
+            outputs: BTreeMap::new(),
+        };
+        self.state.scopes.insert(prefix.into(), scope);
+        for start in body.starts() {
+            self.make_ready(owner.child(index, &body.node(*start).id));
+        }
+    }
+
+    fn close_scope(&mut self, owner: &StepKey, index: u64) {
+        if let Some(scope) = self.state.scopes.get_mut(format!("{owner}[{index}].").as_str()) {
+            scope.open = false;
+        }
+    }
+
+    pub(super) fn iteration_succeeded(&mut self, owner: &StepKey, index: u64, output: Arc<Value>) {
+        self.close_scope(owner, index);
+        match self.kind_of(owner) {
+            Some(NodeKind::ForEach(each)) => self.item_done(owner, each, index, output),
+            Some(NodeKind::Repeat(repeat)) => {
+                if let Err(failure) = self.iteration_done(owner, repeat, index, output) {
+                    self.fail(owner, failure);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn iteration_failed(&mut self, owner: &StepKey, index: u64, failure: Failure) {
+        match self.kind_of(owner) {
+            Some(NodeKind::ForEach(each)) if each.on_item_error == OnItemError::Collect => {
+                self.abandon(&format!("{owner}[{index}]."));
+                self.close_scope(owner, index);
+                self.item_done(owner, each, index, Arc::new(json!({ "error": failure.to_value() })));
+            }
+            Some(NodeKind::ForEach(_)) => {
+                self.abandon(&format!("{owner}["));
+                let message = format!("item {index} failed: {}", failure.message);
+                let details = json!({ "index": index, "failure": failure.to_value() });
+                self.fail(owner, Failure::permanent(code::ITEM_FAILED, message).with_details(details));
+            }
+            Some(NodeKind::Repeat(_)) => {
+                self.abandon(&format!("{owner}["));
+                self.fail(owner, failure);
+            }
+            _ => {}
+        }
+    }
+
+    fn item_done(&mut self, owner: &StepKey, each: &ForEach, index: u64, result: Arc<Value>) {
+        let Some(Work::Each(work)) = self.state.steps.get_mut(owner).map(|step| &mut step.work) else {
+            return;
+        };
+        work.running.remove(&index);
+        work.results.insert(index, result);
+        if work.results.len() < work.items.len() {
+            return self.start_items(owner, each);
+        }
+        let results = work.results.values().map(|result| (**result).clone()).collect();
+        if let Err(failure) = self.succeed(owner, Some(port::out()), Arc::new(Value::Array(results))) {
+            self.fail(owner, failure);
+        }
+    }
+
+    fn iteration_done(
+        &mut self,
+        owner: &StepKey,
+        repeat: &Repeat,
+        index: u64,
+        output: Arc<Value>,
+    ) -> Result<(), Failure> {
+        let input = self.state.steps[owner].input.clone().unwrap_or_default();
+        let place = Value::from(index);
+        let done = {
+            let context = Context::new(self.state, self.definition, owner, input.clone());
+            let seed = seed(self.state, owner, &format!("until {index}"));
+            let root = context.root_after(&output, &place);
+            repeat.is_over(&crate::node::Scope { root: &root, env: &env(self.now, &seed), input: &input })?
+        };
+        if done {
+            return self.succeed(owner, Some(port::out()), output);
+        }
+        if index + 1 >= repeat.max_iterations {
+            let Some((graph, place, _)) = locate(self.definition, owner) else { return Ok(()) };
+            if graph.has_edge(place, &port::exhausted()) {
+                return self.succeed(owner, Some(port::exhausted()), output);
+            }
+            let message = format!("the condition did not hold after {} iterations", repeat.max_iterations);
+            return Err(Failure::permanent(code::ITERATIONS_EXHAUSTED, message));
+        }
+        let next = RepeatLoop { index: index + 1, carry: output };
+        match repeat.every.filter(|every| !every.is_zero()) {
+            None => self.next_iteration(owner, repeat, next),
+            Some(every) => {
+                let at = self.now.after(every);
+                let step = self.state.steps.get_mut(owner).expect("a looping step has an entry");
+                step.work = Work::Repeat(next);
+                step.pause_until = Some(at);
+                self.emit(
+                    Some(owner),
+                    crate::event::EventData::TimerSet { at, purpose: TimerPurpose::Repeat },
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn next_iteration(&mut self, owner: &StepKey, repeat: &Repeat, next: RepeatLoop) {
+        let (index, input) = (next.index, next.carry.clone());
+        if let Some(step) = self.state.steps.get_mut(owner) {
+            step.work = Work::Repeat(next);
+        }
+        self.open_scope(owner, index, input, &repeat.body);
+    }
+
+    /// Goes on after the pause between two iterations.
+    pub(super) fn repeat_due(&mut self, owner: &StepKey) {
+        let Some(NodeKind::Repeat(repeat)) = self.kind_of(owner) else { return };
+        let Some(Work::Repeat(next)) = self.state.steps.get(owner).map(|step| step.work.clone()) else {
+            return;
+        };
+        self.next_iteration(owner, repeat, next);
+    }
+
+    /// Ends what is under way below a prefix of step keys, without events.
+    fn abandon(&mut self, prefix: &str) {
+        let keys: Vec<StepKey> = self
+            .state
+            .active
+            .range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded))
+            .take_while(|key| key.as_str().starts_with(prefix))
+            .cloned()
+            .collect();
+        for key in keys {
+            self.state.active.remove(&key);
+            if let Some(step) = self.state.steps.get_mut(&key) {
+                step.stage = Stage::Cancelled;
+                step.finished_at = Some(self.now);
+            }
+        }
+        for (name, scope) in &mut self.state.scopes {
+            if name.starts_with(prefix) {
+                scope.open = false;
+            }
+        }
+    }
+
+    /// Puts a loop that failed because of its body back to where it was; `false` when the step is no such loop.
+    pub(super) fn reopen_loop(&mut self, key: &StepKey) -> bool {
+        let step = &self.state.steps[key];
+        let running: Vec<u64> = match &step.work {
+            Work::Each(work) => work.running.iter().copied().collect(),
+            Work::Repeat(work) => vec![work.index],
+            _ => return false,
+        };
+        let prefixes: Vec<String> = running.iter().map(|index| format!("{key}[{index}].")).collect();
+        let failed_inside = |prefix: &String| {
+            self.state.steps.iter().any(|(inner, step)| {
+                inner.scope() == prefix && step.stage == Stage::Failed && step.port.is_none()
+            })
+        };
+        if !prefixes.iter().any(failed_inside) {
+            return false;
+        }
+        let step = self.state.steps.get_mut(key).expect("just found");
+        step.stage = Stage::Active;
+        step.failure = None;
+        step.finished_at = None;
+        self.state.active.insert(key.clone());
+        for prefix in prefixes {
+            if let Some(scope) = self.state.scopes.get_mut(prefix.as_str()) {
+                scope.open = true;
+            }
+            let abandoned: Vec<StepKey> = self
+                .state
+                .steps
+                .iter()
+                .filter(|(inner, step)| inner.scope() == prefix && step.stage == Stage::Cancelled)
+                .map(|(inner, _)| inner.clone())
+                .collect();
+            for inner in abandoned {
+                if let Some(step) = self.state.steps.get_mut(&inner) {
+                    step.stage = Stage::Active;
+                    step.finished_at = None;
+                    step.tries = 0;
+                }
+                self.state.active.insert(inner.clone());
+                self.reopen_abandoned(&inner);
+            }
+            self.reopen(&prefix);
+        }
+        true
+    }
+
+    /// A loop that was abandoned with the loop around it goes on with its own iterations.
+    fn reopen_abandoned(&mut self, key: &StepKey) {
+        let running: Vec<u64> = match &self.state.steps[key].work {
+            Work::Each(work) => work.running.iter().copied().collect(),
+            Work::Repeat(work) => vec![work.index],
+            _ => return,
+        };
+        for index in running {
+            let prefix = format!("{key}[{index}].");
+            if let Some(scope) = self.state.scopes.get_mut(prefix.as_str()) {
+                scope.open = true;
+            }
+            let inner: Vec<StepKey> = self
+                .state
+                .steps
+                .iter()
+                .filter(|(inner, step)| inner.scope() == prefix && step.stage == Stage::Cancelled)
+                .map(|(inner, _)| inner.clone())
+                .collect();
+            for inner in inner {
+                if let Some(step) = self.state.steps.get_mut(&inner) {
+                    step.stage = Stage::Active;
+                    step.finished_at = None;
+                }
+                self.state.active.insert(inner.clone());
+                self.reopen_abandoned(&inner);
+            }
+        }
+    }
+
+    fn kind_of(&self, key: &StepKey) -> Option<&'a NodeKind> {
+        locate(self.definition, key).map(|(_, _, node)| &node.kind)
+    }
+}

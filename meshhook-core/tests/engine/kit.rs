@@ -1,0 +1,126 @@
+//! An engine on the memory store whose effects are scripted.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use meshhook_core::clock::Clock;
+use meshhook_core::engine::{Engine, EngineOptions, Project, RunView, StartRequest};
+use meshhook_core::event::Event;
+use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
+use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
+use meshhook_core::store::memory::MemoryStore;
+use meshhook_core::time::Timestamp;
+use serde_json::{Value, json};
+
+/// A clock that follows tokio's, which tests can pause.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokioClock {
+    start: tokio::time::Instant,
+}
+
+impl TokioClock {
+    pub(crate) fn new() -> Self {
+        Self { start: tokio::time::Instant::now() }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_767_323_045_000_000).after(self.start.elapsed())
+    }
+}
+
+type Script = Mutex<VecDeque<Result<Outcome, AttemptError>>>;
+
+/// Answers attempts from a script, then with `{"ok": attempt number}`; keeps what it was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Scripted {
+    pub(crate) script: Script,
+    pub(crate) takes: Mutex<Duration>,
+    pub(crate) seen: Mutex<Vec<(String, u32, String, Value)>>,
+}
+
+#[async_trait::async_trait]
+impl Executor for Scripted {
+    async fn execute(&self, attempt: Attempt) -> Result<Outcome, AttemptError> {
+        let seen = (attempt.step.to_string(), attempt.number, attempt.idempotency_key, attempt.config);
+        self.seen.lock().unwrap().push(seen);
+        let takes = *self.takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
+        let scripted = self.script.lock().unwrap().pop_front();
+        scripted.unwrap_or_else(|| Ok(Outcome::out(json!({ "ok": attempt.number }))))
+    }
+}
+
+pub(crate) struct Kit {
+    pub(crate) engine: Engine,
+    pub(crate) project: Project,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) effects: Arc<Scripted>,
+    pub(crate) clock: TokioClock,
+}
+
+impl Kit {
+    pub(crate) fn start() -> Self {
+        let clock = TokioClock::new();
+        let store = Arc::new(MemoryStore::new(Arc::new(clock)));
+        Self::on(store, clock)
+    }
+
+    pub(crate) fn on(store: Arc<MemoryStore>, clock: TokioClock) -> Self {
+        Self::with(store, clock, EngineOptions::default())
+    }
+
+    pub(crate) fn with(store: Arc<MemoryStore>, clock: TokioClock, options: EngineOptions) -> Self {
+        let effects = Arc::new(Scripted::default());
+        let engine = Engine::builder(store.clone())
+            .clock(Arc::new(clock))
+            .options(options)
+            .http_call(effects.clone())
+            .start()
+            .unwrap();
+        let project = engine.project(&ProjectId::default_project());
+        Self { engine, project, store, effects, clock }
+    }
+
+    pub(crate) async fn publish(&self, slug: &str, definition: Value) -> WorkflowSlug {
+        let slug = WorkflowSlug::new(slug).unwrap();
+        let saved = self.project.create_workflow(&slug, definition).await.unwrap();
+        assert_eq!(saved.workflow.problems, [], "the definition has problems");
+        self.project.publish(&slug).await.unwrap();
+        slug
+    }
+
+    pub(crate) async fn start_run(&self, slug: &WorkflowSlug, input: Value) -> RunId {
+        self.project.start_run(slug, StartRequest::new(input)).await.unwrap().run
+    }
+
+    /// Runs to the end, and proves the history.
+    pub(crate) async fn finish(&self, run: RunId) -> RunView {
+        let status = self.project.wait_for_end(run, Duration::from_secs(86_400 * 400)).await.unwrap();
+        let view = self.project.run(run).await.unwrap();
+        assert_eq!(view.status, status);
+        assert!(status.is_terminal(), "the run did not end: {view:#?}");
+        let verdict = self.project.verify(run).await.unwrap();
+        assert!(verdict.divergence.is_none(), "{verdict:?}");
+        view
+    }
+
+    pub(crate) async fn run(&self, slug: &WorkflowSlug, input: Value) -> RunView {
+        let run = self.start_run(slug, input).await;
+        self.finish(run).await
+    }
+
+    pub(crate) async fn events(&self, run: RunId) -> Vec<Event> {
+        self.project.events(run, 0, 10_000).await.unwrap().events
+    }
+
+    pub(crate) async fn kinds(&self, run: RunId) -> Vec<String> {
+        let name = |event: &Event| match &event.step {
+            Some(step) => format!("{step} {}", event.data.kind()),
+            None => event.data.kind().to_owned(),
+        };
+        self.events(run).await.iter().map(name).collect()
+    }
+}

@@ -1,0 +1,4 @@
+//! The engine on the memory store, in virtual time.
+
+mod kit;
+mod running;
