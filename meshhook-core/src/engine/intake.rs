@@ -15,8 +15,8 @@ use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, genesis};
 use crate::id::{Digest, ProjectId, RunId, WorkflowSlug};
 use crate::json;
-use crate::run::{Owed, RunEnd, RunState};
-use crate::store::{Commit, CommitOutcome, Dedupe, Hold, RunMeta, StartRun};
+use crate::run::{Owed, RunEnd, RunMeta, RunState};
+use crate::store::{Commit, CommitOutcome, Dedupe, Hold, StartRun};
 
 /// A run to start.
 #[derive(Debug, Clone, Default)]

@@ -51,7 +51,8 @@ use crate::clock::{Clock, Entropy};
 use crate::event::RunStatus;
 use crate::exec::Executor;
 use crate::id::{ProjectId, RunId, WorkerId};
-use crate::store::{RunMeta, Store};
+use crate::run::RunMeta;
+use crate::store::Store;
 use crate::time::Timestamp;
 
 /// A running engine. Cheap to clone; all clones are one engine.

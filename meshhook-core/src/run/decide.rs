@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::context::{Context, env, seed};
 use super::fact::{Fact, Refusal};
+use super::meta::RunMeta;
 use super::state::{RunEnd, RunState, Scope, Stage, Step, Todo, Work, locate};
 use crate::definition::{Graph, Join, NodeIndex, ValidDefinition};
 use crate::event::{Event, EventData, RunCreated, RunStatus, TimerPurpose};
@@ -27,7 +28,6 @@ use crate::id::StepKey;
 use crate::json;
 use crate::node::{self, Evaluated, NodeKind, TerminateStatus, Termination, port};
 use crate::policy::{EffectPolicy, retry_random};
-use crate::store::RunMeta;
 use crate::time::Timestamp;
 
 /// The longest that a `Retry-After` can put the next attempt off.

@@ -14,6 +14,7 @@ mod context;
 mod decide;
 mod fact;
 mod iteration;
+mod meta;
 mod outstanding;
 mod plan;
 mod replay;
@@ -23,6 +24,7 @@ mod waiting;
 
 pub use self::decide::{MAX_HISTORY_EVENTS, MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH, MAX_RETRY_AFTER};
 pub use self::fact::{Fact, Refusal};
+pub use self::meta::RunMeta;
 pub use self::outstanding::Owed;
 pub use self::plan::AttemptPlan;
 pub use self::replay::{Divergence, ReplayError, Replayed, replay, verify};

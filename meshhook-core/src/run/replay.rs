@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use super::fact::Fact;
+use super::meta::RunMeta;
 use super::semantics;
 use super::state::{RunState, Work};
 use crate::definition::ValidDefinition;
 use crate::event::{ChainError, Chunk, ChunkHash, Event, EventData, genesis};
 use crate::failure::code;
-use crate::store::RunMeta;
 
 /// The first place where a history is not what the rules give.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,11 +17,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::iteration::{EachLoop, RepeatLoop};
+use super::meta::RunMeta;
 use crate::definition::{Graph, Node, NodeIndex, ValidDefinition};
 use crate::event::{RunCreated, RunStatus};
 use crate::failure::Failure;
 use crate::id::StepKey;
-use crate::store::RunMeta;
 use crate::time::Timestamp;
 
 /// Everything that decides how a run goes on.

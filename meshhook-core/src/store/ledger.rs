@@ -33,7 +33,8 @@ use async_trait::async_trait;
 use super::{InboxId, StoreError};
 use crate::event::{Chunk, RunStatus};
 use crate::failure::Failure;
-use crate::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
+use crate::id::{ProjectId, RunId, WorkerId};
+use crate::run::RunMeta;
 use crate::time::Timestamp;
 
 /// Owns runs and their histories.
@@ -99,47 +100,6 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// Any [`StoreError`].
     async fn next_wake_up(&self) -> Result<Option<Timestamp>, StoreError>;
-}
-
-/// What does not change about a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RunMeta {
-    /// The run.
-    pub run: RunId,
-    /// Its project.
-    pub project: ProjectId,
-    /// Its workflow's name when it started.
-    pub workflow: WorkflowSlug,
-    /// The version that it runs; `None` for a test run of a draft.
-    pub version: Option<u32>,
-    /// The definition that it runs.
-    pub digest: Digest,
-    /// When it was created, by the clock of the process that did.
-    pub created_at: Timestamp,
-    /// Whether it is a test run.
-    pub test: bool,
-}
-
-impl RunMeta {
-    /// What does not change about a run of a definition.
-    #[must_use]
-    pub fn new(
-        run: RunId,
-        project: ProjectId,
-        workflow: WorkflowSlug,
-        digest: Digest,
-        created_at: Timestamp,
-    ) -> Self {
-        Self { run, project, workflow, version: None, digest, created_at, test: false }
-    }
-
-    /// Names the version that runs.
-    #[must_use]
-    pub fn version(mut self, version: u32) -> Self {
-        self.version = Some(version);
-        self
-    }
 }
 
 /// One thing to commit.

@@ -33,7 +33,7 @@ pub use self::claim::ClaimCandidate;
 pub use self::error::StoreError;
 pub use self::inbox::{Inbox, InboxId, InboxItem, Message, Post, Posted};
 pub use self::ledger::{
-    AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, Ledger, RunMeta, StartRun,
+    AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, Ledger, StartRun,
 };
 pub use self::reader::{Page, RunFilter, RunReader, RunRecord, StoredRun};
 pub use self::secrets::{SecretRecord, SecretStore};
@@ -41,6 +41,9 @@ pub use self::workflows::{
     CreateWorkflow, Hook, HookRoute, PublishOutcome, PublishWorkflow, SaveDraft, VersionRecord,
     WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
+
+#[doc(hidden)]
+pub use crate::run::RunMeta;
 
 /// Everything the engine asks of a database, in one object.
 pub trait Store: Ledger + RunReader + Inbox + WorkflowStore + SecretStore {}

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{RunMeta, StoreError};
+use super::StoreError;
 use crate::event::{Chunk, RunStatus};
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, WorkflowSlug};
+use crate::run::RunMeta;
 use crate::time::Timestamp;
 
 /// Reads runs; never blocks those who write them.

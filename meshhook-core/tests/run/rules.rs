@@ -1,0 +1,300 @@
+//! The rules of runs, one by one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshhook_core::event::{EventData, RunStatus};
+use meshhook_core::failure::Failure;
+use meshhook_core::run::{Fact, Refusal, StepStatus, verify};
+use meshhook_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::driver::{START, all_succeed, begin, definition, finish, key, kinds, meta, run};
+
+fn node(id: &str, expression: &str) -> Value {
+    json!({ "id": id, "type": "transform", "config": { "expression": expression } })
+}
+
+fn call(id: &str) -> Value {
+    json!({ "id": id, "type": "http_call", "config": { "method": "GET", "url": "https://example.com/" } })
+}
+
+fn edge(from: &str, to: &str) -> Value {
+    json!({ "from": from, "to": to })
+}
+
+fn port(from: &str, port: &str, to: &str) -> Value {
+    json!({ "from": from, "port": port, "to": to })
+}
+
+fn graph(nodes: &[Value], edges: &[Value]) -> Value {
+    json!({ "name": "Test", "nodes": nodes, "edges": edges })
+}
+
+fn output(document: &Value, input: Value) -> Value {
+    let (state, _) = run(document, input, &all_succeed);
+    let end = state.end().expect("the run ended");
+    assert_eq!(end.status, RunStatus::Succeeded, "{:?}", end.failure);
+    (**end.output.as_ref().unwrap()).clone()
+}
+
+#[test]
+fn several_sinks_give_an_object_by_id() {
+    let document = graph(&[node("a", "`1`"), node("b", "`2`"), node("c", "`3`")], &[edge("a", "b")]);
+    assert_eq!(output(&document, json!(null)), json!({ "b": 2, "c": 3 }));
+}
+
+#[test]
+fn a_node_behind_several_taken_edges_sees_them_by_id() {
+    let document = graph(
+        &[node("a", "`1`"), node("b", "`2`"), node("sum", "input.a + input.b")],
+        &[edge("a", "sum"), edge("b", "sum")],
+    );
+    assert_eq!(output(&document, json!(null)), json!(3));
+}
+
+#[test]
+fn dead_paths_resolve_through_joins() {
+    let branch = json!({ "id": "if", "type": "branch", "config": { "condition": "input" } });
+    let document = graph(
+        &[branch, node("yes", "'yes'"), node("no", "'no'"), node("after_no", "input"), node("join", "input")],
+        &[
+            port("if", "true", "yes"),
+            port("if", "false", "no"),
+            edge("no", "after_no"),
+            edge("yes", "join"),
+            edge("after_no", "join"),
+        ],
+    );
+    assert_eq!(output(&document, json!(true)), json!("yes"));
+    assert_eq!(output(&document, json!(false)), json!("no"));
+}
+
+#[test]
+fn join_any_runs_once_with_the_first_output() {
+    let mut join = node("join", "input");
+    join["join"] = json!("any");
+    let document = graph(&[call("slow"), call("fast"), join], &[edge("slow", "join"), edge("fast", "join")]);
+    let outcome = |step: &meshhook_core::id::StepKey, _: u32| {
+        let takes = if step.as_str() == "slow" { 500 } else { 100 };
+        (Duration::from_millis(takes), Ok(json!(step.as_str())))
+    };
+    let (state, events) = run(&document, json!(null), &outcome);
+    assert_eq!(**state.end().unwrap().output.as_ref().unwrap(), json!("fast"));
+    assert_eq!(kinds(&events).iter().filter(|kind| *kind == "join step_succeeded").count(), 1);
+}
+
+#[test]
+fn terminate_ends_the_run_at_once() {
+    let end = json!({ "id": "end", "type": "terminate", "config": { "status": "failed", "output": { "why": "{{ input }}" } } });
+    let document = graph(&[call("slow"), node("a", "'x'"), end], &[edge("a", "end")]);
+    let (state, events) = run(&document, json!(null), &all_succeed);
+    let failed = state.end().unwrap();
+    assert_eq!(failed.status, RunStatus::Failed);
+    let failure = failed.failure.as_ref().unwrap();
+    assert_eq!(
+        (failure.code.as_ref(), failure.details.as_deref()),
+        ("terminated", Some(&json!({ "why": "x" })))
+    );
+    assert_eq!(events.last().unwrap().data.kind(), "run_failed");
+    let slow = state.steps().find(|(key, _, _)| key.as_str() == "slow").unwrap();
+    assert_eq!(slow.2, StepStatus::Cancelled);
+}
+
+#[test]
+fn a_failed_item_is_collected_or_fails_the_loop() {
+    let each = |mode: &str| {
+        json!({ "id": "each", "type": "for_each", "config": {
+            "items": "input", "on_item_error": mode, "concurrency": 3, "body": { "nodes": [call("post")] } } })
+    };
+    let outcome = |step: &meshhook_core::id::StepKey, _: u32| {
+        let failed = step.as_str() == "each[1].post";
+        let result = if failed { Err(Failure::permanent("http_status", "status 404")) } else { Ok(json!(1)) };
+        (Duration::from_millis(if failed { 50 } else { 100 }), result)
+    };
+    let (state, _) = run(&graph(&[each("collect")], &[]), json!([1, 2, 3]), &outcome);
+    let collected = state.end().unwrap().output.clone().unwrap();
+    assert_eq!(collected[0], 1);
+    assert_eq!(collected[1]["error"]["code"], "http_status");
+    let (state, events) = run(&graph(&[each("fail")], &[]), json!([1, 2, 3]), &outcome);
+    let failure = state.end().unwrap().failure.clone().unwrap();
+    assert_eq!(failure.code, "item_failed");
+    assert_eq!(failure.details.unwrap()["index"], 1);
+    assert!(!kinds(&events).contains(&"each[0].post step_succeeded".to_owned()));
+}
+
+#[test]
+fn a_retried_loop_keeps_what_its_items_did() {
+    let each = json!({ "id": "each", "type": "for_each", "config": {
+        "items": "input", "concurrency": 2, "body": { "nodes": [call("post")] } } });
+    let document = graph(&[each], &[]);
+    let definition = definition(&document);
+    let (mut state, mut events) = begin(&definition, json!([1, 2, 3]));
+    let first = |step: &meshhook_core::id::StepKey, attempt: u32| {
+        let failed = step.as_str() == "each[1].post" && attempt == 1;
+        let result =
+            if failed { Err(Failure::permanent("http_status", "status 404")) } else { Ok(json!(attempt)) };
+        (Duration::from_millis(if step.as_str() == "each[0].post" { 10 } else { 50 }), result)
+    };
+    finish(&definition, &mut state, &mut events, &first);
+    assert_eq!(state.status(), RunStatus::Failed);
+    let later = state.at().after(Duration::from_secs(60));
+    events.extend(state.decide(&definition, Fact::Retry { by: None }, later).unwrap());
+    finish(&definition, &mut state, &mut events, &first);
+    assert_eq!(state.status(), RunStatus::Succeeded, "{:#?}", kinds(&events));
+    assert_eq!(**state.end().unwrap().output.as_ref().unwrap(), json!([1, 2, 1]));
+    verify(&definition, meta(&definition), &events).unwrap();
+}
+
+#[test]
+fn repeat_goes_on_until_its_condition_holds_or_it_is_exhausted() {
+    let repeat = |max: u64| {
+        json!({ "id": "poll", "type": "repeat", "config": { "until": "output.n >= `3`", "every": "10s",
+            "max_iterations": max, "body": { "nodes": [node("next", "{n: (input.n || `0`) + `1`}")] } } })
+    };
+    let (state, events) = run(&graph(&[repeat(5)], &[]), json!({}), &all_succeed);
+    assert_eq!(**state.end().unwrap().output.as_ref().unwrap(), json!({ "n": 3 }));
+    assert_eq!(state.at(), START.after(Duration::from_secs(20)));
+    assert_eq!(kinds(&events).iter().filter(|kind| *kind == "poll timer_fired").count(), 2);
+    let (state, _) = run(&graph(&[repeat(2)], &[]), json!({}), &all_succeed);
+    assert_eq!(state.end().unwrap().failure.as_ref().unwrap().code, "iterations_exhausted");
+    let document = graph(&[repeat(2), node("late", "input.n")], &[port("poll", "exhausted", "late")]);
+    assert_eq!(output(&document, json!({})), json!(2));
+}
+
+#[test]
+fn a_wait_that_times_out_leaves_by_its_port_or_fails() {
+    let wait = json!({ "id": "paid", "type": "wait", "config": { "event": "paid", "timeout": "1h" } });
+    let (state, _) = run(&graph(std::slice::from_ref(&wait), &[]), json!(null), &all_succeed);
+    assert_eq!(state.end().unwrap().failure.as_ref().unwrap().code, "timed_out");
+    let document = graph(&[wait, node("late", "'late'")], &[port("paid", "timeout", "late")]);
+    assert_eq!(output(&document, json!(null)), json!("late"));
+}
+
+#[test]
+fn inner_steps_see_outer_ones_and_their_own() {
+    let inner = node("x", "join('-', [nodes.a.output, item, to_string(index)])");
+    let shadow = node("y", "nodes.x.output");
+    let each = json!({ "id": "each", "type": "for_each", "config": { "items": "input", "body": {
+        "nodes": [inner, shadow], "edges": [edge("x", "y")] } } });
+    let mut document =
+        graph(&[node("a", "'a'"), node("x", "['p', 'q']"), each], &[edge("a", "x"), edge("x", "each")]);
+    document["nodes"][2]["config"]["items"] = json!("nodes.x.output");
+    assert_eq!(output(&document, json!(null)), json!(["a-p-0", "a-q-1"]));
+}
+
+#[test]
+fn an_output_that_is_too_large_fails_its_step() {
+    let document = graph(&[call("big")], &[]);
+    let outcome = |_: &meshhook_core::id::StepKey, _: u32| (Duration::ZERO, Ok(json!("x".repeat(1 << 20))));
+    let (state, events) = run(&document, json!(null), &outcome);
+    assert_eq!(state.end().unwrap().failure.as_ref().unwrap().code, "output_too_large");
+    assert_eq!(kinds(&events)[2..4], ["big attempt_failed", "big step_failed"]);
+    let fits =
+        |_: &meshhook_core::id::StepKey, _: u32| (Duration::ZERO, Ok(json!("x".repeat((1 << 20) - 2))));
+    let (state, _) = run(&document, json!(null), &fits);
+    assert_eq!(state.status(), RunStatus::Succeeded);
+}
+
+#[test]
+fn a_history_that_is_too_long_fails_its_run() {
+    let repeat = json!({ "id": "loop", "type": "repeat", "config": { "until": "`false`", "max_iterations": 100_000,
+        "body": { "nodes": [node("n", "`1`")] } } });
+    let (state, events) = run(&graph(&[repeat], &[]), json!(null), &all_succeed);
+    assert_eq!(state.end().unwrap().failure.as_ref().unwrap().code, "limit_exceeded");
+    assert_eq!(events.len(), 50_001);
+}
+
+#[test]
+fn long_chains_of_skipped_nodes_cost_no_stack() {
+    let mut nodes = vec![
+        json!({ "id": "if", "type": "branch", "config": { "condition": "`false`" } }),
+        node("n0", "`1`"),
+    ];
+    let mut edges = vec![port("if", "true", "n0")];
+    for place in 1..900 {
+        nodes.push(node(&format!("n{place}"), "`1`"));
+        edges.push(edge(&format!("n{}", place - 1), &format!("n{place}")));
+    }
+    let (state, events) = run(&graph(&nodes, &edges), json!(null), &all_succeed);
+    assert_eq!(state.status(), RunStatus::Succeeded);
+    assert_eq!(kinds(&events).iter().filter(|kind| kind.ends_with("step_skipped")).count(), 900);
+}
+
+#[test]
+fn stale_and_illegal_facts_change_nothing() {
+    let definition = definition(&graph(&[call("a")], &[]));
+    let (mut state, _) = begin(&definition, json!(null));
+    let before = format!("{state:?}");
+    let later = START.after(Duration::from_secs(1));
+    let success = |attempt, port: &str| Fact::AttemptSucceeded {
+        step: key("a"),
+        attempt,
+        port: port.into(),
+        output: Arc::new(json!(1)),
+    };
+    let refused = |fact: Fact, state: &mut meshhook_core::run::RunState| {
+        state.decide(&definition, fact, later).unwrap_err()
+    };
+    assert_eq!(refused(success(2, "out"), &mut state), Refusal::StaleAttempt { step: key("a"), attempt: 2 });
+    assert!(matches!(refused(success(1, "nowhere"), &mut state), Refusal::UnknownPort { .. }));
+    assert!(matches!(refused(Fact::TimerDue { step: key("a") }, &mut state), Refusal::NotDue { .. }));
+    assert!(matches!(refused(Fact::DeadlinePassed { step: key("b") }, &mut state), Refusal::NotDue { .. }));
+    assert_eq!(refused(Fact::TimedOut, &mut state), Refusal::TimeLeft);
+    assert!(matches!(refused(Fact::Resume { by: None }, &mut state), Refusal::InvalidState { .. }));
+    assert!(matches!(refused(Fact::Retry { by: None }, &mut state), Refusal::InvalidState { .. }));
+    let claimed = Fact::Claimed { worker: meshhook_core::id::WorkerId::new("w").unwrap(), epoch: 1 };
+    assert_eq!(refused(claimed, &mut state), Refusal::StaleEpoch { epoch: 1 });
+    assert_eq!(format!("{state:?}"), before);
+    state.decide(&definition, Fact::Cancel { by: None }, later).unwrap();
+    for fact in [success(1, "out"), Fact::Pause { by: None }, Fact::Cancel { by: None }, Fact::TimedOut] {
+        assert_eq!(refused(fact, &mut state), Refusal::Ended);
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_does_not_turn_time_round() {
+    let definition = definition(&graph(&[call("a")], &[]));
+    let (mut state, mut events) = begin(&definition, json!(null));
+    let fact =
+        Fact::AttemptSucceeded { step: key("a"), attempt: 1, port: "out".into(), output: Arc::new(json!(1)) };
+    events.extend(state.decide(&definition, fact, Timestamp::from_micros(-5)).unwrap());
+    assert!(events.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    verify(&definition, meta(&definition), &events).unwrap();
+}
+
+#[test]
+fn uuid_and_now_are_the_same_in_every_replay() {
+    let document =
+        graph(&[node("a", "{id: uuid(), other: uuid(), at: now()}"), node("b", "uuid()")], &[edge("a", "b")]);
+    let (first, _) = run(&document, json!(null), &all_succeed);
+    let (second, _) = run(&document, json!(null), &all_succeed);
+    let output =
+        |state: &meshhook_core::run::RunState| state.step(&key("a")).unwrap().output.clone().unwrap();
+    assert_eq!(output(&first), output(&second));
+    assert_ne!(output(&first)["id"], output(&first)["other"]);
+    assert_ne!(output(&first)["id"], *first.step(&key("b")).unwrap().output.clone().unwrap());
+}
+
+#[test]
+fn retry_after_puts_the_next_attempt_off_but_not_past_an_hour() {
+    let definition = definition(&graph(&[call("a")], &[]));
+    for (asked, waits) in [(30, 30), (0, 0), (1_000_000, 3_600)] {
+        let (mut state, _) = begin(&definition, json!(null));
+        let fact = Fact::AttemptFailed {
+            step: key("a"),
+            attempt: 1,
+            failure: Failure::retryable("http_status", "status 503"),
+            retry_not_before: Some(START.after(Duration::from_secs(asked))),
+        };
+        let events = state.decide(&definition, fact, START).unwrap();
+        let EventData::AttemptFailed { retry_at: Some(retry_at), .. } = events[0].data else {
+            panic!("{events:?}")
+        };
+        let wait = retry_at.since(START);
+        assert!(
+            wait >= Duration::from_secs(waits) && wait <= Duration::from_secs(waits.max(1)),
+            "{asked}: {wait:?}"
+        );
+    }
+}
