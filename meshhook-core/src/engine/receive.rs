@@ -141,7 +141,7 @@ impl LiveHook {
             headers_value(request.headers).map_err(|error| HookRefusal::Malformed(error.to_string()))?;
         let query = query_value(request.query).map_err(|error| HookRefusal::Malformed(error.to_string()))?;
         let limits = BodyLimits::with_max_bytes(self.max_body_bytes());
-        let body = read_body(request.headers, request.body, &limits).map_err(body_refusal)?;
+        let body = read_body(request.headers, request.body, &limits).map_err(|error| body_refusal(&error))?;
         if webhook.body_schema.is_some() && body.kind != BodyKind::Json {
             return Err(HookRefusal::UnsupportedMedia("this hook takes JSON only".into()));
         }
@@ -243,7 +243,7 @@ impl LiveHook {
     }
 }
 
-fn body_refusal(error: BodyError) -> HookRefusal {
+fn body_refusal(error: &BodyError) -> HookRefusal {
     match error.status() {
         413 => HookRefusal::TooLarge,
         415 => HookRefusal::UnsupportedMedia(error.to_string()),

@@ -147,7 +147,6 @@ impl Vault {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as a function value in map_err")]
 fn vault_error(error: impl std::fmt::Display) -> EngineError {
     EngineError::Vault { message: error.to_string() }
 }

@@ -112,7 +112,7 @@ pub struct Difference {
 }
 
 /// Makes a view of a whole run.
-pub(super) fn run_view(definition: &ValidDefinition, stored: StoredRun) -> Result<RunView, EngineError> {
+pub(super) fn run_view(definition: &ValidDefinition, stored: &StoredRun) -> Result<RunView, EngineError> {
     let meta = Arc::new(stored.record.meta.clone());
     let Replayed { state, .. } =
         replay(definition, meta.clone(), &stored.chunks).map_err(EngineError::Unreadable)?;

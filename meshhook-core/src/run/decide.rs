@@ -174,7 +174,7 @@ impl<'a> Decider<'a> {
             Fact::DeadlinePassed { step } => {
                 match self.policy(&step).map(|policy| self.deadline(&step, policy)) {
                     Some(Some(deadline)) if self.is_effect(&step) && self.now >= deadline => {
-                        self.miss_deadline(&step)
+                        self.miss_deadline(&step);
                     }
                     _ => return Err(Refusal::NotDue { step }),
                 }

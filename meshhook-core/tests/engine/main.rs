@@ -1,4 +1,6 @@
 //! The engine on the memory store, in virtual time.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod kit;
 mod running;

@@ -1,5 +1,7 @@
 //! The logic of a run, without an engine: definition and facts in, events out.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod driver;
 mod golden;
 mod properties;

@@ -210,7 +210,7 @@ fn a_history_of_another_definition_is_refused() {
     let other = definition(&json!({ "name": "B", "nodes": [make_node(0, (0, 0, false))] }));
     let (_, events) = begin(&one, json!(1));
     assert!(verify(&other, meta(&other), &events).is_err());
-    let mut unknown = events.clone();
+    let mut unknown = events;
     if let meshhook_core::event::EventData::RunCreated(created) = &mut unknown[0].data {
         created.semantics = 2;
         created.input = Arc::new(json!(1));
