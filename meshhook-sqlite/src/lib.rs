@@ -27,6 +27,8 @@ mod ledger;
 mod migrate;
 mod open;
 mod options;
+#[cfg(test)]
+mod plan_tests;
 mod reader;
 mod row;
 mod secrets;

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::error::OpenError;
+use crate::open::refusal;
 
 /// Marks the file as MeshHook's: "mesh".
 pub(crate) const APPLICATION_ID: i32 = 0x6d65_7368;
@@ -13,13 +14,19 @@ pub(crate) const APPLICATION_ID: i32 = 0x6d65_7368;
 const MIGRATIONS: &[&str] =
     &[include_str!("../migrations/0001_ledger.sql"), include_str!("../migrations/0002_workflows.sql")];
 
+/// The schema that the file has, 0 if it is empty. Files of later releases and of something else are refused; they
+/// are only read.
+pub(crate) fn known_schema(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
+    let known = u32::try_from(MIGRATIONS.len()).expect("there are fewer migrations than numbers");
+    match schema_of(connection, path)? {
+        found if found > known => Err(OpenError::NewerSchema { path: path.to_owned(), found, known }),
+        found => Ok(found),
+    }
+}
+
 /// Brings the schema up to date, each step in a transaction of its own.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let known = u32::try_from(MIGRATIONS.len()).expect("there are fewer migrations than numbers");
-    let found = schema_of(connection, path)?;
-    if found > known {
-        return Err(OpenError::NewerSchema { path: path.to_owned(), found, known });
-    }
+    let found = known_schema(connection, path)?;
     for (migration, version) in MIGRATIONS.iter().zip(1..) {
         if version > found {
             step(connection, migration, version).map_err(|source| OpenError::Migration {
@@ -40,10 +47,8 @@ fn step(connection: &mut Connection, migration: &str, version: u32) -> rusqlite:
     transaction.commit()
 }
 
-/// The schema of the file: 0 if it is empty.
 fn schema_of(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
-    let cannot_open =
-        |source: rusqlite::Error| OpenError::CannotOpen { path: path.to_owned(), source: Box::new(source) };
+    let cannot_open = |error: rusqlite::Error| refusal(path, error);
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let application = number("application_id").map_err(cannot_open)?;
     let version = number("user_version").map_err(cannot_open)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::OpenError;
-use crate::migrate::migrate;
+use crate::migrate::{known_schema, migrate};
 use crate::options::SqliteOptions;
 
 /// What a store works with.
@@ -24,6 +24,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Opened, OpenE
     let mut writer = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
         .and_then(|connection| settle(&connection, options).map(|()| connection))
         .map_err(|error| refusal(path, error))?;
+    known_schema(&writer, path)?;
     let mode: String = writer
         .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
         .map_err(|error| refusal(path, error))?;
@@ -94,7 +95,8 @@ fn settle(connection: &Connection, options: &SqliteOptions) -> rusqlite::Result<
     Ok(())
 }
 
-fn refusal(path: &Path, error: rusqlite::Error) -> OpenError {
+/// The error of a file that could not be opened or looked into.
+pub(crate) fn refusal(path: &Path, error: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotMeshHook { path },
@@ -106,8 +108,27 @@ fn refusal(path: &Path, error: rusqlite::Error) -> OpenError {
 /// How long a connection waits for another process that looks into the file, a backup for example.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than there are statements.
-const STATEMENTS: usize = 128;
+pub(crate) const STATEMENTS: usize = 128;
 /// Per connection.
 const CACHE_KIB: i64 = 16 * 1_024;
 /// What the write-ahead log is cut back to after it was carried over into the file.
 const LOG_BYTES: i64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_connection_syncs_every_commit_to_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = open(&directory.path().join("meshhook.db"), &SqliteOptions::new()).unwrap();
+        let number = |connection: &Connection, name: &str| {
+            connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap()
+        };
+        let mode: String = opened.writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        assert_eq!(number(&opened.writer, "synchronous"), 2);
+        assert_eq!(number(&opened.writer, "foreign_keys"), 0);
+        assert!(opened.readers.iter().all(|reader| number(reader, "query_only") == 1));
+    }
+}
