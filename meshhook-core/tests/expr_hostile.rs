@@ -1,5 +1,7 @@
 //! Expressions made to hurt: each must end in a typed error, soon, on a stack of 2 MiB, in a debug build, too.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
+
 use std::time::{Duration, Instant};
 
 use meshhook_core::expr::{

@@ -537,8 +537,10 @@ impl Parser {
         let each = match self.peek() {
             Token::Dot => {
                 self.advance();
+                let list = *self.peek() == Token::LeftBracket;
                 let start = self.dot(Node::Current)?;
-                Some(self.continue_from(start, power)?)
+                // `a[*].[…].b` takes `b` of the whole list, as in every other implementation of JMESPath.
+                Some(if list { start } else { self.continue_from(start, power)? })
             }
             Token::LeftBracket | Token::Filter => Some(self.expression(power)?),
             _ => None,
