@@ -3,6 +3,7 @@
 //! A [`ValidDefinition`] can only come out of a check that found no error, so whoever has one need not check again.
 
 mod body;
+mod builder;
 mod check;
 mod graph;
 mod limits;
@@ -16,6 +17,7 @@ mod secret_literal;
 mod tests;
 mod text;
 mod trigger;
+mod yaml;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +25,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub(crate) use self::body::read_body;
+pub use self::builder::{GraphSpec, NodeSpec, Workflow};
 pub use self::check::{CheckContext, Checked, check};
 pub use self::graph::{Edge, Graph, Join, Node, NodeIndex};
 pub use self::limits::DefinitionLimits;
@@ -34,6 +37,7 @@ pub use self::trigger::{
     CatchUp, DEFAULT_DEDUPE_WINDOW, Dedupe, HANDSHAKES, Handshake, RateLimit, Respond, ScheduleTrigger,
     Trigger, TriggerKind, WebhookPath, WebhookTrigger,
 };
+pub use self::yaml::{YamlError, parse_yaml};
 use crate::id::{Digest, StepKey};
 
 /// A definition without errors. Cheap to clone.
