@@ -322,8 +322,8 @@ fn read_methods(field: &Field<'_>) -> Option<Vec<String>> {
 fn read_verify(field: &Field<'_>) -> Option<VerifyConfig> {
     match VerifyConfig::parse(field.value, &field.path) {
         Ok(verify) => {
-            for name in verify.secret_names() {
-                let place = Field { path: member_path(&field.path, "secret"), ..field.clone() };
+            for (path, name) in verify.secret_places() {
+                let place = Field { path: path.to_owned(), ..field.clone() };
                 place.use_secret(name.as_str());
             }
             Some(verify)

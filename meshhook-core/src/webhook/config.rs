@@ -26,13 +26,21 @@ pub struct VerifyConfig {
     pub(super) tolerance: Duration,
     pub(super) url: Option<String>,
     secrets: Vec<SecretName>,
+    /// Where each name stands in the document.
+    places: Vec<String>,
 }
 
 impl VerifyConfig {
     /// The scheme `none`: anybody may send.
     #[must_use]
     pub fn none() -> Self {
-        Self { scheme: Scheme::None, tolerance: DEFAULT_TOLERANCE, url: None, secrets: Vec::new() }
+        Self {
+            scheme: Scheme::None,
+            tolerance: DEFAULT_TOLERANCE,
+            url: None,
+            secrets: Vec::new(),
+            places: Vec::new(),
+        }
     }
 
     /// Reads the config that stands at `path` in its document.
@@ -66,6 +74,11 @@ impl VerifyConfig {
     #[must_use]
     pub fn secret_names(&self) -> &[SecretName] {
         &self.secrets
+    }
+
+    /// The same names, each with its path in the document that the config was read from.
+    pub fn secret_places(&self) -> impl Iterator<Item = (&str, &SecretName)> {
+        self.places.iter().map(String::as_str).zip(&self.secrets)
     }
 
     /// The scheme.
@@ -113,7 +126,8 @@ impl<'a> Reader<'a> {
         let secrets = self.secrets(if name == "basic" { "password" } else { "secret" });
         let tolerance = self.tolerance();
         let url = self.url();
-        Some(VerifyConfig { scheme: scheme?, tolerance: tolerance?, url, secrets: secrets? })
+        let (places, secrets) = secrets?.into_iter().unzip();
+        Some(VerifyConfig { scheme: scheme?, tolerance: tolerance?, url, secrets, places })
     }
 
     fn hmac(&mut self) -> Option<SignatureScheme> {
@@ -207,13 +221,9 @@ impl<'a> Reader<'a> {
         Some(parts)
     }
 
-    fn secrets(&mut self, member: &'static str) -> Option<Vec<SecretName>> {
-        let entries: Vec<(String, &Value)> = match self.member(member) {
-            None => {
-                self.problem(member, MissingField, "is required by this scheme");
-                return None;
-            }
-            Some(Value::Array(entries)) => {
+    fn secrets(&mut self, member: &'static str) -> Option<Vec<(String, SecretName)>> {
+        let entries: Vec<(String, &Value)> = match self.required(member)? {
+            Value::Array(entries) => {
                 if entries.is_empty() || entries.len() > MAX_SECRETS {
                     self.problem(member, InvalidValue, format!("must be 1 to {MAX_SECRETS} names"));
                     return None;
@@ -221,13 +231,13 @@ impl<'a> Reader<'a> {
                 let path = member_path(self.path, member);
                 entries.iter().enumerate().map(|(i, entry)| (index_path(&path, i), entry)).collect()
             }
-            Some(entry) => vec![(member_path(self.path, member), entry)],
+            entry => vec![(member_path(self.path, member), entry)],
         };
         let mut names = Vec::with_capacity(entries.len());
         let count = entries.len();
         for (path, entry) in entries {
             match entry.as_str().map(SecretName::new) {
-                Some(Ok(name)) => names.push(name),
+                Some(Ok(name)) => names.push((path, name)),
                 Some(Err(error)) => self.problem_at(path, InvalidValue, error.to_string()),
                 None => self.problem_at(path, InvalidType, "must be the name of a secret"),
             }
@@ -291,20 +301,33 @@ impl<'a> Reader<'a> {
     }
 
     fn required_text(&mut self, member: &'static str) -> Option<&'a str> {
-        if self.member(member).is_none() {
-            self.problem(member, MissingField, "is required");
-        }
-        self.optional_text(member)
+        let value = self.required(member)?;
+        self.text(member, value)
     }
 
     fn optional_text(&mut self, member: &'static str) -> Option<&'a str> {
-        match self.member(member)? {
+        let value = self.member(member)?;
+        self.text(member, value)
+    }
+
+    fn text(&mut self, member: &'static str, value: &'a Value) -> Option<&'a str> {
+        match value {
             Value::String(text) => Some(text),
             _ => {
                 self.problem(member, InvalidType, "must be a string");
                 None
             }
         }
+    }
+
+    /// A member that must be there; `null` is a value like others.
+    fn required(&mut self, name: &'static str) -> Option<&'a Value> {
+        self.known.push(name);
+        let value = self.members.get(name);
+        if value.is_none() {
+            self.problem(name, MissingField, "is required by this scheme");
+        }
+        value
     }
 
     /// A member that is there and not `null`.

@@ -46,13 +46,13 @@ fn the_general_members_are_read() {
 }
 
 #[test]
-fn null_equals_absent() {
+fn null_equals_absent_where_a_member_is_optional() {
     let config = json!({"scheme": "stripe", "secret": "a", "tolerance": null, "url": null});
     assert_eq!(VerifyConfig::parse(&config, "").unwrap().tolerance, Duration::from_secs(300));
     assert!(
         VerifyConfig::parse(&hmac(json!({"prefix": null, "label": null, "key_encoding": null})), "").is_ok()
     );
-    assert_eq!(at(&problems(json!({"scheme": "stripe", "secret": null}))), [("secret", "missing_field")]);
+    assert_eq!(at(&problems(json!({"scheme": "stripe", "secret": null}))), [("secret", "invalid_type")]);
 }
 
 #[test]
@@ -164,4 +164,16 @@ fn problems_are_located_from_the_documents_root() {
     let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
     let expected = ["triggers[0].config.verify.secret[1]", "triggers[0].config.verify[\"x-y\"]"];
     assert_eq!(paths, expected);
+}
+
+#[test]
+fn each_secret_has_its_place() {
+    let places = |config: Value| {
+        let config = VerifyConfig::parse(&config, "v").unwrap();
+        config.secret_places().map(|(place, name)| format!("{place}={name}")).collect::<Vec<_>>()
+    };
+    assert_eq!(places(json!({"scheme": "github", "secret": "a"})), ["v.secret=a"]);
+    let basic = json!({"scheme": "basic", "username": "u", "password": ["a", "b"]});
+    assert_eq!(places(basic), ["v.password[0]=a", "v.password[1]=b"]);
+    assert!(places(json!({"scheme": "none"})).is_empty());
 }
