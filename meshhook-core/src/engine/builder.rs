@@ -131,6 +131,15 @@ impl EngineBuilder {
         self
     }
 
+    /// Performs every side effect by one executor, whatever its node type. For tests of workflows.
+    #[cfg(feature = "testing")]
+    pub(crate) fn replace_executors(mut self, executor: Arc<dyn Executor>) -> Self {
+        for slot in self.executors.values_mut() {
+            *slot = executor.clone();
+        }
+        self
+    }
+
     /// Starts the engine's tasks on the current tokio runtime.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! A clock that moves only when it is told to.
+//! Clocks for tests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -48,5 +48,31 @@ impl Default for ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.micros.load(Ordering::SeqCst))
+    }
+}
+
+/// A clock that follows tokio's, which a test can pause: virtual time. It starts at 2026-01-02T03:04:05Z.
+#[derive(Debug, Clone, Copy)]
+pub struct VirtualClock {
+    start: tokio::time::Instant,
+}
+
+impl VirtualClock {
+    /// A clock that starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { start: tokio::time::Instant::now() }
+    }
+}
+
+impl Default for VirtualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_767_323_045_000_000).after(self.start.elapsed())
     }
 }

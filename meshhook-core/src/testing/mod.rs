@@ -3,6 +3,8 @@
 mod clock;
 pub mod conformance;
 mod gate;
+mod workflow;
 
-pub use self::clock::ManualClock;
+pub use self::clock::{ManualClock, VirtualClock};
 pub use self::gate::Gate;
+pub use self::workflow::{Call, Reply, TestedRun, WorkflowTest};

@@ -4,32 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use meshhook_core::clock::Clock;
 use meshhook_core::engine::{Engine, EngineOptions, Project, RunView, StartRequest};
 use meshhook_core::event::Event;
 use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
 use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
 use meshhook_core::store::memory::MemoryStore;
-use meshhook_core::time::Timestamp;
+use meshhook_core::testing::VirtualClock;
 use serde_json::{Value, json};
-
-/// A clock that follows tokio's, which tests can pause.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TokioClock {
-    start: tokio::time::Instant,
-}
-
-impl TokioClock {
-    pub(crate) fn new() -> Self {
-        Self { start: tokio::time::Instant::now() }
-    }
-}
-
-impl Clock for TokioClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_767_323_045_000_000).after(self.start.elapsed())
-    }
-}
 
 type Script = Mutex<VecDeque<Result<Outcome, AttemptError>>>;
 
@@ -58,21 +39,21 @@ pub(crate) struct Kit {
     pub(crate) project: Project,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) effects: Arc<Scripted>,
-    pub(crate) clock: TokioClock,
+    pub(crate) clock: VirtualClock,
 }
 
 impl Kit {
     pub(crate) fn start() -> Self {
-        let clock = TokioClock::new();
+        let clock = VirtualClock::new();
         let store = Arc::new(MemoryStore::new(Arc::new(clock)));
         Self::on(store, clock)
     }
 
-    pub(crate) fn on(store: Arc<MemoryStore>, clock: TokioClock) -> Self {
+    pub(crate) fn on(store: Arc<MemoryStore>, clock: VirtualClock) -> Self {
         Self::with(store, clock, EngineOptions::default())
     }
 
-    pub(crate) fn with(store: Arc<MemoryStore>, clock: TokioClock, options: EngineOptions) -> Self {
+    pub(crate) fn with(store: Arc<MemoryStore>, clock: VirtualClock, options: EngineOptions) -> Self {
         let effects = Arc::new(Scripted::default());
         let engine = Engine::builder(store.clone())
             .clock(Arc::new(clock))
