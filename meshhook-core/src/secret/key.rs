@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::value::SecretValue;
+
 /// Supplies the keys that wrap the data keys of stored secrets.
 ///
 /// One key is active: it wraps everything new. Any number of older ones stay known so that rows they wrapped
@@ -87,8 +89,8 @@ impl MasterKey {
     }
 
     /// The key in base64, as [`FromStr`] reads it: for a program that makes a key and must write it down.
-    pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(self.bytes.as_slice()))
+    pub fn to_base64(&self) -> SecretValue {
+        SecretValue::new(STANDARD.encode(self.bytes.as_slice()))
     }
 
     pub(super) fn bytes(&self) -> &[u8; 32] {
@@ -159,7 +161,7 @@ mod tests {
         let text = STANDARD.encode([7; 32]);
         let key: MasterKey = format!(" {text}\n").parse().unwrap();
         assert_eq!(key.id(), MasterKey::from_bytes([7; 32]).id());
-        assert_eq!(*key.to_base64(), text);
+        assert_eq!(key.to_base64().expose(), text);
         let wrong_length = |n: usize| Err(MasterKeyError::WrongLength { actual: n });
         let parse = |text: &str| text.parse::<MasterKey>().map(|k| k.id());
         assert_eq!(parse(""), wrong_length(0));
