@@ -95,3 +95,77 @@ impl Transactions {
         *self.0.entry(operation).or_default() += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::id::WorkerId;
+    use crate::store::Ledger as _;
+    use crate::store::memory::MemoryStore;
+    use crate::testing::ManualClock;
+
+    /// Faults in the order in which they strike.
+    struct Script(Mutex<Vec<Fault>>);
+
+    impl FaultPlan for Script {
+        fn next(&self, _: Operation) -> Fault {
+            self.0.lock().unwrap().pop().unwrap_or_default()
+        }
+    }
+
+    fn store(fault: Fault) -> MemoryStore {
+        let plan = Script(Mutex::new(vec![fault]));
+        MemoryStore::new(Arc::new(ManualClock::new())).with_faults(Arc::new(plan))
+    }
+
+    async fn retire(store: &MemoryStore) -> Result<(), StoreError> {
+        store.retire(&WorkerId::new("ann").unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_lost_reply_took_effect_and_a_lost_request_did_not() {
+        for (loss, applied) in [(Loss::ReplyLost, 1), (Loss::RequestLost, 0)] {
+            let store = store(Fault { loss: Some(loss), ..Fault::default() });
+            assert!(retire(&store).await.unwrap_err().is_outcome_unknown());
+            assert_eq!(store.transactions().of(Operation::Retire), applied);
+            retire(&store).await.unwrap();
+            assert_eq!(store.transactions().writes(), applied + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn refusals_change_nothing() {
+        for loss in [Loss::Unavailable, Loss::Full] {
+            let store = store(Fault { loss: Some(loss), ..Fault::default() });
+            let error = retire(&store).await.unwrap_err();
+            assert!(error.is_transient() && !error.is_outcome_unknown(), "{error:?}");
+            assert_eq!(store.transactions().writes(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_is_never_of_unknown_outcome() {
+        for loss in [Loss::Unavailable, Loss::Full, Loss::RequestLost, Loss::ReplyLost] {
+            let error =
+                store(Fault { loss: Some(loss), ..Fault::default() }).next_wake_up().await.unwrap_err();
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn delays_pass_before_and_after_the_effect() {
+        let (before, after) = (Duration::from_secs(3), Duration::from_secs(5));
+        let fault = Fault { delay_before: Some(before), delay_after: Some(after), loss: None };
+        let store = store(fault);
+        let began = tokio::time::Instant::now();
+        let halfway = async {
+            tokio::time::sleep(before + Duration::from_secs(1)).await;
+            store.transactions().writes()
+        };
+        let (answer, halfway) = tokio::join!(retire(&store), halfway);
+        answer.unwrap();
+        assert_eq!((halfway, began.elapsed()), (1, before + after));
+    }
+}
