@@ -82,7 +82,7 @@ impl Workflow {
 
     /// Adds a webhook with this config.
     pub fn webhook(self, id: impl Into<String>, config: Value) -> Self {
-        self.trigger("webhook", id, config)
+        self.trigger("webhook", id, &config)
     }
 
     /// Adds a schedule: a cron expression in an IANA time zone.
@@ -92,10 +92,10 @@ impl Workflow {
         cron: impl Into<String>,
         timezone: impl Into<String>,
     ) -> Self {
-        self.trigger("schedule", id, json!({"cron": cron.into(), "timezone": timezone.into()}))
+        self.trigger("schedule", id, &json!({"cron": cron.into(), "timezone": timezone.into()}))
     }
 
-    fn trigger(mut self, kind: &str, id: impl Into<String>, config: Value) -> Self {
+    fn trigger(mut self, kind: &str, id: impl Into<String>, config: &Value) -> Self {
         self.triggers.push(json!({"id": id.into(), "type": kind, "config": config}));
         self
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::effect::{Effect, Rendering};
+use super::effect::{Effect, Rendering, demand_config};
 use super::registry::Registered;
 use super::{Evaluate, Evaluated, NodeKind, Scope, Shape};
-use crate::definition::{Field, Names, Problem, ProblemCode, Violation, index_path, member_path};
+use crate::definition::{Field, Names, Problem, ProblemCode, Schema, Violation, index_path, member_path};
 use crate::expr::Template;
 use crate::failure::Failure;
 
@@ -19,6 +19,7 @@ pub struct Custom {
     type_name: Arc<str>,
     ports: Arc<[Arc<str>]>,
     config: Template,
+    schema: Schema,
     evaluate: Arc<dyn Evaluate>,
 }
 
@@ -29,10 +30,18 @@ pub(super) fn read(config: &Field<'_>, names: &Names<'_>, registered: &Registere
     let ports: Vec<Arc<str>> = info.ports.iter().map(|port| port.as_str().into()).collect();
     let type_name: Arc<str> = info.name.as_str().into();
     let kind = kind.map(|(fields, whole)| match &info.evaluate {
-        None => NodeKind::Effect(Effect::new(type_name, ports.clone(), fields)),
+        None => NodeKind::Effect(
+            Effect::new(type_name, ports.clone(), fields).with_schema(registered.schema.clone()),
+        ),
         Some(evaluate) => {
             let evaluate = evaluate.clone();
-            NodeKind::Custom(Custom { type_name, ports: ports.clone().into(), config: whole, evaluate })
+            NodeKind::Custom(Custom {
+                type_name,
+                ports: ports.clone().into(),
+                config: whole,
+                schema: registered.schema.clone(),
+                evaluate,
+            })
         }
     });
     Shape { ports: Some(ports), kind, is_effect, default_timeout: info.default_timeout }
@@ -150,9 +159,11 @@ impl Custom {
     ///
     /// # Errors
     ///
-    /// What the config's templates or the node itself fail with.
+    /// What the config's templates or the node itself fail with; `invalid_config` when the rendered config does not
+    /// match the type's schema.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Evaluated, Failure> {
         let config = scope.render(&self.config)?;
+        demand_config(&self.schema, &config)?;
         self.evaluate.evaluate(&config, scope.input)
     }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{Scope, template_failure};
+use crate::definition::Schema;
 use crate::expr::{Template, UrlTemplate};
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::secret::SecretName;
 
 /// A side-effect node: `http_call`, or one that the host application brings.
@@ -18,6 +19,8 @@ pub struct Effect {
     ports: Arc<[Arc<str>]>,
     secrets: BTreeSet<SecretName>,
     fields: Vec<(Arc<str>, Rendering)>,
+    /// What the rendered config must look like, where its executor's own reading is not relied on.
+    schema: Option<Schema>,
 }
 
 /// How one member of a config becomes its value.
@@ -44,7 +47,11 @@ impl Effect {
             Rendering::Url(url) => url.secrets().map(|(_, secret)| secret.name.as_str()).collect::<Vec<_>>(),
         });
         let secrets = refs.filter_map(|name| SecretName::new(name).ok()).collect();
-        Self { type_name, ports: ports.into(), secrets, fields }
+        Self { type_name, ports: ports.into(), secrets, fields, schema: None }
+    }
+
+    pub(super) fn with_schema(self, schema: Schema) -> Self {
+        Self { schema: Some(schema), ..self }
     }
 
     /// The node type, by which the executor is found.
@@ -69,7 +76,8 @@ impl Effect {
     ///
     /// # Errors
     ///
-    /// What a template fails with; `secret_not_found` when the environment lacks a secret.
+    /// What a template fails with; `secret_not_found` when the environment lacks a secret; `invalid_config` when the
+    /// rendered config of a registered type does not match its schema.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Value, Failure> {
         let mut config = Map::new();
         for (name, rendering) in &self.fields {
@@ -82,8 +90,21 @@ impl Effect {
             };
             config.insert((**name).to_owned(), value);
         }
-        Ok(Value::Object(config))
+        let config = Value::Object(config);
+        if let Some(schema) = &self.schema {
+            demand_config(schema, &config)?;
+        }
+        Ok(config)
     }
+}
+
+/// Holds a rendered config against its type's schema. The message names places and rules, and no value.
+pub(super) fn demand_config(schema: &Schema, config: &Value) -> Result<(), Failure> {
+    schema.validate(config).map_err(|violations| {
+        let first = violations.first().map(|violation| format!("{}: {}", violation.path, violation.message));
+        let message = format!("the rendered config does not match its schema: {}", first.unwrap_or_default());
+        Failure::permanent(code::INVALID_CONFIG, message)
+    })
 }
 
 impl fmt::Debug for Effect {

@@ -605,6 +605,24 @@ fn custom_configs_are_held_against_their_schema_where_they_are_constant() {
 #[test]
 fn custom_pure_nodes_are_evaluated_with_their_rendered_config() {
     assert_eq!(evaluated("double", json!({"n": "{{ input }}"}), json!(21)), out(json!(42)));
+    assert_eq!(
+        evaluated("double", json!({"n": "{{ input }}"}), json!("x")),
+        Err("invalid_config".to_owned())
+    );
+}
+
+#[test]
+fn rendered_custom_configs_are_held_against_their_schema() {
+    let NodeKind::Effect(effect) =
+        kind("send_mail", json!({"to": "{{ input }}", "password": "{{ secrets.key }}"}))
+    else {
+        panic!()
+    };
+    let render = |input: Value| over(input, |scope| effect.render(scope));
+    assert_eq!(render(json!("a@b")).unwrap(), json!({"to": "a@b", "password": "s3cret-value"}));
+    let failure = render(json!(5)).unwrap_err();
+    assert_eq!(failure.code, "invalid_config");
+    assert!(failure.message.contains("/to") && !failure.message.contains("s3cret"), "{failure}");
 }
 
 #[test]
