@@ -81,8 +81,8 @@ impl Workflow {
     }
 
     /// Adds a webhook with this config.
-    pub fn webhook(self, id: impl Into<String>, config: Value) -> Self {
-        self.trigger("webhook", id, &config)
+    pub fn webhook(self, id: impl Into<String>, config: impl Into<Value>) -> Self {
+        self.trigger("webhook", id, &config.into())
     }
 
     /// Adds a schedule: a cron expression in an IANA time zone.

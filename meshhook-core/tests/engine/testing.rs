@@ -40,7 +40,12 @@ fn a_workflow_comes_to_the_same_end_whenever_its_process_is_killed() {
 fn events_from_outside_arrive_when_they_are_sent() {
     let definition = json!({ "name": "Wait", "nodes": [
         { "id": "paid", "type": "wait", "config": { "event": "paid", "timeout": "7d" } } ] });
-    let test = WorkflowTest::new(definition.clone()).event(Duration::from_secs(3_600), "paid", None, json!({ "by": "ann" }));
+    let test = WorkflowTest::new(definition.clone()).event(
+        Duration::from_secs(3_600),
+        "paid",
+        None,
+        json!({ "by": "ann" }),
+    );
     let run = test.run(json!(null));
     assert_eq!(*run.output.unwrap(), json!({ "by": "ann" }));
     assert_eq!(run.took, Duration::from_secs(3_600));
