@@ -66,10 +66,16 @@ impl Schema {
     ///
     /// What does not match, at most [`MAX_VIOLATIONS`] places.
     pub fn validate(&self, value: &Value) -> Result<(), Vec<Violation>> {
+        self.validate_up_to(value, MAX_VIOLATIONS)
+    }
+
+    /// Checks a value and tells of more places than are shown to people.
+    pub(crate) fn validate_up_to(&self, value: &Value, most: usize) -> Result<(), Vec<Violation>> {
+        // Asking first is cheap, and remembers what it has seen of a recursive schema, which listing does not.
         if self.0.is_valid(value) {
             return Ok(());
         }
-        Err(self.0.iter_errors(value).take(MAX_VIOLATIONS).map(|error| violation(&error)).collect())
+        Err(self.0.iter_errors(value).take(most).map(|error| violation(&error)).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which JSON Schemas are safe to check values with.
 //!
-//! A schema library walks a schema and a value together. References make that walk long in three ways, and each is
+//! Compiling a pattern can take a while, so there may not be many. Checking is what can take forever:
+//! a schema library walks a schema and a value together. References make that walk long in three ways, and each is
 //! refused before the schema is compiled:
 //!
 //! - **outside**: a reference to anything but `#` or `#/json/pointer` would have to be fetched.
@@ -18,6 +19,9 @@ use super::schema::SchemaError;
 
 /// How deep a schema nests.
 const MAX_DEPTH: usize = 128;
+/// Patterns in one schema: a short one can take as long to compile as the library's own limit lets it.
+const MAX_PATTERNS: usize = 200;
+const MAX_PATTERN_BYTES: usize = 1_024;
 /// References in one schema.
 const MAX_REFERENCES: usize = 1_000;
 /// Subschemas that one walk may come by, references followed.
@@ -34,12 +38,41 @@ pub(super) fn check(schema: &Value) -> Result<(), SchemaError> {
     if crate::json::depth(schema) > MAX_DEPTH {
         return refuse("it nests too deep");
     }
+    check_patterns(schema)?;
     let graph = References::collect(schema)?;
     if graph.edges.is_empty() {
         return Ok(());
     }
     for start in std::iter::once(schema).chain(graph.targets.values().copied()) {
         graph.walk(start)?;
+    }
+    Ok(())
+}
+
+/// Refuses more or longer patterns than can be compiled in passing.
+fn check_patterns(schema: &Value) -> Result<(), SchemaError> {
+    let mut count = 0;
+    let mut open = vec![schema];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(members) => {
+                let one = members.get("pattern").and_then(Value::as_str);
+                let many = members.get("patternProperties").and_then(Value::as_object);
+                let patterns =
+                    one.into_iter().chain(many.into_iter().flatten().map(|(name, _)| name.as_str()));
+                for pattern in patterns {
+                    count += 1;
+                    if count > MAX_PATTERNS || pattern.len() > MAX_PATTERN_BYTES {
+                        return refuse(format!(
+                            "it has more than {MAX_PATTERNS} patterns, or one longer than {MAX_PATTERN_BYTES} bytes"
+                        ));
+                    }
+                }
+                open.extend(members.values());
+            }
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -326,6 +359,17 @@ mod tests {
         assert!(refused(&json!({"items": {"$id": "http://x/", "type": "object"}})).contains("$id"));
         assert!(refused(&json!({"$dynamicRef": "#a"})).contains("not supported"));
         assert!(refused(&json!({"$defs": {"unused": {"$ref": "http://x"}}})).contains("lead only to"));
+    }
+
+    #[test]
+    fn patterns_are_bounded_in_number_and_length() {
+        let patterns = |count: usize, length: usize| -> Value {
+            json!({"allOf": (0..count).map(|_| json!({"pattern": "a".repeat(length)})).collect::<Vec<_>>()})
+        };
+        assert_eq!(check(&patterns(200, 1_024)), Ok(()));
+        assert!(refused(&patterns(201, 1)).contains("patterns"));
+        assert!(refused(&patterns(1, 1_025)).contains("patterns"));
+        assert!(refused(&json!({"patternProperties": {"a".repeat(1_025): true}})).contains("patterns"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::expr::{
     ExprErrorKind, Expression, Placeholder, Template, TemplateError, TemplateErrorKind, TemplateOptions,
     UrlTemplate,
 };
+use crate::secret::SecretName;
 
 /// What the text at a place may refer to.
 #[derive(Clone, Copy)]
@@ -142,7 +143,7 @@ impl<'a> Field<'a> {
     /// Warns when the vault lacks a secret.
     pub(crate) fn use_secret(&self, name: &str) {
         if let Some(known) = self.checker.context.known_secrets
-            && !known.iter().any(|secret| secret.as_str() == name)
+            && !SecretName::new(name).is_ok_and(|name| known.contains(&name))
         {
             self.report(ProblemCode::UnknownSecret, format!("there is no secret {name} in the vault"));
         }

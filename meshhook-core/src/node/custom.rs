@@ -70,7 +70,8 @@ fn read_config(config: &Field<'_>, names: &Names<'_>, registered: &Registered) -
 
 /// Checks the constant parts of a config against the type's schema; what templates render is checked when they have.
 fn check_against_schema(config: &Field<'_>, registered: &Registered) -> bool {
-    let Err(violations) = registered.schema.validate(config.value) else { return true };
+    // Many may be about templates, which are passed over here: a constant that is wrong must not hide behind them.
+    let Err(violations) = registered.schema.validate_up_to(config.value, usize::MAX) else { return true };
     let templated: BTreeSet<String> = config
         .strings()
         .into_iter()

@@ -603,6 +603,19 @@ fn custom_configs_are_held_against_their_schema_where_they_are_constant() {
 }
 
 #[test]
+fn a_wrong_constant_does_not_hide_behind_templates() {
+    let mut types = node_types();
+    let schema = json!({"type": "object", "additionalProperties": {"type": "integer"}});
+    types.register(NodeTypeInfo::effect("numbers").config_schema(schema)).unwrap();
+    let mut config = json!({"zz": "constant"});
+    for at in 0..50 {
+        config[format!("a{at}")] = json!("{{ input }}");
+    }
+    let checked = check(&with_node("numbers", config), &CheckContext::new(&types));
+    assert_eq!(found(&checked), [("invalid_type".to_owned(), "nodes[0].config.zz".to_owned())]);
+}
+
+#[test]
 fn custom_pure_nodes_are_evaluated_with_their_rendered_config() {
     assert_eq!(evaluated("double", json!({"n": "{{ input }}"}), json!(21)), out(json!(42)));
     assert_eq!(
