@@ -57,6 +57,12 @@ pub enum EngineError {
         /// What and why.
         message: String,
     },
+    /// An argument is larger than its limit.
+    #[error("{message}")]
+    TooLarge {
+        /// What, and what the limit is.
+        message: String,
+    },
     /// A stored history is not what the rules give; the run cannot go on without a person.
     #[error("the run's history is not readable")]
     Unreadable(#[source] ReplayError),

@@ -170,7 +170,8 @@ impl Inner {
         }
     }
 
-    /// Waits until a run has ended, for at most `timeout`; answers its status then.
+    /// Waits until a run has ended, for at most `timeout`; answers its status then. A shutdown ends the wait: whoever
+    /// waits holds a connection that the process wants to close.
     pub(super) async fn wait_for_end(
         &self,
         project: &ProjectId,
@@ -188,6 +189,7 @@ impl Inner {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(deadline) => return Ok(record.status),
+                () = self.stopping.drain.cancelled() => return Ok(record.status),
                 _ = news.changed() => {}
                 () = tokio::time::sleep(self.options.poll) => {}
             }

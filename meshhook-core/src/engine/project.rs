@@ -107,8 +107,8 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::SlugTaken`], [`EngineError::InvalidArgument`] when the draft is no object or too large, or a
-    /// store error.
+    /// [`EngineError::SlugTaken`], [`EngineError::InvalidArgument`] when the draft is no object or nests too deep,
+    /// [`EngineError::TooLarge`], or a store error.
     pub async fn create_workflow(&self, slug: &WorkflowSlug, draft: Value) -> Result<Saved, EngineError> {
         let draft = self.accept_draft(draft)?;
         let at = self.inner.clock.now();
@@ -147,7 +147,8 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`], [`EngineError::RevisionStale`], [`EngineError::InvalidArgument`], or a store error.
+    /// [`EngineError::NotFound`], [`EngineError::RevisionStale`], [`EngineError::InvalidArgument`],
+    /// [`EngineError::TooLarge`], or a store error.
     pub async fn save_draft(
         &self,
         slug: &WorkflowSlug,
@@ -349,7 +350,9 @@ impl Project {
         }
         match json::canonical_len_within(&draft, limits.max_bytes) {
             Some(_) => Ok(json::to_canonical_string(&draft)),
-            None => refused(format!("a definition may not be larger than {} bytes", limits.max_bytes)),
+            None => Err(EngineError::TooLarge {
+                message: format!("a definition may not be larger than {} bytes", limits.max_bytes),
+            }),
         }
     }
 
@@ -419,7 +422,7 @@ impl Project {
         Ok((None, definition))
     }
 
-    /// Waits until a run has ended, for at most `timeout`; answers its status then.
+    /// Waits until a run has ended, for at most `timeout` and not past the start of a shutdown; answers its status then.
     ///
     /// # Errors
     ///

@@ -69,6 +69,9 @@ pub enum HookRefusal {
     /// The body's encoding, or its type where JSON is needed, is not supported.
     #[error("{0}")]
     UnsupportedMedia(String),
+    /// The body is declared as JSON and is none.
+    #[error("{0}")]
+    InvalidJson(String),
     /// The request does not parse as what it says it is.
     #[error("{0}")]
     Malformed(String),
@@ -245,6 +248,7 @@ impl LiveHook {
 
 fn body_refusal(error: &BodyError) -> HookRefusal {
     match error.status() {
+        400 if matches!(error, BodyError::Json(_)) => HookRefusal::InvalidJson(error.to_string()),
         413 => HookRefusal::TooLarge,
         415 => HookRefusal::UnsupportedMedia(error.to_string()),
         _ => HookRefusal::Malformed(error.to_string()),
