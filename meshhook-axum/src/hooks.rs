@@ -1,0 +1,219 @@
+//! Webhooks, from the wire to the answer.
+//!
+//! ```text
+//!   path ─► method ─► announced size ─► body, bounded in size and time ─► the engine ─► answer
+//!    404      405          413                     413, 408                4xx, 5xx    200, 202
+//! ```
+//!
+//! What the engine refuses is answered with what a sender may know. A wrong signature says only that; a hook that does
+//! not exist, one that is not published and a project that does not exist are the same to a sender.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use meshhook_core::engine::{HookRefusal, Project, Received};
+use meshhook_core::event::RunStatus;
+use meshhook_core::failure::code;
+use meshhook_core::id::RunId;
+use meshhook_core::json;
+use meshhook_core::node::TerminateResponse;
+use meshhook_core::webhook::RawRequest;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::answer::json_answer;
+use crate::auth::Permission;
+use crate::call::{Shared, read_body};
+use crate::origin;
+use crate::problem::Problem;
+use crate::table::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::raw(Method::POST, "/hooks/{project}/{*path}", Permission::Open, |shared, request| {
+            Box::pin(receive(shared, request))
+        })
+        .about("receive", "Receives a webhook, by the methods that its trigger takes")
+        .answers::<ReceivedBody>(
+            200,
+            "ignored by the filter; or the run's own answer, where the sender waits for it",
+        )
+        .answers::<ReceivedBody>(202, "the run is committed, or an earlier one has the same key")
+        .error(400, "invalid_request")
+        .error(400, "invalid_json")
+        .error(401, "unauthorized")
+        .error(404, "not_found")
+        .error(405, "method_not_allowed")
+        .error(408, "invalid_request")
+        .error(409, "conflict")
+        .error(413, "payload_too_large")
+        .error(415, "unsupported_media_type")
+        .error(422, "input_invalid")
+        .error(500, "internal; or a run that failed while the sender waited")
+        .error(503, "unavailable"),
+    ]
+}
+
+/// What became of a webhook.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Received)]
+struct ReceivedBody {
+    /// `accepted` or `ignored`.
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    run_id: Option<String>,
+    /// Whether an earlier delivery started the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    duplicate: Option<bool>,
+}
+
+/// A run that failed while its sender waited.
+#[derive(Debug, Serialize)]
+struct FailedBody {
+    run_id: String,
+    error: FailedCode,
+}
+
+#[derive(Debug, Serialize)]
+struct FailedCode {
+    code: String,
+}
+
+async fn receive(shared: Arc<Shared>, request: Request) -> Response {
+    let response = answer(&shared, request).await.unwrap_or_else(|problem| {
+        tracing::debug!(status = problem.status().as_u16(), code = problem.code(), "refused a webhook");
+        problem.into_response()
+    });
+    let status = response.status().as_u16().to_string();
+    metrics::counter!("meshhook_hook_requests_total", "status" => status).increment(1);
+    response
+}
+
+async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let no_hook = || Problem::not_found("hook");
+    // The path as it was sent: a hook has one spelling, and none with escapes.
+    let (project, path) =
+        parts.uri.path().strip_prefix("/hooks/").and_then(|rest| rest.split_once('/')).ok_or_else(no_hook)?;
+    let project = shared.project(project).map_err(|_| no_hook())?;
+    let hook = project.hook(path).await?.ok_or_else(no_hook)?;
+    let method = parts.method.as_str();
+    if !hook.methods().iter().any(|known| known == method) {
+        let detail = "this hook does not take that method";
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        let allow = HeaderValue::from_str(&hook.methods().join(", ")).map_err(|_| Problem::internal())?;
+        return Err(problem.header(header::ALLOW, allow));
+    }
+    let body = read_body(body, &parts.headers, hook.max_body_bytes(), shared.options.body_timeout).await?;
+    let query = parts.uri.query().unwrap_or("");
+    let mut url = format!("{}{}", origin::base_url(&shared.options, &parts), parts.uri.path());
+    if parts.uri.query().is_some() {
+        url.push('?');
+        url.push_str(query);
+    }
+    let raw = RawRequest { method, url: &url, query, headers: &parts.headers, body: &body };
+    let received = hook.receive(&raw).await.map_err(|refusal| refused(refusal, hook.max_body_bytes()))?;
+    match received {
+        Received::Accepted { run, duplicate: false, wait: Some(wait) } => respond(&project, run, wait).await,
+        Received::Accepted { run, duplicate, .. } => accepted(run, duplicate),
+        _ => json_answer(StatusCode::OK, &ReceivedBody { status: "ignored", run_id: None, duplicate: None }),
+    }
+}
+
+fn accepted(run: RunId, duplicate: bool) -> Result<Response, Problem> {
+    let body = ReceivedBody {
+        status: "accepted",
+        run_id: Some(run.to_string()),
+        duplicate: duplicate.then_some(true),
+    };
+    json_answer(StatusCode::ACCEPTED, &body)
+}
+
+fn refused(refusal: HookRefusal, max_bytes: usize) -> Problem {
+    match refusal {
+        HookRefusal::TooLarge => Problem::too_large(max_bytes),
+        HookRefusal::Unauthorized => {
+            Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "the signature was not accepted")
+        }
+        HookRefusal::UnsupportedMedia(detail) => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+        }
+        HookRefusal::InvalidJson(detail) => Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail),
+        HookRefusal::Malformed(detail) => Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail),
+        HookRefusal::KeyReused { run } => {
+            let detail = "the delivery's key was used with another body";
+            Problem::new(StatusCode::CONFLICT, "conflict", detail).with("run_id", run.to_string())
+        }
+        HookRefusal::SchemaViolation(detail) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", detail)
+        }
+        HookRefusal::Engine(error) => error.into(),
+        other => {
+            tracing::error!(refusal = %other, "a refusal without an answer");
+            Problem::internal()
+        }
+    }
+}
+
+/// Waits for the run's end and answers with what it says; or, when time is up, that it was accepted.
+///
+/// The body comes from a workflow, so a browser must neither guess its type nor run it as a page of this server.
+async fn respond(project: &Project, run: RunId, wait: Duration) -> Result<Response, Problem> {
+    // From here on the run is committed, so whatever goes wrong, the answer is that.
+    let ended = project.wait_for_end(run, wait).await.is_ok_and(RunStatus::is_terminal);
+    let view = if ended { project.run(run).await.ok() } else { None };
+    let mut response = match view {
+        None => accepted(run, false)?,
+        Some(view) => match view.response.as_deref().and_then(TerminateResponse::from_value) {
+            Some(response) => custom(response),
+            None if view.status == RunStatus::Succeeded => {
+                json_answer(StatusCode::OK, &view.output.as_deref().unwrap_or(&Value::Null))?
+            }
+            None => {
+                let failed = view.error.as_ref().and_then(|error| error["code"].as_str());
+                let error = FailedCode { code: failed.unwrap_or(code::CANCELLED).to_owned() };
+                json_answer(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    &FailedBody { run_id: run.to_string(), error },
+                )?
+            }
+        },
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+/// What a `terminate` node said.
+fn custom(says: TerminateResponse) -> Response {
+    let status = StatusCode::from_u16(says.status).unwrap_or(StatusCode::OK);
+    let bodiless =
+        matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
+    let (media, body) = match says.body {
+        _ if bodiless => (None, Body::empty()),
+        None => (None, Body::empty()),
+        Some(Value::String(text)) => (Some("text/plain; charset=utf-8"), Body::from(text)),
+        Some(value) => (Some("application/json"), Body::from(json::to_canonical_string(&value))),
+    };
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    if let Some(media) = media {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    }
+    for (name, value) in &says.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
+        {
+            headers.insert(name, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,284 @@
+use std::time::Duration;
+
+use axum::body::Body;
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
+use http::Request;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::kit::{Reply, Server, doubling};
+
+const SECRET: &str = "a webhook secret";
+
+/// A workflow with one hook at `/hooks/default/in`.
+fn hooked(config: Value) -> Value {
+    let mut definition = doubling();
+    let mut all = json!({ "path": "in", "verify": { "scheme": "none" } });
+    all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    definition["triggers"] = json!([{ "id": "hook", "type": "webhook", "config": all }]);
+    definition
+}
+
+fn post(body: impl Into<Body>) -> Request<Body> {
+    Request::post("/hooks/default/in").header("content-type", "application/json").body(body.into()).unwrap()
+}
+
+async fn serving(config: Value) -> Server {
+    let server = Server::open();
+    server.publish_with_warnings("w", hooked(config)).await;
+    server
+}
+
+fn github(body: &[u8], event: &str, delivery: &str) -> Request<Body> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(body);
+    Request::post("/hooks/default/in")
+        .header("content-type", "application/json")
+        .header("x-github-event", event)
+        .header("x-github-delivery", delivery)
+        .header("x-hub-signature-256", format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
+        .body(Body::from(body.to_vec()))
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_starts_a_run_with_what_was_sent() {
+    let server = serving(json!({})).await;
+    let request =
+        Request::post("/hooks/default/in?tag=a&tag=b").header("X-Thing", "1").header("x-thing", "2");
+    let reply = server
+        .send(request.header("content-type", "application/json").body(Body::from(r#"{"n":4}"#)).unwrap())
+        .await;
+    assert_eq!(reply.status, 202);
+    let answer = reply.json();
+    let id = answer["run_id"].as_str().unwrap();
+    assert_eq!(answer, json!({ "run_id": id, "status": "accepted" }));
+    let run = server.get(&format!("/runs/{id}")).await.json();
+    assert_eq!((&run["input"], &run["output"]), (&json!({ "n": 4 }), &json!({ "doubled": 8 })));
+    let trigger = &run["trigger"];
+    assert_eq!(
+        (&trigger["type"], &trigger["id"], &trigger["method"], &trigger["path"]),
+        (&json!("webhook"), &json!("hook"), &json!("POST"), &json!("in"))
+    );
+    assert_eq!(
+        (&trigger["headers"]["x-thing"], &trigger["query"]),
+        (&json!("1, 2"), &json!({ "tag": ["a", "b"] }))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_come_in_their_order() {
+    let server = serving(json!({ "methods": ["POST", "PUT"], "max_body": 10, "verify": { "scheme": "github", "secret": "s" } })).await;
+    server.call("PUT", "/secrets/s", json!({ "value": SECRET })).await;
+    let large = || Body::from(vec![b'x'; 11]);
+    let at = |method: &str, path: &str, body: Body| {
+        server.send(Request::builder().method(method).uri(path).body(body).unwrap())
+    };
+    for path in [
+        "/hooks/default/other",
+        "/hooks/default/in/x",
+        "/hooks/default/IN",
+        "/hooks/default/in/",
+        "/hooks/default/%69n",
+        "/hooks/nope/in",
+        "/hooks/-/in",
+    ] {
+        assert_eq!(
+            at("GET", path, large()).await.problem(),
+            (404, "not_found".into(), String::new()),
+            "{path}"
+        );
+    }
+    let method = at("GET", "/hooks/default/in", large()).await;
+    assert_eq!((method.problem().0, method.header("allow")), (405, "POST, PUT"));
+    assert_eq!(at("POST", "/hooks/default/in", large()).await.problem().1, "payload_too_large");
+    let unsigned = at("PUT", "/hooks/default/in", Body::from("{nonsense")).await;
+    assert_eq!(unsigned.problem().1, "unauthorized");
+    assert_eq!(unsigned.json()["detail"], "the signature was not accepted");
+    assert_eq!(server.send(github(b"{nonsense", "x", "1")).await.problem().1, "invalid_json");
+    assert_eq!(server.send(github(br#"{"n":1}"#, "x", "1")).await.status, 202);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_project_and_a_hook_that_is_down_look_alike() {
+    let server = serving(json!({})).await;
+    let unknown = server.send(Request::post("/hooks/default/none").body(Body::empty()).unwrap()).await;
+    let foreign = server.send(Request::post("/hooks/other/in").body(Body::empty()).unwrap()).await;
+    server.post("/workflows/w/unpublish", Value::Null).await;
+    let down = server.send(post("{}")).await;
+    assert_eq!(unknown.body, foreign.body);
+    assert_eq!(unknown.body, down.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_are_bounded_in_size_and_time() {
+    let server = serving(json!({ "max_body": 100 })).await;
+    let fits = format!("\"{}\"", "x".repeat(98));
+    assert_eq!(server.send(post(fits)).await.status, 202);
+    let over = format!("\"{}\"", "x".repeat(99));
+    assert_eq!(server.send(post(over)).await.problem().1, "payload_too_large");
+    let announced = Request::post("/hooks/default/in")
+        .header("content-length", "10737418240")
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(server.send(announced).await.problem().0, 413);
+    let endless = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+    assert_eq!(server.send(post(Body::from_stream(endless))).await.problem().0, 408);
+    let dripping = futures_util::stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Some((Ok::<_, std::io::Error>(bytes::Bytes::from_static(b" ")), ()))
+    });
+    assert_eq!(server.send(post(Body::from_stream(dripping))).await.problem().0, 408);
+    let broken = futures_util::stream::iter([
+        Ok(bytes::Bytes::from_static(b"{")),
+        Err(std::io::Error::other("reset")),
+    ]);
+    assert_eq!(server.send(post(Body::from_stream(broken))).await.problem().0, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn types_that_cannot_be_read_are_refused() {
+    let server = serving(json!({ "body_schema": { "type": "object", "required": ["n"] } })).await;
+    let send = |headers: &[(&'static str, &'static str)], body: &[u8]| {
+        let mut request = Request::post("/hooks/default/in");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        server.send(request.body(Body::from(body.to_vec())).unwrap())
+    };
+    let json = ("content-type", "application/json");
+    for (headers, body, status, code) in [
+        (&[][..], &b"{}"[..], 415, "unsupported_media_type"),
+        (&[("content-type", "text/plain")], b"{}", 415, "unsupported_media_type"),
+        (&[json, ("content-encoding", "br")], b"{}", 415, "unsupported_media_type"),
+        (&[json, json], b"{}", 400, "invalid_request"),
+        (&[json, ("content-encoding", "gzip")], b"{}", 400, "invalid_request"),
+        (&[json], b"{\"n\":1,\"n\":2}", 400, "invalid_json"),
+        (&[json], b"{\"n\":\"\\ud800\"}", 400, "invalid_json"),
+        (&[json], b"\xef\xbb\xbf{}", 400, "invalid_json"),
+        (&[json], b"{\"n\":\"\xc0\x80\"}", 400, "invalid_json"),
+        (&[json], b"{}", 422, "input_invalid"),
+    ] {
+        let (got, got_code, _) = send(headers, body).await.problem();
+        assert_eq!((got, got_code.as_str()), (status, code), "{headers:?} {body:?}");
+    }
+    assert_eq!(send(&[json], b"{\"n\":1,\"z\":\"\\u0000\"}").await.status, 202);
+    let keys: String = (0..100_001).map(|n| format!("\"k{n}\":1,")).collect();
+    let many = format!("{{{keys}\"n\":1}}");
+    assert_eq!(send(&[json], many.as_bytes()).await.problem().0, 413);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_ignores_and_a_key_joins() {
+    let server =
+        serving(json!({ "filter": "body.n > `0`", "dedupe": { "key": "body.id", "window": "1h" } })).await;
+    let send = |body: Value| server.send(post(body.to_string()));
+    let ignored = send(json!({ "n": 0 })).await;
+    assert_eq!((ignored.status.as_u16(), ignored.json()), (200, json!({ "status": "ignored" })));
+    let first = send(json!({ "n": 1, "id": "a" })).await.json();
+    let again = send(json!({ "n": 1, "id": "a" })).await;
+    assert_eq!(
+        (again.status.as_u16(), &again.json()["duplicate"], &again.json()["run_id"]),
+        (202, &json!(true), &first["run_id"])
+    );
+    let other = send(json!({ "n": 2, "id": "a" })).await;
+    assert_eq!((other.problem().0, other.json()["run_id"].clone()), (409, first["run_id"].clone()));
+    assert_ne!(
+        send(json!({ "n": 1 })).await.json()["run_id"],
+        send(json!({ "n": 1 })).await.json()["run_id"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_may_wait_for_the_end() {
+    let server = serving(json!({ "respond": { "wait": "5s" } })).await;
+    let sandboxed = |reply: &Reply| {
+        assert!(reply.header("content-security-policy").contains("sandbox"));
+        assert_eq!(reply.header("x-content-type-options"), "nosniff");
+    };
+    let done = server.send(post(r#"{"n":2}"#)).await;
+    assert_eq!((done.status.as_u16(), done.json()), (200, json!({ "doubled": 4 })));
+    sandboxed(&done);
+    let failed = server.send(post(r#"{"n":"x"}"#)).await;
+    assert_eq!(
+        (failed.status.as_u16(), &failed.json()["error"]),
+        (500, &json!({ "code": "expression_invalid_type" }))
+    );
+    assert!(failed.json()["run_id"].is_string());
+    sandboxed(&failed);
+
+    let page = json!({ "status": 404, "headers": { "Content-Type": "text/html", "X-Own": "{{ input.n }}", "Content-Security-Policy": "none" }, "body": "<script>{{ input.n }}</script>" });
+    let mut definition = hooked(json!({ "path": "page", "respond": { "wait": "5s" } }));
+    definition["nodes"] = json!([{ "id": "end", "type": "terminate", "config": { "response": page } }]);
+    server.publish("page", definition).await;
+    let request = Request::post("/hooks/default/page").header("content-type", "application/json");
+    // The status is the workflow's own, so the document does not describe the answer.
+    let own = server.send_unchecked(request.body(Body::from(r#"{"n":7}"#)).unwrap()).await;
+    assert_eq!(
+        (own.status.as_u16(), own.header("content-type"), own.header("x-own")),
+        (404, "text/html", "7")
+    );
+    assert_eq!(&own.body[..], b"<script>7</script>");
+    sandboxed(&own);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_too_short_is_answered_as_accepted() {
+    let server = Server::open();
+    let mut definition = hooked(json!({ "respond": { "wait": "5s" } }));
+    definition["nodes"] = json!([{ "id": "call", "type": "http_call", "config": { "method": "GET", "url": "https://example.com/" } }]);
+    server.publish("w", definition).await;
+    *server.effects.takes.lock().unwrap() = Duration::from_secs(20);
+    let begun = tokio::time::Instant::now();
+    let reply = server.send(post("{}")).await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["status"]), (202, &json!("accepted")));
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_engine_asks_to_come_again() {
+    let server = serving(json!({})).await;
+    server.engine.shutdown(Duration::from_secs(1)).await;
+    let refused = server.send(post("{}")).await;
+    assert_eq!((refused.problem().1.as_str(), refused.header("retry-after")), ("unavailable", "1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn real_deliveries_are_verified_run_and_proved() {
+    let Some(data) = std::env::var_os("MESHHOOK_TEST_DATA") else {
+        println!("skipped: MESHHOOK_TEST_DATA does not name the directory with GitHub's example deliveries");
+        return;
+    };
+    let server = Server::open();
+    let mut definition = hooked(json!({ "verify": { "scheme": "github", "secret": "s" } }));
+    definition["nodes"] = json!([{ "id": "who", "type": "transform", "config": { "expression": "{event: trigger.headers.\"x-github-event\", who: trigger.body.sender.login}" } }]);
+    server.publish_with_warnings("w", definition).await;
+    server.call("PUT", "/secrets/s", json!({ "value": SECRET })).await;
+    let mut count = 0;
+    for entry in std::fs::read_dir(std::path::Path::new(&data).join("github")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let (event, body) =
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap());
+        let reply = server.send(github(&body, &event, &format!("delivery-{event}"))).await;
+        assert_eq!(reply.status, 202, "{event}: {reply:?}");
+        let id = reply.json()["run_id"].as_str().unwrap().to_owned();
+        let sent: Value = serde_json::from_slice(&body).unwrap();
+        let run = server.get(&format!("/runs/{id}")).await.json();
+        assert_eq!(run["output"], json!({ "event": event, "who": sent["sender"]["login"] }));
+        assert_eq!(run["input"], sent, "{event}");
+        assert_eq!(server.post(&format!("/runs/{id}/verify"), Value::Null).await.json()["ok"], true);
+        let again = server.send(github(&body, &event, &format!("delivery-{event}"))).await.json();
+        assert_eq!((&again["run_id"], &again["duplicate"]), (&json!(id), &json!(true)));
+        let mut changed = body.clone();
+        changed.push(b'\n');
+        let mut forged = github(&body, &event, "other");
+        *forged.body_mut() = Body::from(changed);
+        assert_eq!(server.send(forged).await.problem().0, 401);
+        count += 1;
+    }
+    assert!(count >= 10, "{count}");
+}

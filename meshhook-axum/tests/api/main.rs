@@ -1,0 +1,16 @@
+//! The router without a socket, on the memory store, in virtual time.
+//!
+//! Each answer is checked against the OpenAPI document: its status must be there, its body must follow the schema.
+
+#![expect(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "helpers of tests")]
+
+mod access;
+mod document;
+mod hooks;
+mod hostile;
+mod kit;
+mod preview;
+mod runs;
+mod secrets;
+mod streams;
+mod workflows;

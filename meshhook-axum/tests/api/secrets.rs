@@ -1,0 +1,42 @@
+use serde_json::{Value, json};
+
+use crate::kit::Server;
+
+#[tokio::test(start_paused = true)]
+async fn values_go_in_and_never_out() {
+    let server = Server::open();
+    assert_eq!(server.call("PUT", "/secrets/token", json!({ "value": "correct-horse" })).await.status, 204);
+    assert_eq!(server.call("PUT", "/secrets/other", json!({ "value": "battery-staple" })).await.status, 204);
+    let listed = server.get("/secrets").await;
+    assert!(!String::from_utf8_lossy(&listed.body).contains("horse"));
+    let names: Vec<_> =
+        listed.json()["items"].as_array().unwrap().iter().map(|s| s["name"].clone()).collect();
+    assert_eq!(names, ["token", "other"].map(Value::from));
+    let first = server.get("/secrets?limit=1").await.json();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = server.get(&format!("/secrets?limit=1&cursor={cursor}")).await.json();
+    assert_eq!((second["items"][0]["name"].as_str(), &second["next_cursor"]), (Some("other"), &Value::Null));
+    assert_eq!(server.call("DELETE", "/secrets/token", Value::Null).await.status, 204);
+    assert_eq!(server.call("DELETE", "/secrets/token", Value::Null).await.problem().0, 404);
+    assert_eq!(server.call("GET", "/secrets/other", Value::Null).await.problem().0, 405);
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_secrets_are_refused() {
+    let server = Server::open();
+    for (name, body, expected) in [
+        ("1x", json!({ "value": "v" }), (400, "path.name")),
+        ("a-b", json!({ "value": "v" }), (400, "path.name")),
+        ("a", json!({ "value": 5 }), (400, "body.value")),
+        ("a", json!({ "value": null }), (400, "body.value")),
+        ("a", json!({ "value": "" }), (400, "body.value")),
+        ("a", json!({}), (400, "body.value")),
+        ("a", json!({ "value": "v", "name": "a" }), (400, "body.name")),
+        ("a", json!({ "value": "x".repeat(64 * 1024 + 1) }), (413, "")),
+    ] {
+        let (status, _, path) = server.call("PUT", &format!("/secrets/{name}"), body).await.problem();
+        assert_eq!((status, path.as_str()), expected, "{name}");
+    }
+    let largest = json!({ "value": "x".repeat(64 * 1024) });
+    assert_eq!(server.call("PUT", "/secrets/a", largest).await.status, 204);
+}
