@@ -1,8 +1,6 @@
 //! The rules of the expression language that examples in the reference do not show: what is found while parsing, where
 //! errors are, what is borrowed from where, and that nothing depends on the machine.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers, too")]
-
 use meshhook_core::expr::{
     Env, ExprError, ExprErrorKind, ExprLimits, Expression, Template, TemplateOptions, UrlTemplate, View,
 };
@@ -161,6 +159,12 @@ fn secrets_come_from_the_resolver_and_never_from_the_root() {
     assert_eq!(expression.evaluate(&view, &env), Ok(json!("resolved")));
     let error = parse("secrets.b").unwrap().evaluate(&view, &env).unwrap_err();
     assert_eq!(error.code(), "secret_not_found");
+}
+
+#[test]
+fn literal_patterns_are_counted() {
+    let expression = parse("regex_match(a, 'x') && regex_replace(a, 'y', b) || regex_match(a, b)").unwrap();
+    assert_eq!(expression.literal_patterns(), 2);
 }
 
 #[test]
@@ -384,6 +388,34 @@ fn sorting_is_stable_and_exact_across_kinds_of_numbers() {
     assert_eq!(evaluate("sort_by(@, &k)[*].i", &root), Ok(json!([7, 4, 5, 1, 0, 2, 9, 8, 3, 6])));
     assert_eq!(evaluate("max_by(@, &k).i", &root), Ok(json!(6)));
     assert_eq!(evaluate("sort(['b', 'é', 'Z', 'a', 'B'])", &root), Ok(json!(["B", "Z", "a", "b", "é"])));
+}
+
+#[test]
+fn the_budget_suffices_for_ordinary_work_on_large_data() {
+    let items: Vec<_> = (0..5_000)
+        .map(|i| json!({"id": i, "name": format!("item {i}"), "tag": format!("t{}", i % 7)}))
+        .collect();
+    let root = json!({"items": items, "text": "word ".repeat(20_000)});
+    for text in [
+        "items[?id > `10` && tag == 't3'].name | length(@)",
+        "sort_by(items, &name)[*].id | length(@)",
+        "group_by(items, &tag) | keys(@)",
+        "join(', ', items[*].name) | length(@)",
+        "map(&upper(name), items) | unique(@) | length(@)",
+        "items[*].{n: name, i: id + `1`} | length(@)",
+        "sum(items[*].id)",
+        "to_json(items) | sha256(@)",
+        "to_json(items) | parse_json(@) | length(@)",
+        "split(text, ' ') | length(@)",
+        "replace(text, 'word', 'w') | length(@)",
+        "regex_replace(substring(text, `0`, `20000`), '\\s+', '') | length(@)",
+        "items[?regex_match(name, '7$')] | length(@)",
+        "from_entries(map(&{key: name, value: id}, items)) | length(@)",
+        "zip(items, range(`5000`)) | length(@)",
+        "items",
+    ] {
+        assert!(evaluate(text, &root).is_ok(), "{text}: {:?}", evaluate(text, &root));
+    }
 }
 
 #[test]

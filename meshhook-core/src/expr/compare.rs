@@ -48,6 +48,7 @@ fn compare_shallow<'a, 'b>(
             budget.spend(a.len(), 0)?;
             let mut pairs = Vec::with_capacity(a.len());
             for (key, value) in a.members() {
+                budget.read(key.len(), 0)?;
                 match b.get(&key) {
                     Some(other) => pairs.push((value, other)),
                     None => return Ok(Verdict::Different),

@@ -251,10 +251,12 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Makes an array, unless it would nest too deep.
+    #[inline]
     pub(super) fn array(&mut self, items: Vec<Val<'a>>) -> Result<Val<'a>, ExprError> {
         self.checked(Val::array(items))
     }
 
+    #[inline]
     pub(super) fn checked(&mut self, value: Val<'a>) -> Result<Val<'a>, ExprError> {
         if value.made_depth() > self.budget.max_depth {
             return Err(ExprError::budget(0, format!("value nests deeper than {}", self.budget.max_depth)));
@@ -276,6 +278,7 @@ pub(super) fn with_article(type_name: &str) -> String {
     }
 }
 
+#[inline]
 fn index_of<'a>(value: &Val<'a>, index: i64) -> Val<'a> {
     let Val::Array(array) = value else { return Val::Null };
     let index = if index < 0 { index.saturating_add_unsigned(array.len() as u64) } else { index };

@@ -194,6 +194,12 @@ impl Expression {
         references.whole_root || references.roots.contains(name)
     }
 
+    /// How many literal regular expressions it holds compiled, each up to a mebibyte: what is kept for long should be
+    /// limited in this, too.
+    pub fn literal_patterns(&self) -> usize {
+        self.compiled.parsed.references.literal_patterns
+    }
+
     /// The members of the root that it reads by name, sorted.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
         self.compiled.parsed.references.roots.iter().map(AsRef::as_ref)

@@ -20,6 +20,7 @@ pub(super) enum Num {
 impl Num {
     pub(super) const ZERO: Num = Num::Integer(0);
 
+    #[inline]
     pub(super) fn from_json(number: &Number) -> Option<Self> {
         if let Some(integer) = number.as_i64() {
             return Some(Num::Integer(integer));
@@ -68,11 +69,22 @@ impl Num {
         }
     }
 
+    #[inline]
     pub(super) fn to_json(self) -> Number {
         match self {
             Num::Integer(integer) => integer.into(),
             Num::Large(integer) => integer.into(),
             Num::Double(double) => number_from_f64(double).expect("a double of an expression is finite"),
+        }
+    }
+
+    /// How many bytes the canonical text takes.
+    pub(super) fn canonical_len(self) -> usize {
+        let digits = |magnitude: u64| magnitude.checked_ilog10().unwrap_or(0) as usize + 1;
+        match self {
+            Num::Integer(integer) => digits(integer.unsigned_abs()) + usize::from(integer < 0),
+            Num::Large(integer) => digits(integer),
+            Num::Double(double) => ryu_js::Buffer::new().format_finite(double).len(),
         }
     }
 

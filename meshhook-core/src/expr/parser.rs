@@ -542,7 +542,10 @@ impl Parser {
                 // `a[*].[…].b` takes `b` of the whole list, as in every other implementation of JMESPath.
                 Some(if list { start } else { self.continue_from(start, power)? })
             }
-            Token::LeftBracket | Token::Filter => Some(self.expression(power)?),
+            Token::LeftBracket | Token::Filter => {
+                let start = self.prefix()?;
+                Some(self.continue_from(start, power)?)
+            }
             _ => None,
         };
         self.at_root = outer;
@@ -588,10 +591,14 @@ impl Parser {
             return Err(ExprError::new(ExprErrorKind::InvalidArity, position, message));
         }
         let pattern = match function.pattern_arg.and_then(|index| args.get(index)) {
-            Some(Node::Literal(Value::String(pattern))) => Some(
-                regex::compile(pattern)
-                    .map_err(|message| ExprError::new(ExprErrorKind::InvalidValue, position, message))?,
-            ),
+            Some(Node::Literal(Value::String(pattern))) => {
+                self.references.literal_patterns += 1;
+                let compiled = regex::compile(pattern);
+                Some(
+                    compiled
+                        .map_err(|message| ExprError::new(ExprErrorKind::InvalidValue, position, message))?,
+                )
+            }
             _ => None,
         };
         Ok(Node::Call(Box::new(Call { function, args, position, pattern })))

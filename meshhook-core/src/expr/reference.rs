@@ -29,6 +29,7 @@ pub(super) struct References {
     pub(super) dynamic_nodes: bool,
     pub(super) whole_root: bool,
     pub(super) roots: BTreeSet<Box<str>>,
+    pub(super) literal_patterns: usize,
 }
 
 impl References {

@@ -31,6 +31,7 @@ pub(super) enum Text<'a> {
 impl Deref for Text<'_> {
     type Target = str;
 
+    #[inline]
     fn deref(&self) -> &str {
         match self {
             Text::Borrowed(text) => text,
@@ -62,6 +63,7 @@ pub(super) struct Made<T> {
 }
 
 impl<'a> Val<'a> {
+    #[inline]
     pub(super) fn from_json(value: &'a Value) -> Self {
         match value {
             Value::Null => Val::Null,
@@ -74,6 +76,7 @@ impl<'a> Val<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn from_view(view: &'a View<'a>) -> Self {
         match &view.0 {
             ViewKind::Value(value) => Self::from_json(value),
@@ -90,12 +93,14 @@ impl<'a> Val<'a> {
     }
 
     /// Makes an array; nesting is the caller's to check, see [`Val::made_depth`].
+    #[inline]
     pub(super) fn array(items: Vec<Val<'a>>) -> Self {
         let depth = 1 + items.iter().map(Val::made_depth).max().unwrap_or(0);
         Val::Array(Array::Made(Rc::new(Made { items, depth })))
     }
 
     /// Makes an object of members that are sorted by key and without duplicates.
+    #[inline]
     pub(super) fn object(members: Vec<(Text<'a>, Val<'a>)>) -> Self {
         let depth = 1 + members.iter().map(|(_, value)| value.made_depth()).max().unwrap_or(0);
         Val::Object(Object::Made(Rc::new(Made { items: members, depth })))
@@ -115,6 +120,7 @@ impl<'a> Val<'a> {
     }
 
     /// How deep the part of this value nests that expressions put together.
+    #[inline]
     pub(super) fn made_depth(&self) -> usize {
         match self {
             Val::Array(Array::Made(made)) => made.depth,
@@ -123,11 +129,13 @@ impl<'a> Val<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn is_null(&self) -> bool {
         matches!(self, Val::Null)
     }
 
     /// Truthiness of JMESPath: null, false and everything empty is false, every number is true.
+    #[inline]
     pub(super) fn is_truthy(&self) -> bool {
         match self {
             Val::Null => false,
@@ -151,6 +159,7 @@ impl<'a> Val<'a> {
     }
 
     /// The member of an object; null for everything else.
+    #[inline]
     pub(super) fn member(&self, name: &str) -> Val<'a> {
         match self {
             Val::Object(object) => object.get(name).unwrap_or(Val::Null),
@@ -160,6 +169,7 @@ impl<'a> Val<'a> {
 }
 
 impl<'a> Array<'a> {
+    #[inline]
     pub(super) fn len(&self) -> usize {
         match self {
             Array::Borrowed(items) => items.len(),
@@ -167,6 +177,7 @@ impl<'a> Array<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, index: usize) -> Option<Val<'a>> {
         match self {
             Array::Borrowed(items) => items.get(index).map(Val::from_json),
@@ -180,6 +191,7 @@ impl<'a> Array<'a> {
 }
 
 impl<'a> Object<'a> {
+    #[inline]
     pub(super) fn len(&self) -> usize {
         match self {
             Object::Borrowed(members) => members.len(),
@@ -188,6 +200,7 @@ impl<'a> Object<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, name: &str) -> Option<Val<'a>> {
         match self {
             Object::Borrowed(members) => members.get(name).map(Val::from_json),

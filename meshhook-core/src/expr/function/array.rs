@@ -85,8 +85,7 @@ pub(super) fn sort_keys<'a>(
             return Err(call.wrong_item("what is ordered must be all numbers or all strings, and found", key));
         }
     }
-    let comparisons = keys.len().checked_ilog2().unwrap_or(0) as usize;
-    call.spend(keys.len() * comparisons / 4)?;
+    call.pay_for_sorting(keys.iter().map(|key| if let Val::String(text) = key { text.len() } else { 0 }))?;
     Ok(keys)
 }
 

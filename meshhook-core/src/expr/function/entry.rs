@@ -27,5 +27,6 @@ pub(super) fn from_entries<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
             other => return Err(call.wrong_item("the key of every entry must be a string", &other)),
         }
     }
+    call.pay_for_sorting(members.iter().map(|(key, _)| key.len()))?;
     call.eval.checked(Val::object_of(members))
 }

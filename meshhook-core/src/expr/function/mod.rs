@@ -217,9 +217,28 @@ impl<'a> Invocation<'_, 'a> {
         self.eval.budget.spend(steps, self.call.position)
     }
 
+    /// Pays for sorting by strings of these lengths, which may share long beginnings.
+    fn pay_for_sorting(&mut self, lens: impl Iterator<Item = usize>) -> Result<(), ExprError> {
+        let (mut count, mut bytes) = (0_usize, 0_usize);
+        for len in lens {
+            count += 1;
+            bytes = bytes.saturating_add(len);
+        }
+        let rounds = count.checked_ilog2().unwrap_or(0) as usize + 1;
+        self.spend((count / 4).saturating_add(bytes / 32).saturating_mul(rounds))
+    }
+
     /// Pays for a string before it is made.
     fn reserve(&mut self, bytes: usize) -> Result<(), ExprError> {
         self.eval.budget.make(bytes, self.call.position)
+    }
+
+    /// Pays for what was appended to a string that is being made.
+    fn grow(&mut self, len: usize, added: usize) -> Result<(), ExprError> {
+        if len > self.eval.budget.text_bytes {
+            return self.reserve(len);
+        }
+        self.eval.budget.read(added, self.call.position)
     }
 
     /// Makes a string, paying for it.

@@ -19,5 +19,6 @@ pub(super) fn merge<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     for index in 0..call.len() {
         members.extend(call.object(index)?.members());
     }
+    call.pay_for_sorting(members.iter().map(|(key, _)| key.len()))?;
     call.eval.checked(Val::object_of(members))
 }

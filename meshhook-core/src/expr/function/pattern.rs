@@ -25,7 +25,8 @@ pub(super) fn regex_replace<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let mut copied = 0;
     for captures in pattern.captures_iter(&text) {
         let matched = captures.get_match();
-        call.spend(1)?;
+        // A search may look at all the rest of the text to find a match of one character.
+        call.spend(1 + (text.len() - matched.start()) / 512)?;
         replaced.push_str(&text[copied..matched.start()]);
         expand(&replacement, &captures, &mut replaced, limit);
         if replaced.len() > limit {

@@ -48,6 +48,7 @@ pub(super) fn group_by<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
             }
         }
     }
+    call.pay_for_sorting(pairs.iter().map(|(key, _)| key.len()))?;
     pairs.sort_by(|(a, _), (b, _)| crate::json::compare_keys(a, b));
     let mut groups = Vec::new();
     let mut pairs = pairs.into_iter().peekable();

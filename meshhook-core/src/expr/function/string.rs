@@ -41,10 +41,10 @@ pub(super) fn join<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
             return Err(call.wrong_item("every item must be a string", &item));
         };
         let separator = if index == 0 { "" } else { &*separator };
-        // Paid piece by piece, so that a bomb stops before it is built.
-        call.reserve(joined.len() + separator.len() + text.len())?;
         joined.push_str(separator);
         joined.push_str(text);
+        // Piece by piece, so that a bomb stops while it is built.
+        call.grow(joined.len(), separator.len() + text.len())?;
     }
     Ok(Val::string(joined))
 }

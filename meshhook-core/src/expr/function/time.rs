@@ -29,8 +29,8 @@ pub(super) fn format_date<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
         TimeZone::UTC
     };
     let zoned = at.to_zoned(zone);
-    // A directive can ask for 255 digits of padding, so three bytes of format make at most that much.
-    call.reserve(format.len().saturating_mul(8))?;
+    // A directive can ask for 255 characters of padding, in three bytes.
+    call.reserve(format.len().saturating_mul(255 / 3 + 1))?;
     let text = strtime::format(format.as_bytes(), &zoned).map_err(|_| call.invalid("format is not valid"))?;
     call.made(text)
 }
