@@ -9,6 +9,7 @@ const PAGE: &str = include_str!("../../docs/reference/definition.md");
 fn node_types() -> NodeTypes {
     let mut types = NodeTypes::new();
     types.register_http_call();
+    types.register_call_workflow();
     types
 }
 

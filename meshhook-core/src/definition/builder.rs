@@ -334,6 +334,7 @@ mod tests {
     fn a_built_workflow_is_the_document_that_json_would_hold() {
         let mut types = NodeTypes::new();
         types.register_http_call();
+        types.register_call_workflow();
         let body = GraphSpec::new()
             .node(NodeSpec::template("say", json!({"to": "{{ item }}"})))
             .node(NodeSpec::terminate("end"))

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, Default)]
 pub struct NodeTypes {
     has_http_call: bool,
+    has_call_workflow: bool,
     registered: BTreeMap<String, Arc<Registered>>,
 }
 
@@ -167,12 +168,14 @@ pub enum RegisterError {
     PureWithEffects(String),
 }
 
-/// The built-in types that need no executor.
-const BUILT_IN: [&str; 9] =
-    ["branch", "call_workflow", "delay", "for_each", "repeat", "switch", "terminate", "transform", "wait"];
+/// The built-in types that every process can run.
+const BUILT_IN: [&str; 8] =
+    ["branch", "delay", "for_each", "repeat", "switch", "terminate", "transform", "wait"];
+/// The built-in type that needs an engine which starts runs for other runs.
+const CALL_WORKFLOW: &str = "call_workflow";
 
 impl NodeTypes {
-    /// The built-in types that need no executor: all but `http_call`.
+    /// The built-in types that every process can run: all but `http_call` and `call_workflow`.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -181,6 +184,11 @@ impl NodeTypes {
     /// Adds `http_call`, for a process that has its executor.
     pub fn register_http_call(&mut self) {
         self.has_http_call = true;
+    }
+
+    /// Adds `call_workflow`, for an engine that starts runs for other runs.
+    pub fn register_call_workflow(&mut self) {
+        self.has_call_workflow = true;
     }
 
     /// Adds a type of the host application.
@@ -193,7 +201,7 @@ impl NodeTypes {
         if !is_type_name(&name) {
             return Err(RegisterError::InvalidName(name));
         }
-        if self.contains(&name) || name == http_call::TYPE_NAME {
+        if self.contains(&name) || name == http_call::TYPE_NAME || name == CALL_WORKFLOW {
             return Err(RegisterError::NameTaken(name));
         }
         let distinct: std::collections::BTreeSet<&String> = info.ports.iter().collect();
@@ -214,6 +222,7 @@ impl NodeTypes {
     pub fn contains(&self, name: &str) -> bool {
         BUILT_IN.contains(&name)
             || (self.has_http_call && name == http_call::TYPE_NAME)
+            || (self.has_call_workflow && name == CALL_WORKFLOW)
             || self.registered.contains_key(name)
     }
 
@@ -222,6 +231,7 @@ impl NodeTypes {
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = BUILT_IN.to_vec();
         names.extend(self.has_http_call.then_some(http_call::TYPE_NAME));
+        names.extend(self.has_call_workflow.then_some(CALL_WORKFLOW));
         names.extend(self.registered.keys().map(String::as_str));
         names.sort_unstable();
         names

@@ -19,6 +19,7 @@ use crate::node::{Evaluated, NodeTypeInfo, NodeTypes, port};
 fn node_types() -> NodeTypes {
     let mut types = NodeTypes::new();
     types.register_http_call();
+    types.register_call_workflow();
     let mail = NodeTypeInfo::effect("send_mail").secret_fields(["password"]).config_schema(json!({
         "type": "object",
         "properties": {
