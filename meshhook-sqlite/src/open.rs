@@ -32,6 +32,7 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Opened, OpenE
         return Err(OpenError::NoWriteAheadLog { path: path.to_owned() });
     }
     migrate(&mut writer, path)?;
+    expire_leases(&writer, options).map_err(|error| refusal(path, error))?;
     let readers = (0..options.readers)
         .map(|_| {
             let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -42,6 +43,13 @@ pub(crate) fn open(path: &Path, options: &SqliteOptions) -> Result<Opened, OpenE
         .collect::<rusqlite::Result<_>>()
         .map_err(|error| refusal(path, error))?;
     Ok(Opened { writer, readers, lock: Some(lock) })
+}
+
+/// Ends the leases of workers that died with their process, so that their runs are gone on with at once.
+fn expire_leases(writer: &Connection, options: &SqliteOptions) -> rusqlite::Result<()> {
+    let now = options.clock.now().as_micros();
+    writer.execute(include_str!("../queries/workers_expire.sql"), rusqlite::named_params! { ":now": now })?;
+    Ok(())
 }
 
 /// A database in memory: the writer answers reads, too.

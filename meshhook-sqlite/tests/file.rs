@@ -90,6 +90,22 @@ async fn a_second_open_is_refused_until_the_first_is_gone() {
 }
 
 #[tokio::test]
+async fn runs_of_a_process_that_died_are_claimable_when_the_file_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("meshhook.db");
+    let store = open(&path).await;
+    store.renew(&ann(), Duration::from_secs(3_600)).await.unwrap();
+    let Commit::Start(held) = start(1, "one".into()) else { unreachable!() };
+    store.commit(vec![Commit::Start(StartRun { hold: Hold::Keep, ..held })]).await.unwrap();
+    drop(store);
+    let store = open(&path).await;
+    let worker = WorkerId::new("bob").unwrap();
+    let claim = Claim { worker, limit: 9, suspects: 9, lease: Duration::from_secs(9) };
+    let claimed = store.claim(claim).await.unwrap();
+    assert_eq!((claimed.len(), claimed[0].strikes), (1, 1));
+}
+
+#[tokio::test]
 async fn a_closed_store_refuses_calls() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("meshhook.db")).await;
