@@ -68,7 +68,7 @@ pub enum Denied {
     #[error("a valid key is needed")]
     Unauthorized,
     /// Who asks has not the role: 403.
-    #[error("the key's role does not allow this")]
+    #[error("who asks may not do this")]
     Forbidden,
     /// Who asks belongs to another project: 404, as if it did not exist.
     #[error("no such project")]

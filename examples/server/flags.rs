@@ -1,0 +1,114 @@
+//! What can be set, by flag or environment.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use meshhook::time::parse_duration;
+
+use crate::Error;
+
+/// Durable workflows for webhooks, in one process.
+#[derive(clap::Parser)]
+#[command(version, name = "server")]
+pub(crate) struct Flags {
+    /// Address to listen on [default: 127.0.0.1:8080]
+    ///
+    /// Port 0 takes a free one. Without an admin key only loopback addresses are served.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+
+    /// Port to listen on where --listen is not given: on all addresses with an admin key, else on 127.0.0.1
+    #[arg(long, env = "PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// Where everything is kept: sqlite:PATH or sqlite::memory:
+    #[arg(
+        long,
+        env = "MESHHOOK_DATABASE_URL",
+        default_value = "sqlite:./meshhook.db",
+        hide_env_values = true
+    )]
+    pub(crate) database: String,
+
+    /// Key that seals secrets: 32 bytes in base64
+    ///
+    /// Without one it is kept beside the SQLite file, in PATH.key, and made at the first start.
+    #[arg(long, env = "MESHHOOK_MASTER_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+
+    /// Key that may do everything, sent as `Authorization: Bearer …`
+    #[arg(long, env = "MESHHOOK_ADMIN_KEY", hide_env_values = true, value_parser = admin_key)]
+    pub(crate) admin_key: Option<String>,
+
+    /// URL under which the world reaches this server
+    #[arg(long, value_name = "URL", value_parser = public_url)]
+    pub(crate) public_url: Option<String>,
+
+    /// Address or network of a proxy whose forwarded headers are believed; may be repeated
+    #[arg(long = "trusted-proxy", value_name = "NETWORK")]
+    pub(crate) trusted_proxies: Vec<String>,
+
+    /// How many attempts may be under way at once [default: 256]
+    #[arg(long, value_parser = workers)]
+    pub(crate) workers: Option<usize>,
+
+    /// Lets workflows call private and loopback addresses
+    #[arg(long)]
+    pub(crate) allow_private_network: bool,
+
+    /// Only takes in: runs are left to other processes
+    #[arg(long, conflicts_with = "worker_only")]
+    pub(crate) no_worker: bool,
+
+    /// Only works: takes nothing in, and serves health and metrics alone
+    #[arg(long)]
+    pub(crate) worker_only: bool,
+
+    /// How long stopping may take
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub(crate) grace: Duration,
+}
+
+impl Flags {
+    /// The address to listen on, which nobody else can reach unless there is a key.
+    pub(crate) async fn address(&self) -> Result<SocketAddr, Error> {
+        let text = match (&self.listen, self.port) {
+            (Some(listen), _) => listen.clone(),
+            (None, Some(port)) if self.admin_key.is_some() => format!("0.0.0.0:{port}"),
+            (None, Some(port)) => format!("127.0.0.1:{port}"),
+            (None, None) => "127.0.0.1:8080".to_owned(),
+        };
+        let mut found = tokio::net::lookup_host(&text)
+            .await
+            .map_err(|error| format!("cannot listen on {text}: {error}"))?;
+        let address = found.next().ok_or_else(|| format!("cannot listen on {text}: no such address"))?;
+        if self.admin_key.is_none() && !address.ip().is_loopback() {
+            return Err(format!(
+                "{address} can be reached by others: set --admin-key, or listen on 127.0.0.1"
+            )
+            .into());
+        }
+        Ok(address)
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn workers(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|workers| *workers > 0).ok_or_else(|| "must be a positive integer".to_owned())
+}
+
+fn admin_key(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.trim().to_owned()) }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let good = text.parse::<http::Uri>().is_ok_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.authority().is_some()
+            && url.query().is_none()
+    });
+    if good { Ok(text.to_owned()) } else { Err("must be an http or https URL without a query".to_owned()) }
+}

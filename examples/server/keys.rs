@@ -1,0 +1,64 @@
+//! The key that seals secrets.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use meshhook::clock::{Entropy as _, SystemEntropy};
+use meshhook::secret::MasterKey;
+
+use crate::Error;
+use crate::database::Location;
+use crate::flags::Flags;
+
+/// The configured key; else the one beside the SQLite file, made at the first start. In memory a new one each time.
+pub(crate) fn master_key(flags: &Flags) -> Result<MasterKey, Error> {
+    if let Some(text) = &flags.key {
+        return Ok(text.parse()?);
+    }
+    match Location::parse(&flags.database)? {
+        Location::Memory => draw(),
+        Location::File(path) => beside(&path),
+    }
+}
+
+/// Called when the database is open, and so locked: no other process makes a key for it at the same time.
+fn beside(database: &Path) -> Result<MasterKey, Error> {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".key");
+    let path = PathBuf::from(path);
+    let failed =
+        |what: &str, error: std::io::Error| format!("cannot {what} the key in {}: {error}", path.display());
+    match File::open(&path) {
+        Ok(mut file) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text).map_err(|error| failed("read", error))?;
+            text.parse().map_err(|error| format!("{}: {error}", path.display()).into())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let key = draw()?;
+            // Only a whole key gets the name, and only after it is on disk.
+            let fresh = path.with_extension("key.new");
+            let write = || {
+                let mut file =
+                    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+                writeln!(file, "{}", key.to_base64().expose())?;
+                file.sync_all()?;
+                std::fs::rename(&fresh, &path)?;
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+            };
+            write().map_err(|error| failed("write", error))?;
+            tracing::info!(path = %path.display(), "made a key that seals secrets; back it up apart from the database");
+            Ok(key)
+        }
+        Err(error) => Err(failed("open", error).into()),
+    }
+}
+
+fn draw() -> Result<MasterKey, Error> {
+    let mut bytes = [0; 32];
+    SystemEntropy.fill(&mut bytes)?;
+    Ok(MasterKey::from_bytes(bytes))
+}
