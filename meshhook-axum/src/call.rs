@@ -9,7 +9,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
-use meshhook_core::definition::parse_yaml;
+use meshhook_core::definition::{index_path, member_path, parse_yaml};
 use meshhook_core::engine::{Engine, Project};
 use meshhook_core::id::{RunId, WorkflowSlug};
 use meshhook_core::json::{self, JsonLimits};
@@ -147,7 +147,7 @@ impl Call {
                 .map(Some)
                 .map_err(|error| {
                     Problem::new(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
-                        .with("path", format!("body{}", error.pointer))
+                        .with("path", body_path(&error.pointer))
                 }),
             Media::Yaml if yaml_too => {
                 parse_yaml(&self.body, &JsonLimits::default().with_max_depth(MAX_BODY_DEPTH))
@@ -202,6 +202,17 @@ impl Call {
     fn scope_refs<'a>(&self, scope: &'a [String]) -> Vec<&'a str> {
         scope.iter().map(String::as_str).collect()
     }
+}
+
+/// The path of a JSON pointer (RFC 6901) below the body. A number is taken as an index.
+fn body_path(pointer: &str) -> String {
+    pointer.split('/').skip(1).fold("body".to_owned(), |path, part| {
+        let name = part.replace("~1", "/").replace("~0", "~");
+        match name.parse() {
+            Ok(index) => index_path(&path, index),
+            Err(_) => member_path(&path, &name),
+        }
+    })
 }
 
 /// The deepest nesting of a body.

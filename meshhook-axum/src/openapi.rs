@@ -143,13 +143,14 @@ fn operation(route: &Route, problem: &SchemaOf) -> OperationBuilder {
 }
 
 fn parameter(place: ParameterIn, known: Parameter) -> ApiParameter {
+    let kind = if matches!(known.name, "limit" | "after" | "version") { Type::Integer } else { Type::String };
     let required = if place == ParameterIn::Path { Required::True } else { Required::False };
     ParameterBuilder::new()
         .name(known.name)
         .parameter_in(place)
         .required(required)
         .description(Some(known.description))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .schema(Some(ObjectBuilder::new().schema_type(kind)))
         .build()
 }
 

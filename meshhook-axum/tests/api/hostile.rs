@@ -105,13 +105,13 @@ async fn bodies_are_read_strictly() {
     }
     for (body, path) in [
         (&br#"{"expression":"a","expression":"b"}"#[..], "body"),
-        (b"{\"expression\":\"\\ud800\"}", "body/expression"),
+        (b"{\"expression\":\"\\ud800\"}", "body.expression"),
         (b"\xef\xbb\xbf{}", "body"),
         (b"{\"expression\":\"\xff\"}", "body"),
         (b"{} {}", "body"),
         (b"{", "body"),
         (b"nonsense", "body"),
-        (b"{\"sample\":{\"a\":1e999}}", "body/sample/a"),
+        (b"{\"sample\":{\"a\":[1,1e999]}}", "body.sample.a[1]"),
     ] {
         let (status, code, place) = send(None, body.to_vec()).await.problem();
         assert_eq!((status, code.as_str()), (400, "invalid_json"), "{body:?}");
