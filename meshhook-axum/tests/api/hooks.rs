@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use base64::Engine as _;
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use http::Request;
+use meshhook_axum::{OpenLoopback, RouterOptions};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -242,6 +244,50 @@ async fn a_stopping_engine_asks_to_come_again() {
     server.engine.shutdown(Duration::from_secs(1)).await;
     let refused = server.send(post("{}")).await;
     assert_eq!((refused.problem().1.as_str(), refused.header("retry-after")), ("unavailable", "1"));
+}
+
+/// A delivery signed as Square does: over the URL that the sender called, and the body.
+fn square(url: &str, extra: &[(&str, &str)]) -> Request<Body> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(format!("{url}{{}}").as_bytes());
+    let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+    let mut request = Request::post("/hooks/default/in?a=1")
+        .header("host", "inner:1")
+        .header("content-type", "application/json");
+    for (name, value) in extra {
+        request = request.header(*name, *value);
+    }
+    request.header("x-square-hmacsha256-signature", signature).body(Body::from("{}")).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signed_url_is_the_public_one_and_no_sender_chooses_it() {
+    let forwarded = [("x-forwarded-host", "pub.example"), ("x-forwarded-proto", "https")];
+    let (public, inner) = ("https://pub.example/hooks/default/in?a=1", "http://inner:1/hooks/default/in?a=1");
+    for (configured, trusted, url, accepted) in [
+        (true, false, public, true),
+        (true, false, inner, false),
+        (false, false, inner, true),
+        (false, false, public, false),
+        (false, true, public, true),
+        (false, true, inner, false),
+    ] {
+        let mut options = RouterOptions::new(OpenLoopback);
+        if configured {
+            options = options.public_url("https://pub.example");
+        }
+        let server = Server::with(options.trust_proxy("10.0.0.0/8").unwrap());
+        server
+            .publish_with_warnings("w", hooked(json!({ "verify": { "scheme": "square", "secret": "s" } })))
+            .await;
+        server.call("PUT", "/secrets/s", json!({ "value": SECRET })).await;
+        let mut request = square(url, &forwarded);
+        let peer: std::net::SocketAddr = if trusted { "10.0.0.1:1" } else { "192.0.2.1:1" }.parse().unwrap();
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        let status = server.send(request).await.status;
+        assert_eq!(status == 202, accepted, "{configured} {trusted} {url}: {status}");
+        assert!(accepted || status == 401);
+    }
 }
 
 #[tokio::test(start_paused = true)]
