@@ -12,6 +12,7 @@ use super::state::{RunState, Work};
 use crate::definition::ValidDefinition;
 use crate::event::{ChainError, Chunk, ChunkHash, Event, EventData, genesis};
 use crate::failure::code;
+use crate::time::Timestamp;
 
 /// The first place where a history is not what the rules give.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,7 +150,10 @@ fn fact_of(state: &RunState, event: &Event) -> Option<Fact> {
         }
         (EventData::RunFailed { failure, failed_step: None, .. }, None) => Fact::Aborted { failure },
         (EventData::AttemptFailed { attempt, failure, retry_at }, Some(step)) => {
-            Fact::AttemptFailed { step, attempt, failure, retry_not_before: retry_at }
+            // Without another attempt the other side may still have asked for one, past the step's deadline. What it
+            // asked for is not recorded; any time that is too late leads to the same.
+            let retry_not_before = retry_at.or(Some(Timestamp::MAX));
+            Fact::AttemptFailed { step, attempt, failure, retry_not_before }
         }
         (EventData::StepSucceeded { port: Some(port), output, attempts: Some(attempt) }, Some(step)) => {
             Fact::AttemptSucceeded { step, attempt, port, output }
