@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -22,6 +23,8 @@ pub(super) struct Launch {
     pub(super) attempt: Attempt,
     pub(super) permits: Arc<Semaphore>,
     pub(super) secrets: Arc<Unsealed>,
+    /// Set when the attempt has its permit and starts.
+    pub(super) started: Arc<AtomicBool>,
 }
 
 /// Cancels an attempt when it is dropped.
@@ -30,6 +33,14 @@ pub(super) struct UnderWay {
     pub(super) number: u32,
     pub(super) cancelled: CancellationToken,
     pub(super) task: tokio::task::AbortHandle,
+    pub(super) started: Arc<AtomicBool>,
+}
+
+impl UnderWay {
+    /// Whether the attempt has started; before that it waits for its permit.
+    pub(super) fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
 }
 
 impl Drop for UnderWay {
@@ -41,10 +52,11 @@ impl Drop for UnderWay {
 
 /// Performs an attempt and says what happened, in facts that hold no secret.
 pub(super) async fn perform(launch: Launch) -> (StepKey, u32, Vec<Fact>) {
-    let Launch { executor, attempt, permits, secrets } = launch;
+    let Launch { executor, attempt, permits, secrets, started } = launch;
     let (step, number, log, timeout) =
         (attempt.step.clone(), attempt.number, attempt.log.clone(), attempt.timeout);
     let permit = permits.acquire_owned().await;
+    started.store(true, Ordering::Release);
     let execution = AssertUnwindSafe(async move { executor.execute(attempt).await }).catch_unwind();
     let result = match tokio::time::timeout(timeout, execution).await {
         Err(_) => {

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -108,6 +109,9 @@ impl Runner {
     async fn next(&mut self) -> Option<(Vec<Fact>, Vec<InboxId>)> {
         let stopping = self.inner.stopping.clone();
         loop {
+            if stopping.drains() {
+                self.drop_queued();
+            }
             if stopping.drains() && self.under_way.is_empty() {
                 self.hand_back().await;
                 return None;
@@ -146,6 +150,11 @@ impl Runner {
                 }
             }
         }
+    }
+
+    /// Forgets the attempts that wait for a permit: nothing new is to start.
+    fn drop_queued(&mut self) {
+        self.under_way.retain(|_, under_way| under_way.has_started());
     }
 
     fn finished(
@@ -285,9 +294,11 @@ impl Runner {
                 masker: secrets.masker().clone(),
             };
             let permits = self.inner.permits.clone();
-            let launch = Launch { executor, attempt, permits, secrets: secrets.clone() };
+            let started = Arc::new(AtomicBool::new(false));
+            let launch =
+                Launch { executor, attempt, permits, secrets: secrets.clone(), started: started.clone() };
             let task = self.attempts.spawn(self.inner.tasks.guard(perform(launch)));
-            self.under_way.insert(step, UnderWay { number, cancelled, task });
+            self.under_way.insert(step, UnderWay { number, cancelled, task, started });
         }
         facts
     }
@@ -318,6 +329,9 @@ impl Runner {
     async fn commit(&mut self, events: Vec<Event>, consumed: Vec<InboxId>) -> Held {
         let chunk = self.encode(events);
         self.under_way.retain(|step, under_way| self.run.state.awaits(step, under_way.number));
+        if self.run.state.status() == RunStatus::Paused {
+            self.drop_queued();
+        }
         let hold = self.hold();
         if chunk.is_none() && consumed.is_empty() && hold == Hold::Keep {
             return Held::Yes;
