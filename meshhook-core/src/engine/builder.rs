@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::committer::Committer;
 use super::receive::Routes;
@@ -176,6 +177,7 @@ impl EngineBuilder {
             suspect: Arc::new(Semaphore::new(1)),
             reconcile: AtomicBool::new(false),
             renewed: Mutex::new(tokio::time::Instant::now()),
+            leased: CancellationToken::new(),
             store: self.store,
             clock: self.clock,
             entropy: self.entropy,

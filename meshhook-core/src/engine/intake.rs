@@ -100,6 +100,7 @@ impl Inner {
         let mut random = [0; 10];
         self.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
         let run = RunId::new(created_at, random);
+        self.leased().await?;
         let secrets = self.unsealed(&new.project).await?;
         let (mut trigger, mut input) = (new.trigger, new.input);
         secrets.masker().mask_value(&mut trigger);

@@ -159,6 +159,8 @@ pub(crate) struct Inner {
     /// The store may count runs as held that are not in memory.
     reconcile: AtomicBool,
     renewed: Mutex<tokio::time::Instant>,
+    /// Cancelled when the store has given this worker its first lease.
+    leased: CancellationToken,
 }
 
 impl fmt::Debug for Inner {
@@ -234,6 +236,15 @@ impl Inner {
     fn reconcile_soon(&self) {
         self.reconcile.store(true, Ordering::Release);
         self.wake.notify_one();
+    }
+
+    /// Waits until this worker has had a lease: what it held without one, others would take for orphaned.
+    async fn leased(&self) -> Result<(), EngineError> {
+        if !self.options.works || self.leased.is_cancelled() {
+            return Ok(());
+        }
+        let leased = tokio::time::timeout(self.options.lease, self.leased.cancelled()).await;
+        leased.map_err(|_| EngineError::Overloaded)
     }
 
     fn lease_is_good(&self) -> bool {

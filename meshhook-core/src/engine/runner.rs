@@ -80,6 +80,11 @@ impl Runner {
     /// Goes on with a run whose first events are durable.
     pub(super) async fn go_on(mut self) {
         loop {
+            if self.inner.options.works && !self.inner.lease_is_good() {
+                // Others may have taken the run over; whoever has it starts what follows.
+                self.inner.reconcile_soon();
+                return;
+            }
             let (facts, consumed) = match self.start_attempts().await {
                 facts if facts.is_empty() => match self.next().await {
                     Some(next) => next,

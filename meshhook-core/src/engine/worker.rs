@@ -31,7 +31,15 @@ pub(super) async fn keep_lease(inner: Arc<Inner>) {
     loop {
         let renewing = tokio::time::Instant::now();
         match tokio::time::timeout(every, inner.store.renew(&inner.worker, inner.options.lease)).await {
-            Ok(Ok(())) => *inner.renewed.lock().unwrap_or_else(PoisonError::into_inner) = renewing,
+            Ok(Ok(())) => {
+                // A process that stood still for longer than its lease may have lost runs without noticing.
+                let lapsed = !inner.lease_is_good() && inner.leased.is_cancelled();
+                *inner.renewed.lock().unwrap_or_else(PoisonError::into_inner) = renewing;
+                inner.leased.cancel();
+                if lapsed {
+                    drop_everything(&inner);
+                }
+            }
             Ok(Err(error)) => tracing::warn!(%error, "could not renew the lease"),
             Err(_) => tracing::warn!("renewing the lease took too long"),
         }
@@ -60,10 +68,14 @@ fn drop_everything(inner: &Inner) {
 
 /// Claims runs that are due or orphaned, until the engine stops.
 pub(super) async fn claim_runs(inner: Arc<Inner>) {
+    let mut patience = SHORTEST_PAUSE;
     loop {
         let more = look(&inner).await;
         if !more {
-            let pause = plan(&inner).await;
+            let due_in = plan(&inner).await;
+            // What is due but was not claimed waits for room, or is not due yet by the store's clock.
+            let pause = if due_in.is_zero() { patience } else { due_in.max(SHORTEST_PAUSE) };
+            patience = if due_in.is_zero() { (patience * 2).min(inner.options.poll) } else { SHORTEST_PAUSE };
             tokio::select! {
                 biased;
                 () = inner.stopping.drain.cancelled() => return,
@@ -112,15 +124,17 @@ async fn look(inner: &Arc<Inner>) -> bool {
     full
 }
 
-/// When to look again.
+/// The shortest time between two looks when nobody wakes the worker.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long it is until something is due, or the next poll.
 async fn plan(inner: &Inner) -> Duration {
     let poll = inner.options.poll;
     let next = inner.store.next_wake_up().await.ok().flatten();
     let now = inner.clock.now();
     let next = next.unwrap_or(Timestamp::MAX).min(now.after(poll));
     *inner.planned.lock().unwrap_or_else(PoisonError::into_inner) = next;
-    // What is due but was not claimed waits for room, or for its turn as a suspect.
-    next.since(now).max(Duration::from_millis(5))
+    next.since(now)
 }
 
 /// Wakes the owners of runs that have messages from other processes.
