@@ -64,6 +64,11 @@ impl Gate {
         self.polls.load(Ordering::SeqCst)
     }
 
+    /// Waits until the process was killed.
+    pub async fn crashed(&self) {
+        self.crashed.cancelled().await;
+    }
+
     /// Puts a future behind the gate; `None` when it was stopped for good.
     pub(crate) fn guard<F: Future>(self: Arc<Self>, future: F) -> Guarded<F> {
         let crashed = Box::pin(self.crashed.clone().cancelled_owned());

@@ -3,6 +3,7 @@
 mod clock;
 pub mod conformance;
 mod gate;
+pub mod simulation;
 mod workflow;
 
 pub use self::clock::{ManualClock, VirtualClock};

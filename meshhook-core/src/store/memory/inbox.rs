@@ -44,6 +44,11 @@ impl Messages {
         self.by_run.get(key).is_some_and(|waiting| waiting.values().any(|message| message.is_retry))
     }
 
+    #[cfg(feature = "testing")]
+    pub(super) fn count(&self, key: &RunKey) -> usize {
+        self.by_run.get(key).map_or(0, BTreeMap::len)
+    }
+
     fn leave(&mut self, key: RunKey, text: String, is_retry: bool) {
         self.last += 1;
         self.by_run.entry(key).or_default().insert(InboxId(self.last), Waiting { text, is_retry });

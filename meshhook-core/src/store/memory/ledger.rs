@@ -24,7 +24,7 @@ pub(super) struct Runs {
     /// Released runs that wake up by themselves.
     due: BTreeSet<(ProjectId, Timestamp, RunId)>,
     held: BTreeSet<(WorkerId, RunKey)>,
-    leases: BTreeMap<WorkerId, Lease>,
+    pub(super) leases: BTreeMap<WorkerId, Lease>,
     keys: BTreeMap<DedupeKey, Remembered>,
     expiring: BTreeSet<(Timestamp, DedupeKey)>,
 }
@@ -36,7 +36,9 @@ pub(super) struct Run {
     pub(super) finished_at: Option<Timestamp>,
     pub(super) failure: Option<Failure>,
     pub(super) chunks: Vec<Chunk>,
-    epoch: u64,
+    #[cfg(feature = "testing")]
+    pub(super) commits: Vec<super::CommitRecord>,
+    pub(super) epoch: u64,
     last_holder: WorkerId,
     last_writer: WorkerId,
     strikes: u32,
@@ -51,8 +53,8 @@ pub(super) enum Place {
     Ended,
 }
 
-struct Lease {
-    until: Timestamp,
+pub(super) struct Lease {
+    pub(super) until: Timestamp,
     retired: bool,
 }
 
@@ -229,6 +231,8 @@ impl State {
             status: RunStatus::Running,
             finished_at: None,
             failure: None,
+            #[cfg(feature = "testing")]
+            commits: vec![super::CommitRecord { at: now, worker: start.worker.clone() }],
             chunks: vec![start.chunk],
             epoch: 1,
             last_holder: start.worker.clone(),
@@ -250,6 +254,8 @@ impl State {
         }
         if let Some(chunk) = advance.chunk {
             run.chunks.push(chunk);
+            #[cfg(feature = "testing")]
+            run.commits.push(super::CommitRecord { at: now, worker: advance.worker.clone() });
             run.last_writer = advance.worker.clone();
         }
         self.inbox.consume(&key, &advance.consumed);

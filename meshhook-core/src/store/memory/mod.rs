@@ -7,6 +7,8 @@
 #[cfg(feature = "testing")]
 mod fault;
 mod inbox;
+#[cfg(feature = "testing")]
+mod inspect;
 mod ledger;
 mod reader;
 mod secrets;
@@ -17,6 +19,8 @@ use std::sync::{Arc, Mutex};
 
 #[cfg(feature = "testing")]
 pub use self::fault::{Fault, FaultPlan, Loss, Transactions};
+#[cfg(feature = "testing")]
+pub use self::inspect::{CommitRecord, Inspected};
 use super::StoreError;
 use crate::clock::Clock;
 use crate::time::Timestamp;

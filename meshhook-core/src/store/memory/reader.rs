@@ -9,7 +9,7 @@ use crate::id::{ProjectId, RunId};
 use crate::store::{RunFilter, RunReader, RunRecord, StoreError, StoredRun};
 
 impl Run {
-    fn record(&self) -> RunRecord {
+    pub(super) fn record(&self) -> RunRecord {
         RunRecord {
             meta: self.meta.clone(),
             status: self.status,
