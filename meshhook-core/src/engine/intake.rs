@@ -139,7 +139,7 @@ impl Inner {
             let answer = answer.await;
             let committed = matches!(answer, Ok(Ok(CommitOutcome::Committed)));
             if matches!(&answer, Ok(Err(error)) if error.is_transient()) {
-                inner.reconcile_soon();
+                inner.reconcile_after(run);
             }
             if committed {
                 inner.watchers.announce(run, chunk.last_seq);

@@ -146,7 +146,7 @@ pub(crate) struct Inner {
     permits: Arc<Semaphore>,
     stopping: Stopping,
     /// The runs held in memory, with what wakes their owner for messages.
-    held: Mutex<HashMap<RunId, Arc<Notify>>>,
+    held: Mutex<HashMap<RunId, HeldRun>>,
     /// How many runs are held, for whoever waits until there are none.
     held_count: tokio_watch::Sender<usize>,
     /// Wakes the worker: something may be due earlier than it plans to look.
@@ -201,7 +201,7 @@ impl Inner {
             return None;
         }
         let inbox = Arc::new(Notify::new());
-        held.insert(run, inbox.clone());
+        held.insert(run, HeldRun { inbox: inbox.clone(), contested: false });
         self.held_count.send_replace(held.len());
         Some(Place { inner: self.clone(), run, inbox })
     }
@@ -209,7 +209,7 @@ impl Inner {
     /// Tells the owner of a run that there is a message, if it is held here.
     fn poke_inbox(&self, run: RunId) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(&run).inspect(|inbox| inbox.notify_one()).is_some()
+        held.get(&run).inspect(|held| held.inbox.notify_one()).is_some()
     }
 
     fn poke_inbox_later(self: &Arc<Self>, run: RunId) {
@@ -230,6 +230,18 @@ impl Inner {
         let planned = *self.planned.lock().unwrap_or_else(PoisonError::into_inner);
         if at.is_some_and(|at| at < planned) {
             self.wake.notify_one();
+        }
+    }
+
+    /// Has the store asked what this worker holds, once the run's place in memory is given up: as long as the old owner
+    /// is there, nobody can tell whether the store means that one.
+    fn reconcile_after(&self, run: RunId) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.get_mut(&run) {
+            held.contested = true;
+        } else {
+            drop(held);
+            self.reconcile_soon();
         }
     }
 
@@ -260,6 +272,15 @@ impl Inner {
     }
 }
 
+/// What is known of a run that is held in memory.
+#[derive(Debug)]
+struct HeldRun {
+    /// Wakes its owner for messages.
+    inbox: Arc<Notify>,
+    /// Whether the store may count the run as held here when its owner has gone.
+    contested: bool,
+}
+
 /// A run's place in memory; given up when it is dropped.
 #[derive(Debug)]
 struct Place {
@@ -271,9 +292,12 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut held = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.remove(&self.run);
+        let given_up = held.remove(&self.run);
         let count = held.len();
         drop(held);
+        if given_up.is_some_and(|run| run.contested) {
+            self.inner.reconcile_soon();
+        }
         self.inner.held_count.send_replace(count);
         if count + 1 == self.inner.options.max_held_runs {
             self.inner.wake.notify_one();

@@ -82,7 +82,7 @@ impl Runner {
         loop {
             if self.inner.options.works && !self.inner.lease_is_good() {
                 // Others may have taken the run over; whoever has it starts what follows.
-                self.inner.reconcile_soon();
+                self.inner.reconcile_after(self.run.state.meta().run);
                 return;
             }
             let (facts, consumed) = match self.start_attempts().await {
@@ -347,7 +347,7 @@ impl Runner {
             Some(_) => {
                 // Either somebody else has the run, or a lost reply hides that this worker still holds it.
                 tracing::info!(run_id = %self.run.state.meta().run, "lost a run to another worker");
-                self.inner.reconcile_soon();
+                self.inner.reconcile_after(self.run.state.meta().run);
                 return Held::No;
             }
             None => return Held::No,

@@ -166,7 +166,7 @@ async fn reconcile(inner: &Inner) -> Result<(), StoreError> {
 
 fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
     let Some(place) = inner.reserve(claimed.meta.run) else {
-        inner.reconcile_soon();
+        inner.reconcile_after(claimed.meta.run);
         return;
     };
     let owner = inner.clone();
@@ -177,7 +177,7 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
         if let Err(error) = own(&owner, &place, claimed).await {
             if error.is_transient() {
                 tracing::warn!(%error, run_id = %run, "could not load a claimed run");
-                owner.reconcile_soon();
+                owner.reconcile_after(run);
             } else {
                 tracing::error!(error = &error as &dyn std::error::Error, run_id = %run, "a run cannot be gone on with");
                 metrics::counter!("meshhook_runs_unreadable_total").increment(1);

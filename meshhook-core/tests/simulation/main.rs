@@ -140,3 +140,8 @@ fn seed_0_a_retry_after_past_the_deadline_replayed_as_another_attempt() {
 fn seed_50_a_paused_run_started_an_attempt_that_waited_for_a_permit() {
     kept(50);
 }
+
+#[test]
+fn seed_495_a_run_that_was_claimed_while_its_old_owner_left_had_no_owner() {
+    kept(495);
+}
