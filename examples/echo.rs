@@ -1,0 +1,26 @@
+//! Run with `cargo run --example echo`: answers every request on 127.0.0.1:9000 with what it was sent, and prints it. A
+//! target for trying workflows out.
+
+use std::error::Error;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+#[expect(clippy::print_stdout, reason = "showing what it was sent is what it is for")]
+async fn echo(method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Json<Value> {
+    let body = serde_json::from_slice(&body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&body)));
+    println!("{method} {uri} {body}");
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    Json(json!({ "method": method.as_str(), "path": uri.to_string(), "idempotency_key": key, "body": body }))
+}
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "a server says where it listens")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:9000").await?;
+    println!("echoing on http://127.0.0.1:9000");
+    axum::serve(listener, Router::new().fallback(echo)).await?;
+    Ok(())
+}
