@@ -215,7 +215,7 @@ struct Checked {
 async fn check(server: &Server, client: &reqwest::Client, run: &str, ledger: &Ledger) -> Checked {
     let url = server.url(&format!("/api/projects/default/runs/{run}"));
     let view: Value = client.get(&url).send().await.unwrap().json().await.unwrap();
-    assert_eq!(view["status"], "succeeded", "{view:#}");
+    assert_eq!(view["status"], "succeeded", "{run}: {:#}\n{:#}", view["error"], view["steps"]);
     let page: Value =
         client.get(format!("{url}/events?limit=200")).send().await.unwrap().json().await.unwrap();
     let events = page["items"].as_array().unwrap();
