@@ -47,7 +47,8 @@ async fn publish(project: &Project) -> Result<(), Box<dyn Error>> {
 #[expect(clippy::print_stdout, reason = "an example shows what it does")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let store = Arc::new(SqliteStore::open("./embed.db", SqliteOptions::new()).await?);
-    let engine = Engine::builder(store.clone()).http_call(Arc::new(HttpExecutor::builder().build()?)).start()?;
+    let engine =
+        Engine::builder(store.clone()).http_call(Arc::new(HttpExecutor::builder().build()?)).start()?;
     let project = engine.project(&ProjectId::default_project());
     publish(&project).await?;
 
@@ -57,7 +58,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .nest("/flows", router(engine.clone(), RouterOptions::new(OpenLoopback)));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("try: curl http://127.0.0.1:3000/greet/ada");
-    println!("     curl -H 'content-type: application/json' -d '{{\"name\":\"ada\"}}' http://127.0.0.1:3000/flows/hooks/default/greet");
+    println!(
+        "     curl -H 'content-type: application/json' -d '{{\"name\":\"ada\"}}' http://127.0.0.1:3000/flows/hooks/default/greet"
+    );
     axum::serve(listener, app)
         .with_graceful_shutdown(async {
             // Without a handler the process just ends; nothing accepted is lost then either.
