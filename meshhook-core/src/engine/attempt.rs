@@ -113,22 +113,17 @@ fn finished(step: &StepKey, attempt: u32, result: Result<Outcome, AttemptError>,
 /// The most bytes that a failure's details may have.
 const MAX_DETAILS_BYTES: usize = 64 << 10;
 
-fn masked(failure: Failure, secrets: &Unsealed) -> Failure {
-    let details = failure.details.map(|mut details| {
-        if json::depth(&details) > MAX_OUTPUT_DEPTH - 8
-            || json::normalize(&mut details).is_err()
-            || json::canonical_len_within(&details, MAX_DETAILS_BYTES).is_none()
-        {
-            return Box::new(Value::String("the details were too large to keep".into()));
-        }
-        secrets.masker().mask_value(&mut details);
-        details
-    });
-    let message = secrets.masker().mask_str(&failure.message).into_owned();
-    let mut masked = Failure::permanent(failure.code, message);
-    masked.retryable = failure.retryable;
-    masked.details = details;
-    masked
+fn masked(mut failure: Failure, secrets: &Unsealed) -> Failure {
+    let too_large = |details: &mut Box<Value>| {
+        json::depth(details) > MAX_OUTPUT_DEPTH - 8
+            || json::normalize(details).is_err()
+            || json::canonical_len_within(details, MAX_DETAILS_BYTES).is_none()
+    };
+    if failure.details.as_mut().is_some_and(too_large) {
+        failure.details = Some(Box::new("the details were too large to keep".into()));
+    }
+    secrets.masker().mask_failure(&mut failure);
+    failure
 }
 
 fn logged(step: &StepKey, entry: LogEntry, secrets: &Unsealed) -> Fact {

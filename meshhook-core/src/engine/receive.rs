@@ -25,7 +25,7 @@ use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::store::{Dedupe, HookRoute};
 use crate::webhook::{
-    BodyError, BodyKind, BodyLimits, HookPath, RawRequest, Verified, headers_value, query_value, read_body,
+    BodyError, BodyKind, BodyLimits, HookPath, RawRequest, Verified, headers_value, query_value, read_body, redact_headers,
 };
 
 /// A live hook.
@@ -176,6 +176,9 @@ impl LiveHook {
             fingerprint: Sha256::digest(request.body).into(),
             window: webhook.dedupe.window,
         });
+        // The filter saw the credentials; nothing that is kept does.
+        let mut headers = headers;
+        redact_headers(&mut headers, &webhook.verify.credential_headers());
         let trigger = json!({
             "type": "webhook",
             "id": id,

@@ -271,8 +271,8 @@ impl Runner {
             let (executor, plan) = match plan {
                 Ok(found) => found,
                 Err(failure) => {
-                    let message = secrets.masker().mask_str(&failure.message).into_owned();
-                    let failure = Failure { message, ..failure };
+                    let mut failure = failure;
+                    secrets.masker().mask_failure(&mut failure);
                     facts.push(Fact::AttemptFailed {
                         step,
                         attempt: number,
