@@ -159,6 +159,8 @@ pub(crate) struct Inner {
     /// The store may count runs as held that are not in memory.
     reconcile: AtomicBool,
     renewed: Mutex<tokio::time::Instant>,
+    /// When this worker came to be.
+    born: tokio::time::Instant,
     /// Cancelled when the store has given this worker its first lease.
     leased: CancellationToken,
 }

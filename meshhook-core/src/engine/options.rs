@@ -24,6 +24,9 @@ pub struct EngineOptions {
     pub max_batch: usize,
     /// After how many workers that died holding it without advancing it a run is ended as `quarantined`. 3.
     pub quarantine_after: u32,
+    /// How long a worker must have lived before it takes a run that two workers died with. A process that is killed again
+    /// and again for other reasons blames no run, and a run that kills its worker gives the others this long. 10 s.
+    pub suspect_after: Duration,
     /// The most bytes that a run's history may have. 64 MiB.
     pub max_history_bytes: u64,
 }
@@ -40,6 +43,7 @@ impl Default for EngineOptions {
             max_queue: 4_096,
             max_batch: 256,
             quarantine_after: 3,
+            suspect_after: Duration::from_secs(10),
             max_history_bytes: 64 << 20,
         }
     }

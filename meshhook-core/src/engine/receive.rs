@@ -25,7 +25,8 @@ use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::store::{Dedupe, HookRoute};
 use crate::webhook::{
-    BodyError, BodyKind, BodyLimits, HookPath, RawRequest, Verified, headers_value, query_value, read_body, redact_headers,
+    BodyError, BodyKind, BodyLimits, HookPath, RawRequest, Verified, headers_value, query_value, read_body,
+    redact_headers,
 };
 
 /// A live hook.

@@ -103,8 +103,10 @@ async fn look(inner: &Arc<Inner>) -> bool {
     if limit == 0 || !inner.lease_is_good() {
         return false;
     }
-    // One suspect at a time: if it kills this worker too, nobody else is blamed for it.
-    let suspects = usize::from(inner.suspect.available_permits() > 0);
+    // One suspect at a time, and none before this worker has lived for a while: if it dies then, few others are blamed.
+    let may_suspect =
+        inner.born.elapsed() >= inner.options.suspect_after && inner.suspect.available_permits() > 0;
+    let suspects = usize::from(may_suspect);
     let claim = Claim { worker: inner.worker.clone(), limit, suspects, lease: inner.options.lease };
     let claimed = match inner.store.claim(claim).await {
         Ok(claimed) => claimed,
