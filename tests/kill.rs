@@ -4,7 +4,6 @@
 //! `MESHHOOK_SEED` repeats the choices of a run that failed; instants remain the machine's.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
-#![expect(clippy::print_stdout, reason = "the test reports its figures")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};

@@ -134,7 +134,7 @@ impl EngineBuilder {
 
     /// Performs every side effect by one executor, whatever its node type. For tests of workflows.
     #[cfg(feature = "testing")]
-    pub(crate) fn replace_executors(mut self, executor: Arc<dyn Executor>) -> Self {
+    pub(crate) fn replace_executors(mut self, executor: &Arc<dyn Executor>) -> Self {
         for slot in self.executors.values_mut() {
             *slot = executor.clone();
         }

@@ -235,6 +235,7 @@ impl WorkflowTest {
         let store = Arc::new(MemoryStore::new(Arc::new(clock)));
         let effects =
             Arc::new(Scripted { replies: Mutex::new(self.replies.clone()), calls: Mutex::default() });
+        let executor: Arc<dyn Executor> = effects.clone();
         let start = |gate: &Arc<Gate>| {
             let keys = StaticKeys::new(MasterKey::from_bytes([7; 32]));
             let builder = Engine::builder(store.clone())
@@ -244,7 +245,7 @@ impl WorkflowTest {
                 .gate(gate.clone())
                 .http_call(effects.clone());
             let configured = self.configure.iter().fold(builder, |builder, configure| configure(builder));
-            configured.replace_executors(effects.clone()).start().expect("the engine starts")
+            configured.replace_executors(&executor).start().expect("the engine starts")
         };
         let setup = start(&Gate::new());
         let slug = WorkflowSlug::new("test").expect("a valid slug");

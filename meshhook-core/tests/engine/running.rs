@@ -30,7 +30,7 @@ fn pure() -> serde_json::Value {
     })
 }
 
-fn effect(config: serde_json::Value) -> serde_json::Value {
+fn effect(config: &serde_json::Value) -> serde_json::Value {
     let mut node = json!({ "id": "call", "type": "http_call", "config": { "method": "POST", "url": "https://example.com/" } });
     node.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     json!({ "name": "Effect", "nodes": [node] })
@@ -63,7 +63,7 @@ async fn a_pure_run_is_finished_when_it_is_accepted() {
 #[tokio::test(start_paused = true)]
 async fn a_run_takes_one_commit_more_than_it_has_effects() {
     let kit = Kit::start();
-    let slug = kit.publish("effect", effect(json!({}))).await;
+    let slug = kit.publish("effect", effect(&json!({}))).await;
     let before = kit.store.transactions().of(Operation::Commit);
     let view = kit.run(&slug, json!({ "x": 1 })).await;
     assert_eq!(*view.output.unwrap(), json!({ "ok": 1 }));
@@ -78,7 +78,7 @@ async fn a_run_takes_one_commit_more_than_it_has_effects() {
 async fn a_retryable_failure_is_tried_again_with_the_same_key() {
     let kit = Kit::start();
     let slug =
-        kit.publish("effect", effect(json!({ "retry": { "max_attempts": 3, "jitter": "none" } }))).await;
+        kit.publish("effect", effect(&json!({ "retry": { "max_attempts": 3, "jitter": "none" } }))).await;
     for _ in 0..2 {
         kit.effects
             .script
@@ -99,7 +99,7 @@ async fn a_retryable_failure_is_tried_again_with_the_same_key() {
 #[tokio::test(start_paused = true)]
 async fn the_last_failed_attempt_fails_the_run() {
     let kit = Kit::start();
-    let slug = kit.publish("effect", effect(json!({ "retry": { "max_attempts": 1 } }))).await;
+    let slug = kit.publish("effect", effect(&json!({ "retry": { "max_attempts": 1 } }))).await;
     kit.effects.script.lock().unwrap().push_back(Err(Failure::retryable("http_status", "status 503").into()));
     let view = kit.run(&slug, json!(null)).await;
     assert_eq!(view.status, RunStatus::Failed);
@@ -112,7 +112,7 @@ async fn the_last_failed_attempt_fails_the_run() {
 async fn an_attempt_past_its_timeout_is_abandoned() {
     let kit = Kit::start();
     let node = json!({ "timeout": "5s", "retry": { "max_attempts": 2, "initial": "1s", "jitter": "none" } });
-    let slug = kit.publish("effect", effect(node)).await;
+    let slug = kit.publish("effect", effect(&node)).await;
     *kit.effects.takes.lock().unwrap() = Duration::from_secs(60);
     let start = tokio::time::Instant::now();
     let view = kit.run(&slug, json!(null)).await;
@@ -124,7 +124,7 @@ async fn an_attempt_past_its_timeout_is_abandoned() {
 async fn a_step_past_its_deadline_fails_with_its_last_failure() {
     let kit = Kit::start();
     let node = json!({ "deadline": "10s", "retry": { "max_attempts": 100, "initial": "4s", "factor": 1, "jitter": "none" } });
-    let slug = kit.publish("effect", effect(node)).await;
+    let slug = kit.publish("effect", effect(&node)).await;
     for _ in 0..100 {
         kit.effects
             .script
@@ -142,7 +142,7 @@ async fn a_step_past_its_deadline_fails_with_its_last_failure() {
 #[tokio::test(start_paused = true)]
 async fn a_run_past_its_timeout_fails() {
     let kit = Kit::start();
-    let mut definition = effect(json!({ "timeout": "1h" }));
+    let mut definition = effect(&json!({ "timeout": "1h" }));
     definition["timeout"] = json!("1m");
     let slug = kit.publish("effect", definition).await;
     *kit.effects.takes.lock().unwrap() = Duration::from_secs(600);
@@ -178,7 +178,7 @@ async fn a_long_delay_is_held_by_nobody() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_step_with_an_error_edge_goes_on_there() {
     let kit = Kit::start();
-    let mut definition = effect(json!({}));
+    let mut definition = effect(&json!({}));
     definition["nodes"]
         .as_array_mut()
         .unwrap()
@@ -248,7 +248,7 @@ async fn a_paused_run_starts_nothing_until_it_is_resumed() {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_run_ends_at_once() {
     let kit = Kit::start();
-    let slug = kit.publish("effect", effect(json!({}))).await;
+    let slug = kit.publish("effect", effect(&json!({}))).await;
     *kit.effects.takes.lock().unwrap() = Duration::from_secs(20);
     let run = kit.start_run(&slug, json!(null)).await;
     kit.project.cancel(run, None).await.unwrap();
@@ -316,7 +316,7 @@ async fn a_key_starts_one_run_and_refuses_other_input() {
 #[tokio::test(start_paused = true)]
 async fn a_stopped_engine_hands_its_runs_to_the_next() {
     let kit = Kit::start();
-    let slug = kit.publish("effect", effect(json!({ "timeout": "10m" }))).await;
+    let slug = kit.publish("effect", effect(&json!({ "timeout": "10m" }))).await;
     *kit.effects.takes.lock().unwrap() = Duration::from_secs(300);
     let run = kit.start_run(&slug, json!(null)).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
