@@ -13,10 +13,11 @@ use meshhook_core::clock::Clock as _;
 use meshhook_core::event::{Chunk, ChunkHash, RunStatus};
 use meshhook_core::failure::Failure;
 use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
+use meshhook_core::run::RunMeta;
 use meshhook_core::store::memory::MemoryStore;
 use meshhook_core::store::{
     AdvanceRun, Claim, Commit, CreateWorkflow, Dedupe, Hold, Hook, InboxId, Message, Page, Post,
-    PublishWorkflow, RunFilter, RunMeta, SaveDraft, StartRun, Store,
+    PublishWorkflow, RunFilter, SaveDraft, StartRun, Store,
 };
 use meshhook_core::testing::ManualClock;
 use meshhook_core::time::Timestamp;

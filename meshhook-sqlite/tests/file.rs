@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use meshhook_core::event::{Chunk, ChunkHash, RunStatus};
 use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
+use meshhook_core::run::RunMeta;
 use meshhook_core::store::{
     Claim, Commit, CommitOutcome, CreateWorkflow, Hold, Inbox as _, Ledger as _, Message, Post, RunFilter,
-    RunMeta, RunReader as _, SecretStore as _, StartRun, StoreError, WorkflowStore as _,
+    RunReader as _, SecretStore as _, StartRun, StoreError, WorkflowStore as _,
 };
 use meshhook_core::time::Timestamp;
 use meshhook_sqlite::{OpenError, SqliteOptions, SqliteStore};

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each run is held by one process, which keeps it in memory for as long as it has something to do. The process that
-//! takes a run in goes on with it at once; the [worker](worker) only claims what is not at home anywhere: runs
+//! takes a run in goes on with it at once; the worker (`worker.rs`) only claims what is not at home anywhere: runs
 //! whose time has come, and runs whose process died.
 //!
 //! **Invariant:** nothing outside the store is believed to have happened before the store said so: no answer to a sender

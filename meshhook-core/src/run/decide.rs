@@ -218,6 +218,7 @@ impl<'a> Decider<'a> {
         self.state.started_at.get_or_insert(self.now);
         let step = self.state.steps.get_mut(key).expect("ready steps have an entry");
         step.started_at = self.now;
+        step.deadline_from = self.now;
         if let NodeKind::Effect(_) = &node.kind {
             let idempotency_key = idempotency_key(&self.state.meta, key);
             let step = self.activate(key, Work::Effect { retry_at: None });
@@ -491,8 +492,8 @@ impl<'a> Decider<'a> {
     }
 
     fn deadline(&self, key: &StepKey, policy: &EffectPolicy) -> Option<Timestamp> {
-        let started_at = self.state.steps.get(key)?.started_at;
-        policy.deadline.map(|deadline| started_at.after(deadline))
+        let from = self.state.steps.get(key)?.deadline_from;
+        policy.deadline.map(|deadline| from.after(deadline))
     }
 
     /// Refuses the result of an attempt that is not under way; says whether time was up before it came.
@@ -599,7 +600,7 @@ impl<'a> Decider<'a> {
         self.state.timeout_from = self.now;
         for key in &self.state.active {
             if let Some(step) = self.state.steps.get_mut(key) {
-                step.tries = 0;
+                step.begin_anew(self.now);
             }
         }
         self.reopen("");

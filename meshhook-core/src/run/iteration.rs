@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::context::{Context, env, seed};
 use super::decide::Decider;
-use super::state::{Scope, Stage, Work, locate};
+use super::state::{Scope, Stage, Step, Work, locate};
 use crate::definition::Graph;
 use crate::event::TimerPurpose;
 use crate::failure::{Failure, code};
@@ -32,6 +32,17 @@ pub(super) struct RepeatLoop {
     index: u64,
     /// What the next iteration gets as input.
     carry: Arc<Value>,
+}
+
+impl Step {
+    /// The iterations of a looping step that are under way; none for other steps.
+    fn running_iterations(&self) -> Vec<u64> {
+        match &self.work {
+            Work::Each(work) => work.running.iter().copied().collect(),
+            Work::Repeat(work) => vec![work.index],
+            Work::None | Work::Effect { .. } | Work::Timer { .. } | Work::Wait { .. } => Vec::new(),
+        }
+    }
 }
 
 impl<'a> Decider<'a> {
@@ -229,12 +240,7 @@ impl<'a> Decider<'a> {
 
     /// Puts a loop that failed because of its body back to where it was; `false` when the step is no such loop.
     pub(super) fn reopen_loop(&mut self, key: &StepKey) -> bool {
-        let step = &self.state.steps[key];
-        let running: Vec<u64> = match &step.work {
-            Work::Each(work) => work.running.iter().copied().collect(),
-            Work::Repeat(work) => vec![work.index],
-            _ => return false,
-        };
+        let running = self.state.steps[key].running_iterations();
         let prefixes: Vec<String> = running.iter().map(|index| format!("{key}[{index}].")).collect();
         let failed_inside = |prefix: &String| {
             self.state.steps.iter().any(|(inner, step)| {
@@ -249,57 +255,31 @@ impl<'a> Decider<'a> {
         step.failure = None;
         step.finished_at = None;
         self.state.active.insert(key.clone());
+        self.revive(key, &running);
         for prefix in prefixes {
-            if let Some(scope) = self.state.scopes.get_mut(prefix.as_str()) {
-                scope.open = true;
-            }
-            let abandoned: Vec<StepKey> = self
-                .state
-                .steps
-                .iter()
-                .filter(|(inner, step)| inner.scope() == prefix && step.stage == Stage::Cancelled)
-                .map(|(inner, _)| inner.clone())
-                .collect();
-            for inner in abandoned {
-                if let Some(step) = self.state.steps.get_mut(&inner) {
-                    step.stage = Stage::Active;
-                    step.finished_at = None;
-                    step.tries = 0;
-                }
-                self.state.active.insert(inner.clone());
-                self.reopen_abandoned(&inner);
-            }
             self.reopen(&prefix);
         }
         true
     }
 
-    /// A loop that was abandoned with the loop around it goes on with its own iterations.
-    fn reopen_abandoned(&mut self, key: &StepKey) {
-        let running: Vec<u64> = match &self.state.steps[key].work {
-            Work::Each(work) => work.running.iter().copied().collect(),
-            Work::Repeat(work) => vec![work.index],
-            _ => return,
-        };
+    /// Lets what was abandoned with a loop go on: its open iterations, their steps, and the loops among these.
+    fn revive(&mut self, owner: &StepKey, running: &[u64]) {
         for index in running {
-            let prefix = format!("{key}[{index}].");
+            let prefix = format!("{owner}[{index}].");
             if let Some(scope) = self.state.scopes.get_mut(prefix.as_str()) {
                 scope.open = true;
             }
-            let inner: Vec<StepKey> = self
-                .state
-                .steps
-                .iter()
-                .filter(|(inner, step)| inner.scope() == prefix && step.stage == Stage::Cancelled)
-                .map(|(inner, _)| inner.clone())
-                .collect();
-            for inner in inner {
-                if let Some(step) = self.state.steps.get_mut(&inner) {
-                    step.stage = Stage::Active;
-                    step.finished_at = None;
-                }
-                self.state.active.insert(inner.clone());
-                self.reopen_abandoned(&inner);
+            let is_abandoned =
+                |key: &StepKey, step: &Step| key.scope() == prefix && step.stage == Stage::Cancelled;
+            let abandoned = self.state.steps.iter().filter(|(key, step)| is_abandoned(key, step));
+            for key in abandoned.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+                let step = self.state.steps.get_mut(&key).expect("just found");
+                step.stage = Stage::Active;
+                step.finished_at = None;
+                step.begin_anew(self.now);
+                let inner = step.running_iterations();
+                self.state.active.insert(key.clone());
+                self.revive(&key, &inner);
             }
         }
     }

@@ -74,7 +74,7 @@ impl RunState {
             owed.push(Owed::Attempt { step: key.clone(), number: step.attempts + 1, at: *retry_at });
             let deadline = locate(definition, key).and_then(|(_, _, node)| node.policy.as_ref()?.deadline);
             if let Some(deadline) = deadline {
-                owed.push(Owed::Deadline { step: key.clone(), at: step.started_at.after(deadline) });
+                owed.push(Owed::Deadline { step: key.clone(), at: step.deadline_from.after(deadline) });
             }
         } else if let Some((at, _)) = self.timer_of(key) {
             owed.push(Owed::Timer { step: key.clone(), at });

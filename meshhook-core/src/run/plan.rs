@@ -83,7 +83,7 @@ impl RunState {
         let policy = node.policy.as_ref();
         let run_ends = self.times_out_at(definition);
         let deadline =
-            policy.and_then(|policy| policy.deadline).map(|deadline| step.started_at.after(deadline));
+            policy.and_then(|policy| policy.deadline).map(|deadline| step.deadline_from.after(deadline));
         Ok(AttemptPlan {
             type_name: effect.type_name().clone(),
             config,

@@ -123,6 +123,8 @@ pub struct Step {
     pub attempts: u32,
     /// How many of them count for the retry policy: those since the run was last retried.
     pub(super) tries: u32,
+    /// From when its deadline counts: its start, or the last retry of the run.
+    pub(super) deadline_from: Timestamp,
     /// What every attempt carries.
     pub idempotency_key: Option<String>,
     /// When it started.
@@ -199,6 +201,7 @@ impl Step {
             port: None,
             attempts: 0,
             tries: 0,
+            deadline_from: at,
             idempotency_key: None,
             started_at: at,
             finished_at: None,
@@ -207,6 +210,12 @@ impl Step {
             ended_seq: None,
             pause_until: None,
         }
+    }
+
+    /// Gives a step that goes on in a retried run its attempts and its deadline anew.
+    pub(super) fn begin_anew(&mut self, now: Timestamp) {
+        self.tries = 0;
+        self.deadline_from = now;
     }
 
     pub(super) fn has_ended(&self) -> bool {

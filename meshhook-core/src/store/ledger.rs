@@ -51,7 +51,7 @@ pub trait Ledger: Send + Sync + 'static {
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
 
     /// Renews the worker's lease, then takes runs that are due or orphaned and makes them held by the worker, at most
-    /// `claim.limit`: by [turns](ClaimCandidate::choose) across projects, in each the oldest first. An orphan is as
+    /// `claim.limit`: by [turns](crate::store::ClaimCandidate::choose) across projects, in each the oldest first. An orphan is as
     /// old as the end of its worker's lease. What the worker itself holds is never taken again.
     ///
     /// An orphan that would reach two or more strikes is a *suspect*; at most `claim.suspects` of them are taken.

@@ -42,9 +42,6 @@ pub use self::workflows::{
     WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
 
-#[doc(hidden)]
-pub use crate::run::RunMeta;
-
 /// Everything the engine asks of a database, in one object.
 pub trait Store: Ledger + RunReader + Inbox + WorkflowStore + SecretStore {}
 

@@ -298,3 +298,30 @@ fn retry_after_puts_the_next_attempt_off_but_not_past_an_hour() {
         );
     }
 }
+
+#[test]
+fn a_retried_run_gives_deadlines_and_attempts_anew() {
+    let mut slow = call("slow");
+    slow["deadline"] = json!("1m");
+    slow["retry"] = json!({ "max_attempts": 2, "initial": "1s", "jitter": "none" });
+    let definition = definition(&graph(&[slow, call("broken")], &[]));
+    let (mut state, mut events) = begin(&definition, json!(null));
+    let broken_once = |step: &meshhook_core::id::StepKey, attempt: u32| match (step.as_str(), attempt) {
+        ("broken", 1) => (Duration::from_secs(2), Err(Failure::permanent("http_status", "status 404"))),
+        ("slow", 1 | 2) => (Duration::from_secs(1), Err(Failure::retryable("http_status", "status 503"))),
+        _ => (Duration::from_secs(1), Ok(json!(attempt))),
+    };
+    finish(&definition, &mut state, &mut events, &broken_once);
+    assert_eq!(state.status(), RunStatus::Failed);
+    let later = state.at().after(Duration::from_secs(3_600));
+    events.extend(state.decide(&definition, Fact::Retry { by: None }, later).unwrap());
+    // The attempt that was to follow an hour ago follows now, and fails; there is time and a try left for another.
+    let outcome = |step: &meshhook_core::id::StepKey, attempt: u32| {
+        let (takes, result) = broken_once(step, attempt);
+        let waited = if (step.as_str(), attempt) == ("slow", 2) { 3_600 } else { 0 };
+        (takes + Duration::from_secs(waited), result)
+    };
+    finish(&definition, &mut state, &mut events, &outcome);
+    assert_eq!(state.status(), RunStatus::Succeeded, "{:#?}", kinds(&events));
+    verify(&definition, meta(&definition), &events).unwrap();
+}

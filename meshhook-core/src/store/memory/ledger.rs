@@ -9,9 +9,10 @@ use super::{MemoryStore, Operation, State};
 use crate::event::{Chunk, RunStatus};
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, WorkerId};
+use crate::run::RunMeta;
 use crate::store::{
-    AdvanceRun, Claim, ClaimCandidate, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, Ledger, RunMeta,
-    StartRun, StoreError,
+    AdvanceRun, Claim, ClaimCandidate, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, Ledger, StartRun,
+    StoreError,
 };
 use crate::time::Timestamp;
 

@@ -7,9 +7,10 @@ use crate::clock::Clock as _;
 use crate::event::{Chunk, ChunkHash, RunStatus};
 use crate::failure::Failure;
 use crate::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
+use crate::run::RunMeta;
 use crate::store::{
-    AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Hold, InboxItem, Message, Post, Posted, RunMeta,
-    RunRecord, StartRun, StoreError,
+    AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Hold, InboxItem, Message, Post, Posted, RunRecord,
+    StartRun, StoreError,
 };
 use crate::time::Timestamp;
 

@@ -12,8 +12,8 @@ use super::world::{Counters, Execution, World, lock};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, Event, EventData, RunStatus, encode_events};
 use crate::id::{Digest, RunId, StepKey};
+use crate::run::RunMeta;
 use crate::run::{Replayed, replay, verify};
-use crate::store::RunMeta;
 use crate::store::memory::Inspected;
 
 /// Checks everything that was left behind.
