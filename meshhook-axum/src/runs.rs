@@ -227,12 +227,20 @@ async fn start(call: Call) -> Result<Response, Problem> {
     let mut body = StartedBody { run_id: started.run.to_string(), ..StartedBody::default() };
     if let Some(wait) = wait {
         if started.end.is_none() {
-            call.project().wait_for_end(started.run, wait).await?;
+            // The run is committed: whatever goes wrong from here on must not hide its id.
+            let _ = call.project().wait_for_end(started.run, wait).await;
         }
-        let view = call.project().run(started.run).await?;
-        body.status = Some(view.status.as_str().to_owned());
-        body.output = view.output.map(Arc::unwrap_or_clone);
-        body.error = view.error;
+        match call.project().run(started.run).await {
+            Ok(view) => {
+                body.status = Some(view.status.as_str().to_owned());
+                body.output = view.output.map(Arc::unwrap_or_clone);
+                body.error = view.error;
+            }
+            Err(error) => {
+                tracing::warn!(%error, run_id = %started.run, "could not read a run that was just started");
+                body.status = Some(RunStatus::Running.as_str().to_owned());
+            }
+        }
     }
     let status = if started.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     body.duplicate = started.duplicate.then_some(true);

@@ -199,8 +199,13 @@ impl Inner {
 }
 
 /// A key of the API, with what was sent with it.
-pub(super) fn api_dedupe(workflow: &WorkflowSlug, key: &str, version: Option<u32>, input: &Value) -> Dedupe {
-    let sent = json!({ "input": input, "version": version });
+pub(super) fn api_dedupe(
+    workflow: &WorkflowSlug,
+    key: &str,
+    request: &StartRequest,
+    input: &Value,
+) -> Dedupe {
+    let sent = json!({ "input": input, "version": request.version, "test": request.test });
     Dedupe {
         scope: format!("api:{workflow}"),
         key: key.to_owned(),

@@ -373,7 +373,7 @@ impl Project {
     ) -> Result<Started, EngineError> {
         let record = self.record(slug).await?;
         let (version, definition) = self.startable(&record, &request).await?;
-        let mut input = request.input;
+        let mut input = request.input.clone();
         if json::normalize(&mut input).is_err() || json::depth(&input) > JsonLimits::default().max_depth {
             return Err(EngineError::InvalidArgument {
                 message: "the input nests too deep or holds a number out of range".into(),
@@ -385,7 +385,7 @@ impl Project {
                 let message = format!("an idempotency key has 1 to {MAX_KEY_BYTES} bytes");
                 return Err(EngineError::InvalidArgument { message });
             }
-            key => key.as_deref().map(|key| api_dedupe(slug, key, request.version, &input)),
+            key => key.as_deref().map(|key| api_dedupe(slug, key, &request, &input)),
         };
         let trigger = json!({ "type": "manual" });
         let (project, workflow) = (self.id.clone(), slug.clone());
@@ -546,6 +546,9 @@ impl Project {
     /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
     pub async fn retry(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
         self.require(run, |status| status == RunStatus::Failed).await?;
+        if self.run(run).await?.terminated {
+            return Err(EngineError::InvalidState { status: "terminated" });
+        }
         self.post(run, Message::Retry { by }).await
     }
 
@@ -561,16 +564,27 @@ impl Project {
         key: Option<String>,
         payload: Value,
     ) -> Result<(), EngineError> {
-        let mut payload = payload;
-        self.inner.unsealed(&self.id).await?.masker().mask_value(&mut payload);
+        let (mut payload, secrets) = (payload, self.inner.unsealed(&self.id).await?);
+        secrets.masker().mask_value(&mut payload);
+        let name = secrets.masker().mask_str(name).into_owned();
+        let key = key.map(|key| secrets.masker().mask_str(&key).into_owned());
         self.require(run, |status| !status.is_terminal()).await?;
-        self.post(run, Message::Event { name: name.to_owned(), key, payload }).await
+        self.post(run, Message::Event { name, key, payload }).await
     }
 
     /// Refuses what a run's status does not allow.
     async fn require(&self, run: RunId, allowed: impl Fn(RunStatus) -> bool) -> Result<(), EngineError> {
+        // What was asked for before takes effect before. Read first: a message that is gone then is in the history.
+        let asked = self.inner.store.messages_for(&self.id, run).await?;
         // The record says `running` for as long as the run is held, so only the history tells.
         let status = self.run(run).await?.status;
+        let status = asked.iter().fold(status, |status, item| match item.message {
+            Message::Pause { .. } if !status.is_terminal() => RunStatus::Paused,
+            Message::Resume { .. } if status == RunStatus::Paused => RunStatus::Running,
+            Message::Cancel { .. } if !status.is_terminal() => RunStatus::Cancelled,
+            Message::Retry { .. } if status == RunStatus::Failed => RunStatus::Running,
+            _ => status,
+        });
         if allowed(status) { Ok(()) } else { Err(EngineError::InvalidState { status: status.as_str() }) }
     }
 
@@ -683,7 +697,7 @@ fn hook_paths(document: &Value, slug: &WorkflowSlug) -> Vec<String> {
 }
 
 fn is_random(path: &str) -> bool {
-    path.len() >= 22 && !path.contains('/')
+    path.len() == 32 && path.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn trigger_views(definition: &ValidDefinition, hooks: &[Hook]) -> Vec<TriggerView> {

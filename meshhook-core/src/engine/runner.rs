@@ -27,7 +27,7 @@ use crate::event::{Chunk, ChunkHash, Event, RunStatus};
 use crate::exec::{Attempt, Level, StepLog};
 use crate::failure::{Failure, code};
 use crate::id::StepKey;
-use crate::run::{Fact, Owed, Refusal, RunState};
+use crate::run::{Fact, MAX_HISTORY_EVENTS, Owed, Refusal, RunState};
 use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, InboxId, Message, StoreError};
 use crate::time::Timestamp;
 
@@ -101,10 +101,11 @@ impl Runner {
 
     /// Goes on with a run that was claimed: decides what came due meanwhile, together with the events given.
     pub(super) async fn take_over(mut self, mut events: Vec<Event>) {
-        let (facts, consumed) = self.messages().await;
-        events.extend(self.decide(facts));
+        // What was due before a message came counts as earlier.
         let due = self.due_facts();
         events.extend(self.decide(due));
+        let (facts, consumed) = self.messages().await;
+        events.extend(self.decide(facts));
         if let Held::Yes = self.commit(events, consumed).await {
             self.go_on().await;
         }
@@ -125,7 +126,10 @@ impl Runner {
             tokio::select! {
                 biased;
                 () = stopping.abandon.cancelled() => return None,
-                _ = self.lost.changed() => return None,
+                _ = self.lost.changed() => {
+                    self.inner.reconcile_after(self.run.state.meta().run);
+                    return None;
+                }
                 () = stopping.halt.cancelled() => {
                     self.under_way.clear();
                     self.hand_back().await;
@@ -133,8 +137,10 @@ impl Runner {
                 }
                 () = stopping.drain.cancelled(), if !stopping.drains() => {}
                 () = self.inbox.notified() => {
-                    let (facts, consumed) = self.messages().await;
-                    if !facts.is_empty() {
+                    let (messages, consumed) = self.messages().await;
+                    if !messages.is_empty() {
+                        let mut facts = self.due_facts();
+                        facts.extend(messages);
                         return Some((facts, consumed));
                     }
                 }
@@ -396,7 +402,10 @@ impl Runner {
                     tokio::select! {
                         biased;
                         () = self.inner.stopping.abandon.cancelled() => return None,
-                        _ = self.lost.changed() => return None,
+                        _ = self.lost.changed() => {
+                            self.inner.reconcile_after(run);
+                            return None;
+                        }
                         () = self.inner.stopping.halt.cancelled() => return None,
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
                     }
@@ -419,14 +428,17 @@ impl Runner {
         let limit = self.inner.options.max_history_bytes;
         let chunk = Chunk::encode(self.run.hash, &events);
         let bytes = self.run.bytes + chunk.text.len() as u64;
-        let warn_at = limit / 10 * 8;
+        let crosses =
+            |before: u64, after: u64, limit: u64| before < limit / 10 * 8 && after >= limit / 10 * 8;
         let extra = if bytes > limit {
             let message = format!("the history has reached {limit} bytes");
             Some(Fact::Aborted { failure: Failure::permanent(code::LIMIT_EXCEEDED, message) })
-        } else if self.run.bytes < warn_at && bytes >= warn_at {
-            let message = format!("the history has {bytes} of at most {limit} bytes");
-            metrics::counter!("meshhook_history_warnings_total").increment(1);
-            Some(Fact::Logged { step: None, level: Level::Warn, message, fields: None })
+        } else if crosses(self.run.bytes, bytes, limit) {
+            Some(format!("the history has {bytes} of at most {limit} bytes")).map(history_warning)
+        } else if crosses(chunk.first_seq - 1, chunk.last_seq, MAX_HISTORY_EVENTS) {
+            let events = chunk.last_seq;
+            Some(format!("the history has {events} of at most {MAX_HISTORY_EVENTS} events"))
+                .map(history_warning)
         } else {
             None
         };
@@ -470,6 +482,12 @@ pub(super) fn hold(
         return Hold::Keep;
     }
     Hold::Release { wake_at: Some(next_due.unwrap_or(now)), status: state.status() }
+}
+
+/// Says that a history is nearly as long as it may be.
+fn history_warning(message: String) -> Fact {
+    metrics::counter!("meshhook_history_warnings_total").increment(1);
+    Fact::Logged { step: None, level: Level::Warn, message, fields: None }
 }
 
 fn fact_of(message: Message) -> Fact {

@@ -37,6 +37,8 @@ pub struct RunView {
     pub error: Option<Value>,
     /// What a waiting webhook answers, if a `terminate` node said so.
     pub response: Option<Arc<Value>>,
+    /// Whether a `terminate` node ended it; such a run cannot be retried.
+    pub terminated: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its first step was decided.
@@ -142,6 +144,7 @@ pub(super) fn run_view(definition: &ValidDefinition, stored: &StoredRun) -> Resu
         output: end.and_then(|end| end.output.clone()),
         error: end.and_then(|end| Some(error_value(end.failure.as_ref()?, end.step.as_ref()))),
         response: end.and_then(|end| end.response.clone()),
+        terminated: end.is_some_and(|end| end.terminated),
         created_at: meta.created_at,
         started_at: state.started_at(),
         finished_at: end.map(|end| end.at),
@@ -171,6 +174,7 @@ pub(super) fn summary(stored: StoredRun) -> Result<RunView, EngineError> {
         output: None,
         error: None,
         response: None,
+        terminated: false,
         created_at: record.meta.created_at,
         started_at: first.get(1).map(|event| event.at),
         finished_at: record.finished_at,
@@ -185,6 +189,7 @@ pub(super) fn summary(stored: StoredRun) -> Result<RunView, EngineError> {
     match last.last().map(|event| &event.data) {
         Some(EventData::RunSucceeded { output, .. }) => view.output = Some(output.clone()),
         Some(EventData::RunFailed { failure, failed_step, .. }) => {
+            view.terminated = failure.code == crate::failure::code::TERMINATED;
             view.error = Some(error_value(failure, failed_step.as_ref()));
         }
         _ => {}

@@ -61,15 +61,21 @@ pub fn encode_events(events: &[Event]) -> String {
 ///
 /// [`CodecError`] when the text is not a list of events that this release knows.
 pub fn decode_events(text: &str) -> Result<Vec<Event>, CodecError> {
-    // Events wrap values that were already within the depth limit in up to four levels of their own.
-    let limits = JsonLimits::default().with_max_depth(JsonLimits::default().max_depth + 8);
-    let parsed =
-        json::parse(text.as_bytes(), &limits).map_err(|error| CodecError::Malformed(error.to_string()))?;
+    let parsed = parse(text)?;
     match parsed {
         Value::Array(items) => items.into_iter().map(Event::decode).collect(),
         _ => Err(CodecError::Malformed("no array".into())),
     }
 }
+
+/// Reads the text of events, which wrap values that were within the depth limit in a few levels of their own.
+fn parse(text: &str) -> Result<Value, CodecError> {
+    let limits = JsonLimits::default().with_max_depth(JsonLimits::default().max_depth + EVENT_LEVELS);
+    json::parse(text.as_bytes(), &limits).map_err(|error| CodecError::Malformed(error.to_string()))
+}
+
+/// More levels than events add to the values that they hold.
+const EVENT_LEVELS: usize = 16;
 
 impl Event {
     /// Appends the event's canonical text.
@@ -90,7 +96,7 @@ impl Event {
     pub fn to_value(&self) -> Value {
         let mut text = String::new();
         self.encode(&mut text);
-        serde_json::from_str(&text).unwrap_or(Value::Null)
+        parse(&text).expect("an event's own text is JSON within the limits that its values were let in by")
     }
 
     fn decode(value: Value) -> Result<Self, CodecError> {
@@ -480,6 +486,20 @@ mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json::to_canonical_string(&value), text);
         assert_eq!(events[8].to_value()["type"], "run_cancelled");
+    }
+
+    #[test]
+    fn values_at_the_depth_limit_read_back() {
+        let mut deep = json!("bottom");
+        for _ in 0..JsonLimits::default().max_depth {
+            deep = json!([deep]);
+        }
+        let deep = Arc::new(json!({ "body": { "predecessor": deep } }));
+        let step: crate::id::StepKey = "post".parse().unwrap();
+        let data = EventData::StepStarted { input: deep.clone(), idempotency_key: "k".into() };
+        let event = Event::new(1, Timestamp::EPOCH, Some(step), data);
+        assert_eq!(event.to_value()["data"]["input"], *deep);
+        assert_eq!(decode_events(&encode_events(std::slice::from_ref(&event))).unwrap(), [event]);
     }
 
     #[test]

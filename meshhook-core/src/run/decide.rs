@@ -36,6 +36,8 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 pub const MAX_OUTPUT_BYTES: usize = 1 << 20;
 /// How deep a step's output may nest.
 pub const MAX_OUTPUT_DEPTH: usize = 128;
+/// The most bytes of outputs and inputs that deciding puts into a history; it stops there.
+pub const MAX_HISTORY_BYTES: u64 = 64 << 20;
 /// The most events that a history may have; deciding stops there.
 pub const MAX_HISTORY_EVENTS: u64 = 50_000;
 
@@ -61,6 +63,7 @@ impl RunState {
             seq: 0,
             at: now,
             epoch: 1,
+            bytes: 0,
             timeout_from: now,
             started_at: None,
             paused: false,
@@ -189,8 +192,10 @@ impl<'a> Decider<'a> {
     /// Works the agenda off until it is empty, the run is paused, or it ended.
     fn settle(&mut self) {
         while self.state.end.is_none() && !self.state.paused {
-            if self.state.seq >= MAX_HISTORY_EVENTS {
-                let message = format!("the history has reached {MAX_HISTORY_EVENTS} events");
+            if self.state.seq >= MAX_HISTORY_EVENTS || self.state.bytes > MAX_HISTORY_BYTES {
+                let message = format!(
+                    "the history has reached {MAX_HISTORY_EVENTS} events or {MAX_HISTORY_BYTES} bytes"
+                );
                 self.fail_run(Failure::permanent(code::LIMIT_EXCEEDED, message), None);
                 break;
             }
@@ -279,7 +284,7 @@ impl<'a> Decider<'a> {
         port: Option<Arc<str>>,
         output: Arc<Value>,
     ) -> Result<(), Failure> {
-        check_output(&output)?;
+        self.state.bytes += check_output(&output)?;
         let attempts = self.count_attempt(key);
         self.emit(
             Some(key),
@@ -661,16 +666,16 @@ fn evaluate_pure(kind: &NodeKind, scope: &node::Scope<'_>) -> Result<Evaluated, 
 }
 
 /// Refuses an output that a history cannot hold.
-fn check_output(output: &Value) -> Result<(), Failure> {
+fn check_output(output: &Value) -> Result<u64, Failure> {
     if json::depth(output) > MAX_OUTPUT_DEPTH {
         let message = format!("the output nests deeper than {MAX_OUTPUT_DEPTH}");
         return Err(Failure::permanent(code::OUTPUT_TOO_LARGE, message));
     }
-    if json::canonical_len_within(output, MAX_OUTPUT_BYTES).is_none() {
+    let too_large = || {
         let message = format!("the output is larger than {MAX_OUTPUT_BYTES} bytes");
-        return Err(Failure::permanent(code::OUTPUT_TOO_LARGE, message));
-    }
-    Ok(())
+        Failure::permanent(code::OUTPUT_TOO_LARGE, message)
+    };
+    json::canonical_len_within(output, MAX_OUTPUT_BYTES).map(|bytes| bytes as u64).ok_or_else(too_large)
 }
 
 /// The same for every attempt of a step, different for every other step of any run.

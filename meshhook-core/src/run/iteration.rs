@@ -231,10 +231,11 @@ impl<'a> Decider<'a> {
                 step.finished_at = Some(self.now);
             }
         }
-        for (name, scope) in &mut self.state.scopes {
-            if name.starts_with(prefix) {
-                scope.open = false;
-            }
+        let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
+        for (_, scope) in
+            self.state.scopes.range_mut::<str, _>(from).take_while(|(name, _)| name.starts_with(prefix))
+        {
+            scope.open = false;
         }
     }
 

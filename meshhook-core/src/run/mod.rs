@@ -22,7 +22,9 @@ pub mod semantics;
 mod state;
 mod waiting;
 
-pub use self::decide::{MAX_HISTORY_EVENTS, MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH, MAX_RETRY_AFTER};
+pub use self::decide::{
+    MAX_HISTORY_BYTES, MAX_HISTORY_EVENTS, MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH, MAX_RETRY_AFTER,
+};
 pub use self::fact::{Fact, Refusal};
 pub use self::meta::RunMeta;
 pub use self::outstanding::Owed;

@@ -35,6 +35,8 @@ pub struct RunState {
     pub(super) at: Timestamp,
     /// The epoch through which the run is held.
     pub(super) epoch: u64,
+    /// How many bytes the outputs in the history have.
+    pub(super) bytes: u64,
     /// From when the run's timeout counts: its creation or its last retry.
     pub(super) timeout_from: Timestamp,
     pub(super) started_at: Option<Timestamp>,

@@ -82,8 +82,10 @@ impl Decider<'_> {
         let waiting = self.state.active.iter().filter_map(|step_key| {
             let step = &self.state.steps[step_key];
             match &step.work {
-                Work::Wait { name: wanted, key: wanted_key, .. }
-                    if matches(wanted, wanted_key.as_deref(), &name, key.as_deref()) =>
+                // A wait that is over goes to its timeout, also while the run is paused.
+                Work::Wait { name: wanted, key: wanted_key, until }
+                    if until.is_none_or(|until| until > self.now)
+                        && matches(wanted, wanted_key.as_deref(), &name, key.as_deref()) =>
                 {
                     Some((step.started_seq, step_key.clone()))
                 }

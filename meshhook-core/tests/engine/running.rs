@@ -331,3 +331,32 @@ async fn a_stopped_engine_hands_its_runs_to_the_next() {
     assert!(next.kinds(run).await.contains(&"run_claimed".to_owned()));
     assert_eq!(kit.effects.seen.lock().unwrap()[0].2, next.effects.seen.lock().unwrap()[0].2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_takes_effect_in_order() {
+    let kit = Kit::start();
+    let slug = kit.publish("effect", effect(&json!({}))).await;
+    *kit.effects.takes.lock().unwrap() = Duration::from_secs(5);
+    let run = kit.start_run(&slug, json!(null)).await;
+    kit.project.pause(run, None).await.unwrap();
+    kit.project.resume(run, None).await.unwrap();
+    assert!(kit.project.resume(run, None).await.is_err());
+    kit.project.cancel(run, None).await.unwrap();
+    assert!(kit.project.pause(run, None).await.is_err());
+    let view = kit.finish(run).await;
+    assert_eq!(view.status, RunStatus::Cancelled);
+    assert_eq!(
+        kit.kinds(run).await[2..],
+        ["run_paused", "run_resumed", "run_cancel_requested", "run_cancelled"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_terminate_ended_cannot_be_retried() {
+    let kit = Kit::start();
+    let end = json!({ "id": "end", "type": "terminate", "config": { "status": "failed" } });
+    let slug = kit.publish("end", json!({ "name": "End", "nodes": [end] })).await;
+    let view = kit.run(&slug, json!(null)).await;
+    assert_eq!(view.status, RunStatus::Failed);
+    assert!(kit.project.retry(view.id, None).await.is_err());
+}

@@ -325,3 +325,28 @@ fn a_retried_run_gives_deadlines_and_attempts_anew() {
     assert_eq!(state.status(), RunStatus::Succeeded, "{:#?}", kinds(&events));
     verify(&definition, meta(&definition), &events).unwrap();
 }
+
+#[test]
+fn a_history_of_too_many_bytes_fails_its_run() {
+    let big =
+        node("n", "join('', [nodes.text.output, nodes.text.output, nodes.text.output, nodes.text.output])");
+    let each = json!({ "id": "each", "type": "for_each", "config": { "items": "range(`1000`)", "body": { "nodes": [big] } } });
+    let document = graph(&[node("text", "input"), each], &[edge("text", "each")]);
+    let (state, _) = run(&document, json!("x".repeat(200_000)), &all_succeed);
+    assert_eq!(state.end().unwrap().failure.as_ref().unwrap().code, "limit_exceeded");
+}
+
+#[test]
+fn an_event_that_comes_after_a_waits_timeout_does_not_end_the_wait() {
+    let wait = json!({ "id": "paid", "type": "wait", "config": { "event": "paid", "timeout": "1h" } });
+    let definition = definition(&graph(&[wait], &[]));
+    let (mut state, mut events) = begin(&definition, json!(null));
+    events.extend(state.decide(&definition, Fact::Pause { by: None }, START).unwrap());
+    let late = START.after(Duration::from_secs(7_200));
+    let event = Fact::EventReceived { name: "paid".into(), key: None, payload: Arc::new(json!(1)) };
+    events.extend(state.decide(&definition, event, late).unwrap());
+    events.extend(state.decide(&definition, Fact::Resume { by: None }, late).unwrap());
+    finish(&definition, &mut state, &mut events, &all_succeed);
+    assert_eq!(state.end().unwrap().failure.as_ref().unwrap().code, "timed_out");
+    verify(&definition, meta(&definition), &events).unwrap();
+}
