@@ -30,6 +30,8 @@ pub(super) struct EachLoop {
 #[derive(Debug, Clone)]
 pub(super) struct RepeatLoop {
     index: u64,
+    /// The first iteration that counts for the limit: later than the first of all when the run was retried.
+    counts_from: u64,
     /// What the next iteration gets as input.
     carry: Arc<Value>,
 }
@@ -80,7 +82,8 @@ impl<'a> Decider<'a> {
     }
 
     pub(super) fn start_repeat(&mut self, key: &StepKey, repeat: &Repeat, input: Arc<Value>) {
-        let step = self.activate(key, Work::Repeat(RepeatLoop { index: 0, carry: input.clone() }));
+        let step =
+            self.activate(key, Work::Repeat(RepeatLoop { index: 0, counts_from: 0, carry: input.clone() }));
         step.input = Some(input.clone());
         self.open_scope(key, 0, input, &repeat.body);
     }
@@ -149,6 +152,12 @@ impl<'a> Decider<'a> {
         if work.results.len() < work.items.len() {
             return self.start_items(owner, each);
         }
+        self.finish_each(owner);
+    }
+
+    /// Ends a loop all of whose items are done.
+    fn finish_each(&mut self, owner: &StepKey) {
+        let Some(Work::Each(work)) = self.state.steps.get(owner).map(|step| &step.work) else { return };
         let results = work.results.values().map(|result| (**result).clone()).collect();
         if let Err(failure) = self.succeed(owner, Some(port::out()), Arc::new(Value::Array(results))) {
             self.fail(owner, failure);
@@ -162,7 +171,11 @@ impl<'a> Decider<'a> {
         index: u64,
         output: Arc<Value>,
     ) -> Result<(), Failure> {
-        let input = self.state.steps[owner].input.clone().unwrap_or_default();
+        let step = self.state.steps.get_mut(owner).expect("a looping step has an entry");
+        let input = step.input.clone().unwrap_or_default();
+        let Work::Repeat(work) = &mut step.work else { return Ok(()) };
+        work.carry = output.clone();
+        let counts_from = work.counts_from;
         let place = Value::from(index);
         let done = {
             let context = Context::new(self.state, self.definition, owner, input.clone());
@@ -173,7 +186,7 @@ impl<'a> Decider<'a> {
         if done {
             return self.succeed(owner, Some(port::out()), output);
         }
-        if index + 1 >= repeat.max_iterations {
+        if index + 1 - counts_from >= repeat.max_iterations {
             let Some((graph, place, _)) = locate(self.definition, owner) else { return Ok(()) };
             if graph.has_edge(place, &port::exhausted()) {
                 return self.succeed(owner, Some(port::exhausted()), output);
@@ -181,7 +194,7 @@ impl<'a> Decider<'a> {
             let message = format!("the condition did not hold after {} iterations", repeat.max_iterations);
             return Err(Failure::permanent(code::ITERATIONS_EXHAUSTED, message));
         }
-        let next = RepeatLoop { index: index + 1, carry: output };
+        let next = RepeatLoop { index: index + 1, counts_from, carry: output };
         match repeat.every.filter(|every| !every.is_zero()) {
             None => self.next_iteration(owner, repeat, next),
             Some(every) => {
@@ -248,19 +261,39 @@ impl<'a> Decider<'a> {
                 inner.scope() == prefix && step.stage == Stage::Failed && step.port.is_none()
             })
         };
-        if !prefixes.iter().any(failed_inside) {
+        let failed_inside = prefixes.iter().any(failed_inside);
+        let step = self.state.steps.get_mut(key).expect("just found");
+        let went_through = match &step.work {
+            Work::Repeat(_) => true,
+            Work::Each(work) => work.results.len() == work.items.len(),
+            Work::None | Work::Effect { .. } | Work::Timer { .. } | Work::Wait { .. } => false,
+        };
+        if !failed_inside && !went_through {
             return false;
         }
-        let step = self.state.steps.get_mut(key).expect("just found");
         step.stage = Stage::Active;
         step.failure = None;
         step.finished_at = None;
         self.state.active.insert(key.clone());
-        self.revive(key, &running);
-        for prefix in prefixes {
-            self.reopen(&prefix);
+        if failed_inside {
+            self.revive(key, &running);
+            for prefix in prefixes {
+                self.reopen(&prefix);
+            }
+        } else {
+            self.go_on_after_failure(key);
         }
         true
+    }
+
+    /// Retries a loop that failed of itself. What its iterations did stays done: a `repeat` gets as many further ones as
+    /// it had, a `for_each` only comes to its end again.
+    fn go_on_after_failure(&mut self, key: &StepKey) {
+        let Some(NodeKind::Repeat(repeat)) = self.kind_of(key) else { return self.finish_each(key) };
+        let Some(Work::Repeat(work)) = self.state.steps.get(key).map(|step| &step.work) else { return };
+        let index = work.index + 1;
+        let next = RepeatLoop { index, counts_from: index, carry: work.carry.clone() };
+        self.next_iteration(key, repeat, next);
     }
 
     /// Lets what was abandoned with a loop go on: its open iterations, their steps, and the loops among these.

@@ -350,3 +350,28 @@ fn an_event_that_comes_after_a_waits_timeout_does_not_end_the_wait() {
     assert_eq!(state.end().unwrap().failure.as_ref().unwrap().code, "timed_out");
     verify(&definition, meta(&definition), &events).unwrap();
 }
+
+#[test]
+fn a_repeat_that_was_exhausted_goes_on_with_further_iterations_when_its_run_is_retried() {
+    let inner = json!({ "id": "poll", "type": "repeat", "config": {
+        "until": "output.ok >= `9`", "max_iterations": 2, "body": { "nodes": [call("ask")] } } });
+    let outer = json!({ "id": "outer", "type": "for_each", "config": { "items": "['x']", "body": { "nodes": [inner] } } });
+    let definition = definition(&graph(&[outer], &[]));
+    let (mut state, mut events) = begin(&definition, json!(null));
+    let outcome = |step: &meshhook_core::id::StepKey, _: u32| {
+        let ok = if step.as_str() == "outer[0].poll[3].ask" { 9 } else { 1 };
+        (Duration::from_secs(1), Ok(json!({ "ok": ok })))
+    };
+    finish(&definition, &mut state, &mut events, &outcome);
+    assert_eq!(state.end().unwrap().failure.as_ref().unwrap().code, "item_failed");
+    let now = state.at();
+    events.extend(state.decide(&definition, Fact::Retry { by: None }, now).unwrap());
+    finish(&definition, &mut state, &mut events, &outcome);
+    assert_eq!(state.status(), RunStatus::Succeeded, "{:#?}", kinds(&events));
+    let starts =
+        kinds(&events).into_iter().filter(|kind| kind.ends_with("ask step_started")).collect::<Vec<_>>();
+    let wanted: Vec<String> =
+        (0..4).map(|index| format!("outer[0].poll[{index}].ask step_started")).collect();
+    assert_eq!(starts, wanted);
+    verify(&definition, meta(&definition), &events).unwrap();
+}

@@ -145,3 +145,8 @@ fn seed_50_a_paused_run_started_an_attempt_that_waited_for_a_permit() {
 fn seed_495_a_run_that_was_claimed_while_its_old_owner_left_had_no_owner() {
     kept(495);
 }
+
+#[test]
+fn seed_680_a_retried_run_ran_the_steps_of_an_exhausted_loop_again() {
+    kept(680);
+}
