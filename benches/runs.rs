@@ -93,7 +93,7 @@ async fn measure(store: Arc<dyn Store>, effects: usize, in_flight: usize, second
 }
 
 fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are allowed")
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("bounds up to a minute are allowed")
 }
 
 fn micros(since: Instant) -> u64 {
