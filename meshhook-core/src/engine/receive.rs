@@ -2,8 +2,11 @@
 //!
 //! ```text
 //!   path ─► method ─► size ─► signature ─► body ─► filter ─► key ─► schema ─► commit ─► answer
-//!    404     405       413      401      415, 400   ignored  dup.     422       503       202
+//!    404     405       413      401      415, 400   ignored           422     dup., 503    202
 //! ```
+//!
+//! Whether the key is taken is decided by the commit, so a repeated delivery whose body no longer matches the schema is
+//! refused for that.
 //!
 //! The order is part of the contract. Nothing is parsed before its sender is known, and nothing is answered as accepted
 //! before it is durable.
@@ -311,9 +314,8 @@ impl Inner {
     }
 }
 
-/// The workflow that a hook belongs to.
 impl LiveHook {
-    /// The workflow.
+    /// The workflow that the hook belongs to.
     #[must_use]
     pub fn workflow(&self) -> &WorkflowSlug {
         &self.route.workflow
