@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use meshhook_core::definition::{index_path, member_path, parse_yaml};
 use meshhook_core::engine::{Engine, Project};
-use meshhook_core::id::{RunId, WorkflowSlug};
+use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
 use meshhook_core::json::{self, JsonLimits};
 use serde::Serialize;
 use serde_json::Value;
@@ -41,9 +41,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// A project that exists.
-    pub(crate) fn project(&self, text: &str) -> Result<Project, Problem> {
-        let found = self.options.projects.iter().find(|project| project.as_str() == text);
-        found.map(|project| self.engine.project(project)).ok_or_else(|| Problem::not_found("project"))
+    pub(crate) async fn project(&self, text: &str) -> Result<Project, Problem> {
+        let id = ProjectId::new(text).map_err(|_| Problem::not_found("project"))?;
+        let project = self.engine.project(&id);
+        project.require_existing().await?;
+        Ok(project)
     }
 }
 

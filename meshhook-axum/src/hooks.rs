@@ -102,7 +102,10 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
     // The path as it was sent: a hook has one spelling, and none with escapes.
     let (project, path) =
         parts.uri.path().strip_prefix("/hooks/").and_then(|rest| rest.split_once('/')).ok_or_else(no_hook)?;
-    let project = shared.project(project).map_err(|_| no_hook())?;
+    let project = shared
+        .project(project)
+        .await
+        .map_err(|problem| if problem.status() == StatusCode::NOT_FOUND { no_hook() } else { problem })?;
     let hook = project.hook(path).await?.ok_or_else(no_hook)?;
     let method = parts.method.as_str();
     if !hook.methods().iter().any(|known| known == method) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use meshhook_core::id::ProjectId;
 
 use crate::auth::Authorizer;
 
@@ -13,7 +12,6 @@ use crate::auth::Authorizer;
 #[derive(Clone)]
 pub struct RouterOptions {
     pub(crate) authorizer: Arc<dyn Authorizer>,
-    pub(crate) projects: Vec<ProjectId>,
     pub(crate) public_url: Option<String>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) metrics: Option<RenderMetrics>,
@@ -29,7 +27,6 @@ type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 impl fmt::Debug for RouterOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RouterOptions")
-            .field("projects", &self.projects)
             .field("public_url", &self.public_url)
             .field("trusted_proxies", &self.trusted_proxies)
             .finish_non_exhaustive()
@@ -48,7 +45,6 @@ impl RouterOptions {
     pub fn new(authorizer: impl Authorizer) -> Self {
         Self {
             authorizer: Arc::new(authorizer),
-            projects: vec![ProjectId::default_project()],
             public_url: None,
             trusted_proxies: Vec::new(),
             metrics: None,
@@ -58,13 +54,6 @@ impl RouterOptions {
             max_streams: 256,
             recheck: Duration::from_secs(5),
         }
-    }
-
-    /// Sets the projects that exist. Without this call there is `default`.
-    #[must_use]
-    pub fn projects(mut self, projects: impl IntoIterator<Item = ProjectId>) -> Self {
-        self.projects = projects.into_iter().collect();
-        self
     }
 
     /// Sets the URL under which the world reaches the place where the router is mounted, without a slash at its end.

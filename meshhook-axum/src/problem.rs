@@ -162,7 +162,7 @@ impl From<EngineError> for Problem {
         let conflict = |code| Self::new(StatusCode::CONFLICT, code, error.to_string());
         match &error {
             EngineError::NotFound { what } => Self::not_found(what),
-            EngineError::SlugTaken => conflict("slug_taken"),
+            EngineError::SlugTaken | EngineError::ProjectTaken => conflict("slug_taken"),
             EngineError::RevisionStale { .. } => conflict("conflict"),
             EngineError::NotPublished => conflict("not_published"),
             EngineError::InvalidState { .. } => conflict("invalid_state"),

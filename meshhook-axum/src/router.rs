@@ -154,7 +154,7 @@ async fn answer(shared: Arc<Shared>, route: &Route, request: Request) -> Result<
     };
     caller.authorize(&shared, &parts.headers).await?;
     let project = match &caller.project {
-        Some(name) if route.has_project() => Some(shared.project(name)?),
+        Some(name) if route.has_project() => Some(shared.project(name).await?),
         _ => None,
     };
     let query = Query::parse(parts.uri.query(), &route.known_query())?;

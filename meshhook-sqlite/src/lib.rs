@@ -29,6 +29,7 @@ mod open;
 mod options;
 #[cfg(test)]
 mod plan_tests;
+mod projects;
 mod reader;
 mod row;
 mod secrets;

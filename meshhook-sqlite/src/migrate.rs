@@ -11,8 +11,11 @@ use crate::open::refusal;
 pub(crate) const APPLICATION_ID: i32 = 0x6d65_7368;
 
 /// All migrations in order; the first brings an empty file to schema 1.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_ledger.sql"), include_str!("../migrations/0002_workflows.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_ledger.sql"),
+    include_str!("../migrations/0002_workflows.sql"),
+    include_str!("../migrations/0003_projects.sql"),
+];
 
 /// The schema that the file has, 0 if it is empty. Files of later releases and of something else are refused; they
 /// are only read.

@@ -12,8 +12,8 @@ use meshhook_core::event::{Chunk, ChunkHash, RunStatus};
 use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook_core::run::RunMeta;
 use meshhook_core::store::{
-    Claim, Commit, CommitOutcome, CreateWorkflow, Hold, Inbox as _, Ledger as _, Message, Post, RunFilter,
-    RunReader as _, SecretStore as _, StartRun, StoreError, WorkflowStore as _,
+    Claim, Commit, CommitOutcome, CreateWorkflow, Hold, Inbox as _, Ledger as _, Message, Page, Post,
+    ProjectStore as _, RunFilter, RunReader as _, SecretStore as _, StartRun, StoreError, WorkflowStore as _,
 };
 use meshhook_core::time::Timestamp;
 use meshhook_sqlite::{OpenError, SqliteOptions, SqliteStore};
@@ -207,6 +207,25 @@ async fn an_older_file_is_brought_up_to_date() {
         Claim { worker: WorkerId::new("bob").unwrap(), limit: 9, suspects: 9, lease: Duration::from_secs(9) };
     assert_eq!(store.claim(claim).await.unwrap().len(), 1);
     assert!(store.put_secret(&acme(), "token", 1, vec![7], Timestamp::EPOCH).await.unwrap());
+}
+
+#[tokio::test]
+async fn projects_that_were_used_before_there_was_a_list_exist() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("meshhook.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("../migrations/0001_ledger.sql")).unwrap();
+    old.execute_batch(include_str!("../migrations/0002_workflows.sql")).unwrap();
+    old.execute_batch(
+        "PRAGMA application_id = 0x6d657368; PRAGMA user_version = 2;
+         INSERT INTO workflows VALUES ('acme', 'a', '{}', 1, NULL, NULL, 7, 7), ('default', 'a', '{}', 1, NULL, NULL, 8, 8);
+         INSERT INTO secrets VALUES ('acme', 'a', 1, NULL, 5, 5), ('beta', 'a', 1, NULL, 9, 9);",
+    )
+    .unwrap();
+    drop(old);
+    let projects = open(&path).await.projects(Page { limit: 9, after: None }).await.unwrap();
+    let made: Vec<_> = projects.iter().map(|made| (made.id.as_str(), made.created_at.as_micros())).collect();
+    assert_eq!(made, [("beta", 9), ("acme", 5), ("default", 0)]);
 }
 
 #[tokio::test]

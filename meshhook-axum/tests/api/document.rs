@@ -63,12 +63,10 @@ async fn references_lead_somewhere() {
 }
 
 #[tokio::test]
-async fn node_types_and_projects_are_listed() {
+async fn node_types_are_listed() {
     let server = Server::open();
     let types = server.get("/api/node-types").await.json();
     let names: Vec<_> =
         types["items"].as_array().unwrap().iter().map(|t| t["type"].as_str().unwrap()).collect();
     assert!(names.contains(&"http_call") && names.contains(&"transform"), "{names:?}");
-    let projects = server.get("/api/projects").await.json();
-    assert_eq!(projects, json!({ "items": [{ "slug": "default" }], "next_cursor": null }));
 }

@@ -10,6 +10,7 @@ mod hooks;
 mod hostile;
 mod kit;
 mod preview;
+mod projects;
 mod runs;
 mod secrets;
 mod streams;

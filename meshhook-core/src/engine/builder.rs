@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::committer::Committer;
+use super::projects::KnownProjects;
 use super::receive::Routes;
 use super::registry::Registry;
 use super::task::Tasks;
@@ -167,6 +168,7 @@ impl EngineBuilder {
             vault: Vault::new(self.keys, self.entropy.clone()),
             watchers: Watchers::default(),
             routes: Routes::default(),
+            projects: KnownProjects::default(),
             permits: Arc::new(Semaphore::new(options.max_attempts.min(Semaphore::MAX_PERMITS))),
             stopping,
             held: Mutex::new(HashMap::new()),

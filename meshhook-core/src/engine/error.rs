@@ -12,9 +12,12 @@ pub enum EngineError {
     /// There is no such thing in that project.
     #[error("no such {what}")]
     NotFound {
-        /// What was looked for: `workflow`, `version`, `run`, `secret`.
+        /// What was looked for: `project`, `workflow`, `version`, `run`, `secret`.
         what: &'static str,
     },
+    /// There is a project of that id.
+    #[error("there is a project of that name")]
+    ProjectTaken,
     /// The project has a workflow of that name.
     #[error("the project has a workflow of that name")]
     SlugTaken,

@@ -21,6 +21,7 @@ mod error;
 mod intake;
 mod options;
 mod project;
+mod projects;
 mod receive;
 mod registry;
 mod runner;
@@ -67,7 +68,8 @@ impl Engine {
         EngineBuilder::new(store)
     }
 
-    /// A project's workflows, runs and secrets. Nothing is looked up; an unknown project is an empty one.
+    /// A project's workflows, runs and secrets. Nothing is looked up: a project that does not exist has nothing, and
+    /// takes nothing before it is [made](Self::create_project). `default` exists from the start.
     #[must_use]
     pub fn project(&self, project: &ProjectId) -> Project {
         Project::new(self.inner.clone(), project.clone())
@@ -140,6 +142,7 @@ pub(crate) struct Inner {
     registry: registry::Registry,
     vault: vault::Vault,
     routes: receive::Routes,
+    projects: projects::KnownProjects,
     committer: committer::Committer,
     watchers: watch::Watchers,
     tasks: task::Tasks,

@@ -107,10 +107,12 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::SlugTaken`], [`EngineError::InvalidArgument`] when the draft is no object or nests too deep,
-    /// [`EngineError::TooLarge`], or a store error.
+    /// [`EngineError::NotFound`] when the project does not exist, [`EngineError::SlugTaken`],
+    /// [`EngineError::InvalidArgument`] when the draft is no object or nests too deep, [`EngineError::TooLarge`], or a
+    /// store error.
     pub async fn create_workflow(&self, slug: &WorkflowSlug, draft: Value) -> Result<Saved, EngineError> {
         let draft = self.accept_draft(draft)?;
+        self.require_existing().await?;
         let at = self.inner.clock.now();
         let create = CreateWorkflow { project: self.id.clone(), slug: slug.clone(), draft, at };
         let record = self.inner.store.create_workflow(create).await?;
@@ -613,8 +615,9 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Vault`] or a store error.
+    /// [`EngineError::NotFound`] when the project does not exist, [`EngineError::Vault`], or a store error.
     pub async fn set_secret(&self, name: &SecretName, value: &SecretValue) -> Result<(), EngineError> {
+        self.require_existing().await?;
         self.inner.vault.set(&self.inner.store, &self.id, name, value, self.inner.clock.now()).await
     }
 

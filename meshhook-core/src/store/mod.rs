@@ -12,6 +12,7 @@
 //! | [`Inbox`] | what others want from a run |
 //! | [`WorkflowStore`] | drafts, versions, definitions, hooks |
 //! | [`SecretStore`] | sealed secrets |
+//! | [`ProjectStore`] | which projects exist |
 //!
 //! Rules that hold for every method:
 //!
@@ -25,6 +26,7 @@ mod error;
 mod inbox;
 mod ledger;
 pub mod memory;
+mod projects;
 mod reader;
 mod secrets;
 mod workflows;
@@ -35,6 +37,7 @@ pub use self::inbox::{Inbox, InboxId, InboxItem, Message, Post, Posted};
 pub use self::ledger::{
     AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, Ledger, StartRun,
 };
+pub use self::projects::{ProjectRecord, ProjectStore};
 pub use self::reader::{Page, RunFilter, RunReader, RunRecord, StoredRun};
 pub use self::secrets::{SecretRecord, SecretStore};
 pub use self::workflows::{
@@ -43,6 +46,6 @@ pub use self::workflows::{
 };
 
 /// Everything the engine asks of a database, in one object.
-pub trait Store: Ledger + RunReader + Inbox + WorkflowStore + SecretStore {}
+pub trait Store: Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore {}
 
-impl<T: Ledger + RunReader + Inbox + WorkflowStore + SecretStore> Store for T {}
+impl<T: Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore> Store for T {}

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod kit;
+mod projects;
 mod running;
 mod testing;

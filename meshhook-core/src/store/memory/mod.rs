@@ -10,6 +10,7 @@ mod inbox;
 #[cfg(feature = "testing")]
 mod inspect;
 mod ledger;
+mod projects;
 mod reader;
 mod secrets;
 mod workflows;
@@ -63,6 +64,8 @@ pub enum Operation {
     WorkflowWrite,
     /// What changes secrets.
     SecretWrite,
+    /// [`ProjectStore::create_project`](super::ProjectStore::create_project).
+    ProjectWrite,
     /// What only reads.
     Read,
 }
@@ -81,6 +84,7 @@ struct State {
     inbox: inbox::Messages,
     workflows: workflows::Workflows,
     secrets: secrets::Secrets,
+    projects: projects::Projects,
 }
 
 impl MemoryStore {

@@ -22,6 +22,8 @@ pub mod dedupe;
 #[doc(hidden)]
 pub mod dropped;
 #[doc(hidden)]
+pub mod founding;
+#[doc(hidden)]
 pub mod inbox;
 #[doc(hidden)]
 pub mod orphans;
@@ -204,6 +206,12 @@ macro_rules! store_conformance {
                 workflows_belong_to_their_project
                 secrets_belong_to_their_project
             }
+            founding {
+                the_default_project_exists_from_the_start
+                a_project_reads_back_as_made
+                a_project_is_made_once
+                projects_are_paged_newest_first
+            }
             workflows {
                 a_workflow_reads_back_as_created
                 a_name_is_taken_once
@@ -282,6 +290,7 @@ mod tests {
             include_str!("commits.rs"),
             include_str!("dedupe.rs"),
             include_str!("dropped.rs"),
+            include_str!("founding.rs"),
             include_str!("inbox.rs"),
             include_str!("orphans.rs"),
             include_str!("projects.rs"),

@@ -1,0 +1,94 @@
+//! Which projects exist.
+//!
+//! Whatever a project has begins with a workflow or a secret, so those are not made in a project that does not exist.
+//! A project is never removed; so one that was seen once is believed in without asking the store again.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Engine, EngineError, Inner, Project};
+use crate::id::ProjectId;
+use crate::store::{Page, ProjectRecord};
+use crate::time::Timestamp;
+
+/// Projects that were seen.
+#[derive(Debug, Default)]
+pub(super) struct KnownProjects {
+    known: Mutex<HashSet<ProjectId>>,
+}
+
+/// The most projects that are remembered. With more of them some are looked up again.
+const MAX_KNOWN: usize = 100_000;
+/// The longest name, in bytes.
+const MAX_NAME_BYTES: usize = 200;
+
+impl KnownProjects {
+    fn has(&self, project: &ProjectId) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(project)
+    }
+
+    fn learn(&self, project: &ProjectId) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(project.clone());
+    }
+}
+
+impl Inner {
+    async fn require_project(&self, project: &ProjectId) -> Result<(), EngineError> {
+        if self.projects.has(project) {
+            return Ok(());
+        }
+        // Unknown projects are not remembered: whoever tries many names must not fill the memory.
+        self.store.project(project).await?.ok_or(EngineError::NotFound { what: "project" })?;
+        self.projects.learn(project);
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Makes a project.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::ProjectTaken`], [`EngineError::InvalidArgument`] when the name is empty or longer than 200 bytes,
+    /// or a store error.
+    pub async fn create_project(
+        &self,
+        project: &ProjectId,
+        name: Option<String>,
+    ) -> Result<ProjectRecord, EngineError> {
+        if name.as_ref().is_some_and(|name| name.trim().is_empty() || name.len() > MAX_NAME_BYTES) {
+            let message = format!("a project's name has 1 to {MAX_NAME_BYTES} bytes");
+            return Err(EngineError::InvalidArgument { message });
+        }
+        let record = ProjectRecord::new(project.clone(), name, self.inner.clock.now());
+        let is_new = self.inner.store.create_project(record.clone()).await?;
+        is_new.then_some(record).ok_or(EngineError::ProjectTaken)
+    }
+
+    /// Projects, newest first. `default` exists from the start.
+    ///
+    /// # Errors
+    ///
+    /// A store error.
+    pub async fn projects(
+        &self,
+        page: Page<(Timestamp, ProjectId)>,
+    ) -> Result<Vec<ProjectRecord>, EngineError> {
+        Ok(self.inner.store.projects(page).await?)
+    }
+}
+
+impl Project {
+    /// Refuses a project that does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn require_existing(&self) -> Result<(), EngineError> {
+        self.inner.require_project(&self.id).await
+    }
+}

@@ -1,0 +1,2 @@
+-- In the writer's transaction; by projects_pk. An id that is taken stays as it is.
+INSERT INTO projects (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING

@@ -1,0 +1,2 @@
+-- Read transaction; down projects_by_creation.
+SELECT id, name, created_at FROM projects ORDER BY created_at DESC, id DESC LIMIT ?1
