@@ -193,6 +193,27 @@ async fn a_filter_ignores_and_a_key_joins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repetition_is_one_before_the_schema_is_asked() {
+    let config =
+        |schema: Value| json!({ "dedupe": { "key": "body.id", "window": "1h" }, "body_schema": schema });
+    let server = serving(config(json!({ "type": "object" }))).await;
+    let send = |body: Value| server.send(post(body.to_string()));
+    let first = send(json!({ "id": "a" })).await.json();
+    let strict = config(json!({ "type": "object", "required": ["n"] }));
+    server.call("PUT", "/workflows/w", json!({ "definition": hooked(strict) })).await;
+    assert_eq!(server.post("/workflows/w/publish", Value::Null).await.status, 201);
+    let again = send(json!({ "id": "a" })).await;
+    assert_eq!(
+        (again.status.as_u16(), &again.json()["duplicate"], &again.json()["run_id"]),
+        (202, &json!(true), &first["run_id"])
+    );
+    let other = send(json!({ "id": "a", "m": 1 })).await;
+    assert_eq!((other.problem().0, other.json()["run_id"].clone()), (409, first["run_id"].clone()));
+    assert_eq!(send(json!({ "id": "b" })).await.problem().0, 422);
+    assert_eq!(send(json!({})).await.problem().0, 422);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sender_may_wait_for_the_end() {
     let server = serving(json!({ "respond": { "wait": "5s" } })).await;
     let sandboxed = |reply: &Reply| {

@@ -70,6 +70,26 @@ async fn a_key_starts_one_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repeated_key_is_answered_whatever_was_published_since() {
+    let server = Server::open();
+    server.publish("w", doubling()).await;
+    let start =
+        |input: Value| server.post("/workflows/w/runs", json!({ "input": input, "idempotency_key": "k" }));
+    let first = start(json!({ "n": 1 })).await.json();
+    let mut definition = doubling();
+    definition["input_schema"] = json!({ "type": "object", "required": ["m"] });
+    server.call("PUT", "/workflows/w", json!({ "definition": definition })).await;
+    assert_eq!(server.post("/workflows/w/publish", Value::Null).await.status, 201);
+    let expected = json!({ "run_id": first["run_id"], "duplicate": true });
+    let again = start(json!({ "n": 1 })).await;
+    assert_eq!((again.status.as_u16(), again.json()), (200, expected.clone()));
+    assert_eq!(start(json!({ "n": 2 })).await.problem().1, "idempotency_key_reused");
+    assert_eq!(server.post("/workflows/w/unpublish", Value::Null).await.status, 204);
+    let again = start(json!({ "n": 1 })).await;
+    assert_eq!((again.status.as_u16(), again.json()), (200, expected));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_started_is_refused() {
     let server = Server::open();
     let mut definition = doubling();

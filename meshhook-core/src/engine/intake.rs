@@ -91,8 +91,39 @@ pub(super) struct NewRun {
 }
 
 impl Inner {
-    /// Makes a run durable and goes on with it.
+    /// Makes a run durable and goes on with it. A repetition is answered as such also when the engine takes nothing in.
     pub(super) async fn start_run(self: &Arc<Self>, new: NewRun) -> Result<Started, EngineError> {
+        let (project, dedupe) = (new.project.clone(), new.dedupe.clone());
+        match self.take_in(new).await {
+            Err(EngineError::Overloaded) => match self.started_before(&project, dedupe.as_ref()).await {
+                Ok(Some(first)) => Ok(first),
+                Err(reused @ EngineError::KeyReused { .. }) => Err(reused),
+                Ok(None) | Err(_) => Err(EngineError::Overloaded),
+            },
+            answer => answer,
+        }
+    }
+
+    /// The run that was started with this key before, if there is one.
+    ///
+    /// Only the commit takes a key, and a run that may start needs no other look at it. What is refused before the commit
+    /// is looked up first: whether it repeats what was accepted is judged before all that.
+    pub(super) async fn started_before(
+        &self,
+        project: &ProjectId,
+        dedupe: Option<&Dedupe>,
+    ) -> Result<Option<Started>, EngineError> {
+        let Some(dedupe) = dedupe else { return Ok(None) };
+        let Some(first) = self.store.find_key(project, &dedupe.scope, &dedupe.key).await? else {
+            return Ok(None);
+        };
+        if first.fingerprint != dedupe.fingerprint {
+            return Err(EngineError::KeyReused { run: first.run });
+        }
+        Ok(Some(Started { run: first.run, duplicate: true, end: None }))
+    }
+
+    async fn take_in(self: &Arc<Self>, new: NewRun) -> Result<Started, EngineError> {
         if self.stopping.drains() {
             return Err(EngineError::Overloaded);
         }

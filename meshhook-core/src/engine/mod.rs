@@ -18,6 +18,7 @@ mod attempt;
 mod builder;
 mod committer;
 mod error;
+mod fresh;
 mod intake;
 mod options;
 mod project;

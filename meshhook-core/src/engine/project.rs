@@ -211,9 +211,11 @@ impl Project {
             hooks: hooks.clone(),
             at: self.inner.clock.now(),
         };
-        let outcome = self.inner.store.publish(publish).await?;
-        self.inner.registry.insert(&self.id, definition.clone());
+        let outcome = self.inner.store.publish(publish).await;
+        // Whatever the answer: it may have happened.
         self.inner.routes.forget(&self.id);
+        let outcome = outcome?;
+        self.inner.registry.insert(&self.id, definition.clone());
         let (version, is_new) = match outcome {
             PublishOutcome::Published { version } => (version, true),
             PublishOutcome::Unchanged { version } => (version, false),
@@ -229,9 +231,9 @@ impl Project {
     ///
     /// [`EngineError::NotFound`] or a store error.
     pub async fn unpublish(&self, slug: &WorkflowSlug) -> Result<(), EngineError> {
-        let found = self.inner.store.unpublish(&self.id, slug).await?;
+        let found = self.inner.store.unpublish(&self.id, slug).await;
         self.inner.routes.forget(&self.id);
-        found.then_some(()).ok_or(EngineError::NotFound { what: "workflow" })
+        found?.then_some(()).ok_or(EngineError::NotFound { what: "workflow" })
     }
 
     /// Removes a workflow and takes its triggers down; runs go on.
@@ -240,9 +242,9 @@ impl Project {
     ///
     /// [`EngineError::NotFound`] or a store error.
     pub async fn delete_workflow(&self, slug: &WorkflowSlug) -> Result<(), EngineError> {
-        let found = self.inner.store.delete_workflow(&self.id, slug).await?;
+        let found = self.inner.store.delete_workflow(&self.id, slug).await;
         self.inner.routes.forget(&self.id);
-        found.then_some(()).ok_or(EngineError::NotFound { what: "workflow" })
+        found?.then_some(()).ok_or(EngineError::NotFound { what: "workflow" })
     }
 
     /// One version.
@@ -374,20 +376,31 @@ impl Project {
         request: StartRequest,
     ) -> Result<Started, EngineError> {
         let record = self.record(slug).await?;
-        let (version, definition) = self.startable(&record, &request).await?;
         let mut input = request.input.clone();
         if json::normalize(&mut input).is_err() || json::depth(&input) > JsonLimits::default().max_depth {
             return Err(EngineError::InvalidArgument {
                 message: "the input nests too deep or holds a number out of range".into(),
             });
         }
-        check_input(&definition, &input)?;
         let dedupe = match &request.idempotency_key {
             Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
                 let message = format!("an idempotency key has 1 to {MAX_KEY_BYTES} bytes");
                 return Err(EngineError::InvalidArgument { message });
             }
             key => key.as_deref().map(|key| api_dedupe(slug, key, &request, &input)),
+        };
+        let startable = self.startable(&record, &request).await;
+        let startable = startable.and_then(|(version, definition)| {
+            check_input(&definition, &input)?;
+            Ok((version, definition))
+        });
+        let (version, definition) = match startable {
+            Ok(startable) => startable,
+            // What was started before is answered as it was then, whatever was published since.
+            Err(refusal) => {
+                let first = self.inner.started_before(&self.id, dedupe.as_ref()).await?;
+                return first.ok_or(refusal);
+            }
         };
         let trigger = json!({ "type": "manual" });
         let (project, workflow) = (self.id.clone(), slug.clone());

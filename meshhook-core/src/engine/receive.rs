@@ -1,24 +1,23 @@
 //! Webhooks: from a request to a committed run.
 //!
 //! ```text
-//!   path ─► method ─► size ─► signature ─► body ─► filter ─► key ─► schema ─► commit ─► answer
-//!    404     405       413      401      415, 400   ignored           422     dup., 503    202
+//!   path ─► method ─► size ─► signature ─► body ─► filter ─► duplicate ─► schema ─► load ─► commit ─► answer
+//!    404     405       413      401      415, 400   ignored    202, 409     422      503               202
 //! ```
 //!
-//! Whether the key is taken is decided by the commit, so a repeated delivery whose body no longer matches the schema is
-//! refused for that.
+//! Whether the key is taken is decided by the commit, which costs an accepted delivery nothing. Only where the schema or
+//! the load would refuse a delivery, its key is looked up first, so that the answers are those of this order.
 //!
 //! The order is part of the contract. Nothing is parsed before its sender is known, and nothing is answered as accepted
 //! before it is durable.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
 
+use super::fresh::Fresh;
 use super::intake::{NewRun, Started};
 use super::project::Project;
 use super::{EngineError, Inner};
@@ -166,20 +165,32 @@ impl LiveHook {
             return Ok(Received::Ignored);
         }
         let key = self.dedupe_key(webhook.dedupe.key.as_ref(), &root, &env, &verified)?;
-        if let Some(schema) = &webhook.body_schema {
-            schema.validate(&body.value).map_err(|violations| {
-                let first = violations.first();
-                HookRefusal::SchemaViolation(
-                    first.map_or_else(String::new, |v| format!("{}: {}", v.path, v.message)),
-                )
-            })?;
-        }
         let dedupe = key.map(|key| Dedupe {
             scope: format!("hook:{}/{id}", self.route.workflow),
             key,
             fingerprint: Sha256::digest(request.body).into(),
             window: webhook.dedupe.window,
         });
+        let wait = match webhook.respond {
+            Respond::Wait(wait) => Some(wait),
+            _ => None,
+        };
+        let accepted =
+            |started: Started| Received::Accepted { run: started.run, duplicate: started.duplicate, wait };
+        if let Some(schema) = &webhook.body_schema
+            && let Err(violations) = schema.validate(&body.value)
+        {
+            // A repetition is one also when the schema has changed since.
+            let first = self.inner.started_before(&self.project, dedupe.as_ref()).await;
+            return match first.map_err(engine_refusal)? {
+                Some(first) => Ok(accepted(first)),
+                None => Err(HookRefusal::SchemaViolation(
+                    violations.first().map_or_else(String::new, |violation| {
+                        format!("{}: {}", violation.path, violation.message)
+                    }),
+                )),
+            };
+        }
         // The filter saw the credentials; nothing that is kept does.
         let mut headers = headers;
         redact_headers(&mut headers, &webhook.verify.credential_headers());
@@ -203,15 +214,7 @@ impl LiveHook {
             test: false,
             dedupe,
         };
-        let wait = match webhook.respond {
-            Respond::Wait(wait) => Some(wait),
-            _ => None,
-        };
-        match self.inner.start_run(new).await {
-            Ok(Started { run, duplicate, .. }) => Ok(Received::Accepted { run, duplicate, wait }),
-            Err(EngineError::KeyReused { run }) => Err(HookRefusal::KeyReused { run }),
-            Err(error) => Err(error.into()),
-        }
+        self.inner.start_run(new).await.map(accepted).map_err(engine_refusal)
     }
 
     async fn verify(
@@ -253,6 +256,13 @@ impl LiveHook {
     }
 }
 
+fn engine_refusal(error: EngineError) -> HookRefusal {
+    match error {
+        EngineError::KeyReused { run } => HookRefusal::KeyReused { run },
+        error => error.into(),
+    }
+}
+
 fn body_refusal(error: &BodyError) -> HookRefusal {
     match error.status() {
         400 if matches!(error, BodyError::Json(_)) => HookRefusal::InvalidJson(error.to_string()),
@@ -264,51 +274,40 @@ fn body_refusal(error: &BodyError) -> HookRefusal {
 
 /// Live hooks that were looked up, by project and path.
 ///
-/// Publishing in this process clears it; what another process publishes is seen after [`FRESH`].
-#[derive(Debug, Default)]
-pub(super) struct Routes {
-    known: Mutex<HashMap<ProjectId, KnownPaths>>,
-}
-
-type KnownPaths = HashMap<String, (Instant, HookRoute)>;
+/// What this process publishes is live at once; what another one publishes, or takes down, after [`FRESH`] at the latest.
+#[derive(Debug)]
+pub(super) struct Routes(Fresh<(ProjectId, String), HookRoute>);
 
 /// How long a route is believed.
 const FRESH: Duration = Duration::from_secs(1);
-/// The most routes kept for one project.
-const MAX_KNOWN: usize = 10_000;
+/// The most routes kept.
+const MAX_KNOWN: usize = 100_000;
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self(Fresh::new(FRESH, MAX_KNOWN))
+    }
+}
 
 impl Routes {
+    /// Forgets a project's routes: they were changed.
     pub(super) fn forget(&self, project: &ProjectId) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(project);
-    }
-
-    fn known(&self, project: &ProjectId, path: &str) -> Option<HookRoute> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, route) = known.get(project)?.get(path)?;
-        (at.elapsed() < FRESH).then(|| route.clone())
-    }
-
-    fn learn(&self, project: &ProjectId, path: &str, route: HookRoute) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let paths = known.entry(project.clone()).or_default();
-        if paths.len() >= MAX_KNOWN {
-            paths.retain(|_, (at, _)| at.elapsed() < FRESH);
-        }
-        if paths.len() < MAX_KNOWN {
-            paths.insert(path.to_owned(), (Instant::now(), route));
-        }
+        self.0.forget(|(known, _)| known == project);
     }
 }
 
 impl Inner {
     async fn route(&self, project: &ProjectId, path: &str) -> Result<Option<HookRoute>, EngineError> {
-        if let Some(route) = self.routes.known(project, path) {
+        let key = (project.clone(), path.to_owned());
+        let routes = &self.routes.0;
+        if let Some(route) = routes.get(&key) {
             return Ok(Some(route));
         }
         // Unknown paths are not remembered: whoever tries many of them must not fill the memory.
+        let reading = routes.begin();
         let found = self.store.hook(project, path).await?;
         if let Some(route) = &found {
-            self.routes.learn(project, path, route.clone());
+            routes.keep(reading, key, route.clone());
         }
         Ok(found)
     }

@@ -1,13 +1,12 @@
 //! The vault: secrets in, never out, except into an attempt and a signature check.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::error::EngineError;
+use super::fresh::Fresh;
 use crate::clock::Entropy;
 use crate::id::ProjectId;
 use crate::secret::{
@@ -16,8 +15,11 @@ use crate::secret::{
 use crate::store::{SecretRecord, Store, StoreError};
 use crate::time::Timestamp;
 
-/// How long what was unsealed is used before the store is asked again: other processes may have changed it.
+/// How long what was unsealed is used before the store is asked again. What this process sets or removes counts at once;
+/// what another one does, after this time at the latest.
 const FRESH: Duration = Duration::from_secs(5);
+/// The most projects whose secrets are kept unsealed.
+const MAX_KNOWN: usize = 10_000;
 
 /// One project's secrets, unsealed, and the masker that hides them.
 pub(crate) struct Unsealed {
@@ -48,12 +50,12 @@ impl fmt::Debug for Unsealed {
 pub(super) struct Vault {
     keys: Option<Arc<dyn KeyProvider>>,
     entropy: Arc<dyn Entropy>,
-    fresh: Mutex<HashMap<ProjectId, (Instant, Arc<Unsealed>)>>,
+    fresh: Fresh<ProjectId, Arc<Unsealed>>,
 }
 
 impl Vault {
     pub(super) fn new(keys: Option<Arc<dyn KeyProvider>>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { keys, entropy, fresh: Mutex::default() }
+        Self { keys, entropy, fresh: Fresh::new(FRESH, MAX_KNOWN) }
     }
 
     fn keys(&self) -> Result<&Arc<dyn KeyProvider>, EngineError> {
@@ -76,8 +78,10 @@ impl Vault {
             let version = store.secret_version(project, name.as_str()).await? + 1;
             let context = SecretContext { project, name, version };
             let sealed = seal(value, context, &key, self.random()?).map_err(vault_error)?;
-            if store.put_secret(project, name.as_str(), version, sealed, at).await? {
-                self.forget(project);
+            let put = store.put_secret(project, name.as_str(), version, sealed, at).await;
+            // Whatever the answer: it may have happened.
+            self.forget(project);
+            if put? {
                 return Ok(());
             }
         }
@@ -91,9 +95,9 @@ impl Vault {
         project: &ProjectId,
         name: &SecretName,
     ) -> Result<bool, EngineError> {
-        let removed = store.delete_secret(project, name.as_str()).await?;
+        let removed = store.delete_secret(project, name.as_str()).await;
         self.forget(project);
-        Ok(removed)
+        Ok(removed?)
     }
 
     /// A project's secrets, at most [`FRESH`] old.
@@ -102,21 +106,17 @@ impl Vault {
         store: &Arc<dyn Store>,
         project: &ProjectId,
     ) -> Result<Arc<Unsealed>, EngineError> {
-        let known = self.fresh.lock().unwrap_or_else(PoisonError::into_inner).get(project).cloned();
-        if let Some((at, unsealed)) = known
-            && at.elapsed() < FRESH
-        {
+        if let Some(unsealed) = self.fresh.get(project) {
             return Ok(unsealed);
         }
+        let reading = self.fresh.begin();
         let mut values = BTreeMap::new();
         for record in store.secrets(project).await? {
             let value = self.open(project, &record).await?;
             values.insert(record.name, value);
         }
         let unsealed = Arc::new(Unsealed { masker: Arc::new(Masker::new(values.values())), values });
-        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        fresh.retain(|_, (at, _)| at.elapsed() < FRESH);
-        fresh.insert(project.clone(), (Instant::now(), unsealed.clone()));
+        self.fresh.keep(reading, project.clone(), unsealed.clone());
         Ok(unsealed)
     }
 
@@ -135,7 +135,7 @@ impl Vault {
     }
 
     fn forget(&self, project: &ProjectId) {
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).remove(project);
+        self.fresh.forget(|known| known == project);
     }
 
     fn random(&self) -> Result<EnvelopeRandom, EngineError> {

@@ -50,6 +50,19 @@ pub trait Ledger: Send + Sync + 'static {
     /// [`is_outcome_unknown`](StoreError::is_outcome_unknown), all or nothing of it.
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
 
+    /// Who has a key now, if it is taken and its window is not over. A hint: only a [commit](Ledger::commit) takes a key.
+    /// It tells whether what is refused for other reasons is a repetition of what was accepted.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn find_key(
+        &self,
+        project: &ProjectId,
+        scope: &str,
+        key: &str,
+    ) -> Result<Option<KeyHolder>, StoreError>;
+
     /// Renews the worker's lease, then takes runs that are due or orphaned and makes them held by the worker, at most
     /// `claim.limit`: by [turns](crate::store::ClaimCandidate::choose) across projects, in each the oldest first. An orphan is as
     /// old as the end of its worker's lease. What the worker itself holds is never taken again.
@@ -209,6 +222,23 @@ pub struct Dedupe {
     pub fingerprint: [u8; 32],
     /// How long the key is remembered, from the commit, by the store's clock. Afterwards another run may have it.
     pub window: Duration,
+}
+
+/// The run that has a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// The run.
+    pub run: RunId,
+    /// The hash of what was sent with the key when the run was started.
+    pub fingerprint: [u8; 32],
+}
+
+impl KeyHolder {
+    /// What a start with the key is answered.
+    #[must_use]
+    pub fn refuse(&self, dedupe: &Dedupe) -> CommitOutcome {
+        CommitOutcome::Duplicate { run: self.run, same: self.fingerprint == dedupe.fingerprint }
+    }
 }
 
 /// How one commit of a batch ended.

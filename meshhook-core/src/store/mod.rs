@@ -35,7 +35,7 @@ pub use self::claim::ClaimCandidate;
 pub use self::error::StoreError;
 pub use self::inbox::{Inbox, InboxId, InboxItem, Message, Post, Posted};
 pub use self::ledger::{
-    AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, Ledger, StartRun,
+    AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder, Ledger, StartRun,
 };
 pub use self::projects::{ProjectRecord, ProjectStore};
 pub use self::reader::{Page, RunFilter, RunReader, RunRecord, StoredRun};

@@ -4,7 +4,7 @@
 
 use meshhook_core::event::{Chunk, RunStatus};
 use meshhook_core::id::{ProjectId, RunId, WorkerId};
-use meshhook_core::store::{AdvanceRun, Commit, CommitOutcome, Dedupe, Hold, StartRun};
+use meshhook_core::store::{AdvanceRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder, StartRun};
 use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -31,8 +31,8 @@ fn start(connection: &Connection, start: &StartRun, now: Timestamp) -> rusqlite:
         return Ok(CommitOutcome::Exists);
     }
     if let Some(dedupe) = &start.dedupe {
-        if let Some(refused) = refused_by_key(connection, &meta.project, dedupe, now)? {
-            return Ok(refused);
+        if let Some(holder) = key_holder(connection, &meta.project, &dedupe.scope, &dedupe.key, now)? {
+            return Ok(holder.refuse(dedupe));
         }
         remember(connection, &meta.project, dedupe, meta.run, now)?;
     }
@@ -78,16 +78,16 @@ fn start(connection: &Connection, start: &StartRun, now: Timestamp) -> rusqlite:
     Ok(CommitOutcome::Committed)
 }
 
-fn refused_by_key(
+pub(super) fn key_holder(
     connection: &Connection,
     project: &ProjectId,
-    dedupe: &Dedupe,
+    scope: &str,
+    key: &str,
     now: Timestamp,
-) -> rusqlite::Result<Option<CommitOutcome>> {
-    let params = params![project.as_str(), dedupe.scope, dedupe.key, now.as_micros()];
+) -> rusqlite::Result<Option<KeyHolder>> {
+    let params = params![project.as_str(), scope, key, now.as_micros()];
     first(connection, sql!("dedupe_find"), params, |row| {
-        let same = row.get::<_, [u8; 32]>(1)? == dedupe.fingerprint;
-        Ok(CommitOutcome::Duplicate { run: run_id(row, 0)?, same })
+        Ok(KeyHolder { run: run_id(row, 0)?, fingerprint: row.get(1)? })
     })
 }
 

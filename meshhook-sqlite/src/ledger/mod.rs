@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshhook_core::id::{ProjectId, RunId, WorkerId};
-use meshhook_core::store::{Claim, ClaimedRun, Commit, CommitOutcome, Ledger, StoreError};
+use meshhook_core::store::{Claim, ClaimedRun, Commit, CommitOutcome, KeyHolder, Ledger, StoreError};
 use meshhook_core::time::Timestamp;
 use rusqlite::params;
 
@@ -21,6 +21,16 @@ impl Ledger for SqliteStore {
             commit.check().map_err(StoreError::internal)?;
         }
         self.write(move |connection, now| commit::commit(connection, &batch, now)).await
+    }
+
+    async fn find_key(
+        &self,
+        project: &ProjectId,
+        scope: &str,
+        key: &str,
+    ) -> Result<Option<KeyHolder>, StoreError> {
+        let (project, scope, key) = (project.clone(), scope.to_owned(), key.to_owned());
+        self.read(move |connection, now| commit::key_holder(connection, &project, &scope, &key, now)).await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedRun>, StoreError> {

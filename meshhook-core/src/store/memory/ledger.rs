@@ -11,8 +11,8 @@ use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, WorkerId};
 use crate::run::RunMeta;
 use crate::store::{
-    AdvanceRun, Claim, ClaimCandidate, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, Ledger, StartRun,
-    StoreError,
+    AdvanceRun, Claim, ClaimCandidate, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder, Ledger,
+    StartRun, StoreError,
 };
 use crate::time::Timestamp;
 
@@ -60,8 +60,7 @@ pub(super) struct Lease {
 }
 
 struct Remembered {
-    run: RunId,
-    fingerprint: [u8; 32],
+    holder: KeyHolder,
     expires_at: Timestamp,
 }
 
@@ -113,16 +112,16 @@ impl Runs {
             .collect()
     }
 
-    fn refused_by_key(&self, project: &ProjectId, dedupe: &Dedupe, now: Timestamp) -> Option<CommitOutcome> {
-        let key = (project.clone(), dedupe.scope.clone(), dedupe.key.clone());
-        let found = self.keys.get(&key).filter(|found| found.expires_at > now)?;
-        Some(CommitOutcome::Duplicate { run: found.run, same: found.fingerprint == dedupe.fingerprint })
+    fn key_holder(&self, project: &ProjectId, scope: &str, key: &str, now: Timestamp) -> Option<&KeyHolder> {
+        let found = self.keys.get(&(project.clone(), scope.to_owned(), key.to_owned()))?;
+        (found.expires_at > now).then_some(&found.holder)
     }
 
     fn remember(&mut self, project: &ProjectId, dedupe: &Dedupe, run: RunId, now: Timestamp) {
         let key = (project.clone(), dedupe.scope.clone(), dedupe.key.clone());
         let expires_at = now.after(dedupe.window);
-        let remembered = Remembered { run, fingerprint: dedupe.fingerprint, expires_at };
+        let holder = KeyHolder { run, fingerprint: dedupe.fingerprint };
+        let remembered = Remembered { holder, expires_at };
         if let Some(before) = self.keys.insert(key.clone(), remembered) {
             self.expiring.remove(&(before.expires_at, key.clone()));
         }
@@ -218,8 +217,8 @@ impl State {
             return CommitOutcome::Exists;
         }
         if let Some(dedupe) = &start.dedupe {
-            if let Some(refused) = self.ledger.refused_by_key(&key.0, dedupe, now) {
-                return refused;
+            if let Some(holder) = self.ledger.key_holder(&key.0, &dedupe.scope, &dedupe.key, now) {
+                return holder.refuse(dedupe);
             }
             self.ledger.remember(&key.0, dedupe, key.1, now);
         }
@@ -311,6 +310,16 @@ impl Ledger for MemoryStore {
                 .collect())
         })
         .await
+    }
+
+    async fn find_key(
+        &self,
+        project: &ProjectId,
+        scope: &str,
+        key: &str,
+    ) -> Result<Option<KeyHolder>, StoreError> {
+        self.run(Operation::Read, |state, now| Ok(state.ledger.key_holder(project, scope, key, now).cloned()))
+            .await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedRun>, StoreError> {

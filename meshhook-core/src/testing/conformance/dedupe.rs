@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
-use crate::store::{Commit, CommitOutcome, Dedupe, StartRun};
+use crate::store::{Commit, CommitOutcome, Dedupe, KeyHolder, StartRun};
 
 const WINDOW: Duration = Duration::from_secs(3_600);
 
@@ -69,4 +69,18 @@ pub async fn a_refused_run_does_not_take_its_key(kit: Kit) {
 pub async fn a_repeated_start_exists_rather_than_duplicates_itself(kit: Kit) {
     kit.committed(keyed(1, "k")).await;
     assert_eq!(kit.commit(keyed(1, "k")).await, CommitOutcome::Exists);
+}
+
+pub async fn a_taken_key_is_found(kit: Kit) {
+    assert_eq!(kit.store.find_key(&acme(), "hook", "k").await.unwrap(), None);
+    kit.committed(keyed(1, "k")).await;
+    kit.commit(StartRun { dedupe: dedupe("hook", "k", 2), ..start(2) }).await;
+    let found = Some(KeyHolder { run: run(1), fingerprint: [1; 32] });
+    assert_eq!(kit.store.find_key(&acme(), "hook", "k").await.unwrap(), found);
+    assert_eq!(kit.store.find_key(&acme(), "hook", "other").await.unwrap(), None);
+    assert_eq!(kit.store.find_key(&acme(), "api", "k").await.unwrap(), None);
+    kit.clock.advance(WINDOW - Duration::from_micros(1));
+    assert_eq!(kit.store.find_key(&acme(), "hook", "k").await.unwrap(), found);
+    kit.clock.advance(Duration::from_micros(1));
+    assert_eq!(kit.store.find_key(&acme(), "hook", "k").await.unwrap(), None);
 }

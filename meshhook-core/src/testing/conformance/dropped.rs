@@ -143,6 +143,7 @@ pub async fn the_store_is_usable_after_any_call_was_dropped(kit: Kit) {
     drop_everywhere(|_| store.secrets(&acme)).await.unwrap();
     drop_everywhere(|_| store.delete_secret(&acme, "s")).await.unwrap();
     drop_everywhere(|_| store.forget(&bob, &[])).await.unwrap();
+    drop_everywhere(|_| store.find_key(&acme, "hook", "k")).await.unwrap();
     drop_everywhere(|_| store.retire(&bob)).await.unwrap();
     kit.committed(advance(1, 2)).await;
     assert_eq!(kit.history(1).await.len(), 2);
