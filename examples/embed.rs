@@ -4,6 +4,7 @@
 //! `./embed.db`.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "     curl -H 'content-type: application/json' -d '{{\"name\":\"ada\"}}' http://127.0.0.1:3000/flows/hooks/default/greet"
     );
-    axum::serve(listener, app)
+    // Without a key the router lets in this machine only, so it must know where requests come from.
+    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async {
             // Without a handler the process just ends; nothing accepted is lost then either.
             let _ = tokio::signal::ctrl_c().await;

@@ -3,6 +3,8 @@
 //! Each route names the [`Permission`] it needs. Before anything else is looked at, an [`Authorizer`] decides; so the
 //! role is judged before existence, and a caller without it learns nothing about what is there.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use http::{HeaderMap, Method, header};
 use sha2::{Digest as _, Sha256};
@@ -36,6 +38,9 @@ pub struct Access<'a> {
     pub method: &'a Method,
     /// The request's headers.
     pub headers: &'a HeaderMap,
+    /// The address at the other end of the connection, a proxy's if there is one; `None` when the server does not
+    /// provide `axum::extract::ConnectInfo<SocketAddr>`.
+    pub peer: Option<IpAddr>,
 }
 
 /// A request that may go on.
@@ -70,6 +75,12 @@ pub enum Denied {
     /// Who asks has not the role: 403.
     #[error("who asks may not do this")]
     Forbidden,
+    /// It matters where the request comes from, and the server does not say: 403. The host mends this by serving the
+    /// router with `into_make_service_with_connect_info::<SocketAddr>()`.
+    #[error(
+        "the server does not say where requests come from: its host must provide ConnectInfo<SocketAddr>"
+    )]
+    PeerUnknown,
     /// Who asks belongs to another project: 404, as if it did not exist.
     #[error("no such project")]
     ForeignProject,
@@ -137,15 +148,22 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// No key at all, for a server that listens on a loopback address only.
 ///
-/// What keeps others out is then the address, and a browser on the same machine can reach it on behalf of any page.
-/// So the host that a request names must be a loopback one (else a page could point its own name at 127.0.0.1),
-/// and what changes something must not come from a page of another origin.
+/// What keeps others out is then where they are: the connection must come from a loopback address, which the server
+/// tells by `axum::extract::ConnectInfo<SocketAddr>` (`into_make_service_with_connect_info::<SocketAddr>()`); without it
+/// every request is refused. A browser on the same machine comes from there too, on behalf of any page. So the host
+/// that a request names must be a loopback one (else a page could point its own name at 127.0.0.1), and what
+/// changes something must not come from a page of another origin.
+///
+/// A proxy on the same machine makes everybody local. Behind one, use [`AdminKey`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenLoopback;
 
 #[async_trait]
 impl Authorizer for OpenLoopback {
     async fn authorize(&self, access: Access<'_>) -> Result<Grant, Denied> {
+        if !access.peer.ok_or(Denied::PeerUnknown)?.to_canonical().is_loopback() {
+            return Err(Denied::Forbidden);
+        }
         let text =
             |name: header::HeaderName| access.headers.get(name).map(|value| value.to_str().unwrap_or(""));
         let host = text(header::HOST);
@@ -184,7 +202,8 @@ mod tests {
     }
 
     async fn ask(authorizer: &dyn Authorizer, method: Method, headers: &HeaderMap) -> Result<Grant, Denied> {
-        let access = Access { permission: Permission::Edit, project: None, method: &method, headers };
+        let peer = Some(IpAddr::from([127, 0, 0, 1]));
+        let access = Access { permission: Permission::Edit, project: None, method: &method, headers, peer };
         authorizer.authorize(access).await
     }
 
@@ -205,6 +224,27 @@ mod tests {
         twice.append("authorization", "Bearer correct horse".parse().unwrap());
         assert_eq!(ask(&key, Method::GET, &twice).await, Err(Denied::Unauthorized));
         assert!(!format!("{key:?}").contains("horse"));
+    }
+
+    #[tokio::test]
+    async fn without_a_key_only_this_machine_is_let_in() {
+        let (method, headers) = (Method::GET, headers(&[("host", "localhost:8080")]));
+        for (peer, expected) in [
+            (Some("127.0.0.1"), Ok(Grant::anonymous())),
+            (Some("127.9.9.9"), Ok(Grant::anonymous())),
+            (Some("::1"), Ok(Grant::anonymous())),
+            (Some("::ffff:127.0.0.1"), Ok(Grant::anonymous())),
+            (Some("10.0.0.1"), Err(Denied::Forbidden)),
+            (Some("::ffff:10.0.0.1"), Err(Denied::Forbidden)),
+            (Some("fe80::1"), Err(Denied::Forbidden)),
+            (Some("0.0.0.0"), Err(Denied::Forbidden)),
+            (None, Err(Denied::PeerUnknown)),
+        ] {
+            let peer = peer.map(|peer| peer.parse().unwrap());
+            let (permission, headers) = (Permission::View, &headers);
+            let access = Access { permission, project: None, method: &method, headers, peer };
+            assert_eq!(OpenLoopback.authorize(access).await, expected, "{peer:?}");
+        }
     }
 
     #[tokio::test]

@@ -28,7 +28,8 @@ use utoipa::ToSchema;
 
 use crate::answer::json_answer;
 use crate::auth::Permission;
-use crate::call::{Shared, read_body};
+use crate::body::{BodyBounds, receive_body};
+use crate::call::Shared;
 use crate::origin;
 use crate::problem::Problem;
 use crate::table::Route;
@@ -114,7 +115,8 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
         let allow = HeaderValue::from_str(&hook.methods().join(", ")).map_err(|_| Problem::internal())?;
         return Err(problem.header(header::ALLOW, allow));
     }
-    let body = read_body(body, &parts.headers, hook.max_body_bytes(), shared.options.body_timeout).await?;
+    let bounds = BodyBounds { max_bytes: hook.max_body_bytes(), timeout: shared.options.body_timeout };
+    let body = receive_body(body, &parts.headers, bounds).await?;
     let query = parts.uri.query().unwrap_or("");
     let mut url = format!("{}{}", origin::base_url(&shared.options, &parts), parts.uri.path());
     if parts.uri.query().is_some() {
@@ -122,7 +124,7 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
         url.push_str(query);
     }
     let raw = RawRequest { method, url: &url, query, headers: &parts.headers, body: &body };
-    let received = hook.receive(&raw).await.map_err(|refusal| refused(refusal, hook.max_body_bytes()))?;
+    let received = hook.receive(&raw).await.map_err(refused)?;
     match received {
         Received::Accepted { run, duplicate: false, wait: Some(wait) } => respond(&project, run, wait).await,
         Received::Accepted { run, duplicate, .. } => accepted(run, duplicate),
@@ -139,9 +141,11 @@ fn accepted(run: RunId, duplicate: bool) -> Result<Response, Problem> {
     json_answer(StatusCode::ACCEPTED, &body)
 }
 
-fn refused(refusal: HookRefusal, max_bytes: usize) -> Problem {
+fn refused(refusal: HookRefusal) -> Problem {
     match refusal {
-        HookRefusal::TooLarge => Problem::too_large(max_bytes),
+        HookRefusal::TooLarge(detail) => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+        }
         HookRefusal::Unauthorized => {
             Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "the signature was not accepted")
         }

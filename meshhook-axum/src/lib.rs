@@ -25,6 +25,7 @@
 
 mod answer;
 mod auth;
+mod body;
 mod call;
 mod cursor;
 mod health;

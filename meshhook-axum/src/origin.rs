@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use axum::extract::connect_info::MockConnectInfo;
 use axum::extract::{ConnectInfo, OriginalUri};
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -44,8 +45,11 @@ fn mount(parts: &Parts) -> &str {
         .unwrap_or("")
 }
 
-fn peer(parts: &Parts) -> Option<IpAddr> {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+/// The other end of the connection, if the server tells; in tests, what they say it is.
+pub(crate) fn peer(parts: &Parts) -> Option<IpAddr> {
+    let told = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let mocked = || parts.extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0);
+    told.or_else(mocked).map(|address| address.ip())
 }
 
 /// A list header's last element: the one that the nearest proxy wrote.

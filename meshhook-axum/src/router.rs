@@ -18,7 +18,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::auth::{Grant, Permission};
-use crate::call::{Call, Caller, Shared, read_body};
+use crate::body::{BodyBounds, receive_body};
+use crate::call::{Call, Caller, Shared};
 use crate::cursor::Cursors;
 use crate::options::RouterOptions;
 use crate::problem::Problem;
@@ -150,6 +151,7 @@ async fn answer(shared: Arc<Shared>, route: &Route, request: Request) -> Result<
         permission: route.permission,
         project: named,
         method: parts.method.clone(),
+        peer: origin::peer(&parts),
         grant: Grant::anonymous(),
     };
     caller.authorize(&shared, &parts.headers).await?;
@@ -161,7 +163,8 @@ async fn answer(shared: Arc<Shared>, route: &Route, request: Request) -> Result<
     let has_body = !matches!(parts.method, Method::GET | Method::HEAD);
     let options = &shared.options;
     let body = if has_body {
-        read_body(body, &parts.headers, options.max_body_bytes, options.body_timeout).await?
+        let bounds = BodyBounds { max_bytes: options.max_body_bytes, timeout: options.body_timeout };
+        receive_body(body, &parts.headers, bounds).await?
     } else {
         bytes::Bytes::new()
     };

@@ -166,9 +166,13 @@ async fn types_that_cannot_be_read_are_refused() {
         assert_eq!((got, got_code.as_str()), (status, code), "{headers:?} {body:?}");
     }
     assert_eq!(send(&[json], b"{\"n\":1,\"z\":\"\\u0000\"}").await.status, 202);
-    let keys: String = (0..100_001).map(|n| format!("\"k{n}\":1,")).collect();
-    let many = format!("{{{keys}\"n\":1}}");
-    assert_eq!(send(&[json], many.as_bytes()).await.problem().0, 413);
+    let many = format!("{{\"n\":1,\"z\":[{}1]}}", "1,".repeat(100_000));
+    let deep = format!("{{\"n\":1,\"z\":{}{}}}", "[".repeat(128), "]".repeat(128));
+    for (body, limit) in [(&many, "100000 JSON values"), (&deep, "deeper than 128")] {
+        let refused = send(&[json], body.as_bytes()).await;
+        assert_eq!(refused.problem().0, 413);
+        assert!(refused.json()["detail"].as_str().unwrap().contains(limit), "{refused:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

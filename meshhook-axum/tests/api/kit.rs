@@ -1,11 +1,13 @@
 //! A router on a scripted engine, and calls that are checked against the document.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::connect_info::MockConnectInfo;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use meshhook_axum::{AdminKey, Authorizer, OpenLoopback, RouterOptions, openapi_document, router};
@@ -87,7 +89,8 @@ impl Server {
             .start()
             .unwrap();
         let document = serde_json::from_str(&openapi_document()).unwrap();
-        Self { router: router(engine.clone(), options), engine, effects, document }
+        let peer = MockConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000)));
+        Self { router: router(engine.clone(), options).layer(peer), engine, effects, document }
     }
 
     /// Sends a request and checks the answer against the document.

@@ -63,9 +63,9 @@ pub enum Received {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookRefusal {
-    /// The body is larger than the hook takes.
-    #[error("the body is too large")]
-    TooLarge,
+    /// The body is larger, deeper or has more parts than the hook takes; which limit, in words.
+    #[error("{0}")]
+    TooLarge(String),
     /// Who sends is not who may.
     #[error("the signature was not accepted")]
     Unauthorized,
@@ -140,7 +140,7 @@ impl LiveHook {
     pub async fn receive(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
         let (id, webhook) = self.trigger();
         if request.body.len() > self.max_body_bytes() {
-            return Err(HookRefusal::TooLarge);
+            return Err(body_refusal(&BodyError::TooLarge { max_bytes: self.max_body_bytes() }));
         }
         let verified = self.verify(webhook, request).await?;
         let headers =
@@ -266,7 +266,7 @@ fn engine_refusal(error: EngineError) -> HookRefusal {
 fn body_refusal(error: &BodyError) -> HookRefusal {
     match error.status() {
         400 if matches!(error, BodyError::Json(_)) => HookRefusal::InvalidJson(error.to_string()),
-        413 => HookRefusal::TooLarge,
+        413 => HookRefusal::TooLarge(error.to_string()),
         415 => HookRefusal::UnsupportedMedia(error.to_string()),
         _ => HookRefusal::Malformed(error.to_string()),
     }

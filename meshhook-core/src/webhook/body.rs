@@ -22,7 +22,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::head::pairs_value;
-use crate::json::{JsonError, JsonLimits};
+use crate::json::{JsonError, JsonErrorKind, JsonLimits};
 
 /// What [`read_body`] accepts.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ pub enum BodyKind {
 pub fn read_body(headers: &HeaderMap, bytes: &[u8], limits: &BodyLimits) -> Result<Body, BodyError> {
     let media = MediaType::of(headers)?;
     if bytes.len() > limits.max_bytes {
-        return Err(BodyError::TooLarge);
+        return Err(BodyError::TooLarge { max_bytes: limits.max_bytes });
     }
     let unzipped;
     let bytes = if is_gzip(headers)? && !bytes.is_empty() {
@@ -98,7 +98,9 @@ pub fn read_body(headers: &HeaderMap, bytes: &[u8], limits: &BodyLimits) -> Resu
     let kind = media.kind();
     let value = match kind {
         BodyKind::Json if bytes.is_empty() => Value::Null,
-        BodyKind::Json => crate::json::parse(bytes, &limits.json).map_err(BodyError::Json)?,
+        BodyKind::Json => {
+            crate::json::parse(bytes, &limits.json).map_err(|error| json_error(error, limits))?
+        }
         BodyKind::Form => form(bytes, limits)?,
         BodyKind::Text => Value::String(text(bytes, &media)?),
         BodyKind::Raw if media.essence.is_empty() && bytes.is_empty() => Value::Null,
@@ -111,9 +113,30 @@ pub fn read_body(headers: &HeaderMap, bytes: &[u8], limits: &BodyLimits) -> Resu
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// Larger than the limit, on the wire or decoded, or with too many values in it.
-    #[error("the body is too large")]
-    TooLarge,
+    /// Larger than the limit, on the wire or decoded.
+    #[error("the body may not be larger than {max_bytes} bytes, also when it is decoded")]
+    TooLarge {
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// Arrays and objects nest deeper than the limit.
+    #[error("the body may not nest deeper than {max_depth}")]
+    TooDeep {
+        /// The limit.
+        max_depth: usize,
+    },
+    /// More JSON values than the limit.
+    #[error("the body may not hold more than {max_values} JSON values")]
+    TooManyValues {
+        /// The limit.
+        max_values: usize,
+    },
+    /// More pairs in a form than the limit.
+    #[error("a form may not have more than {max_pairs} pairs")]
+    TooManyPairs {
+        /// The limit.
+        max_pairs: usize,
+    },
     /// A `Content-Encoding` other than `gzip` and `identity`, or several.
     #[error("the content encoding is not supported")]
     UnsupportedEncoding,
@@ -142,15 +165,25 @@ impl BodyError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::TooLarge => 413,
+            Self::TooLarge { .. }
+            | Self::TooDeep { .. }
+            | Self::TooManyValues { .. }
+            | Self::TooManyPairs { .. } => 413,
             Self::UnsupportedEncoding | Self::UnsupportedCharset => 415,
-            Self::Json(error) if error.is_limit() => 413,
             Self::AmbiguousType
             | Self::MalformedGzip
             | Self::Json(_)
             | Self::MalformedText
             | Self::ReservedName => 400,
         }
+    }
+}
+
+fn json_error(error: JsonError, limits: &BodyLimits) -> BodyError {
+    match (error.kind, limits.json.max_nodes) {
+        (JsonErrorKind::TooDeep, _) => BodyError::TooDeep { max_depth: limits.json.max_depth },
+        (JsonErrorKind::TooManyNodes, Some(max_values)) => BodyError::TooManyValues { max_values },
+        _ => BodyError::Json(error),
     }
 }
 
@@ -217,7 +250,7 @@ fn gunzip(bytes: &[u8], max_bytes: usize) -> Result<Vec<u8>, BodyError> {
             break;
         }
         if decoded.len() + read > max_bytes {
-            return Err(BodyError::TooLarge);
+            return Err(BodyError::TooLarge { max_bytes });
         }
         decoded.extend_from_slice(&piece[..read]);
     }
@@ -226,7 +259,7 @@ fn gunzip(bytes: &[u8], max_bytes: usize) -> Result<Vec<u8>, BodyError> {
 
 fn form(bytes: &[u8], limits: &BodyLimits) -> Result<Value, BodyError> {
     if bytes.split(|b| *b == b'&').count() > limits.max_form_pairs {
-        return Err(BodyError::TooLarge);
+        return Err(BodyError::TooManyPairs { max_pairs: limits.max_form_pairs });
     }
     let mut value = pairs_value(bytes);
     crate::json::normalize(&mut value).map_err(|_| BodyError::ReservedName)?;

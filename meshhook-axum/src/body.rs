@@ -1,0 +1,150 @@
+//! Bodies of the API: received within bounds, and read as what they say they are.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt as _;
+use meshhook_core::definition::{index_path, member_path, parse_yaml};
+use meshhook_core::json::{self, JsonLimits};
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use crate::problem::Problem;
+
+/// How large a body may be, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyBounds {
+    pub(crate) max_bytes: usize,
+    pub(crate) timeout: Duration,
+}
+
+/// What a route reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepts {
+    Json,
+    JsonOrYaml,
+}
+
+/// Receives a body within a size and a time. Nothing is set aside for what a sender merely announces.
+pub(crate) async fn receive_body(
+    body: Body,
+    headers: &HeaderMap,
+    bounds: BodyBounds,
+) -> Result<Bytes, Problem> {
+    let BodyBounds { max_bytes, timeout } = bounds;
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > max_bytes as u64) {
+        return Err(Problem::too_large(max_bytes));
+    }
+    let deadline = Instant::now() + timeout;
+    let mut body = body;
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body took too long").closing()
+        })?;
+        let frame = match frame {
+            None => break,
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => {
+                return Err(Problem::invalid("body", "the body could not be read to its end").closing());
+            }
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > max_bytes {
+            return Err(Problem::too_large(max_bytes));
+        }
+        // Most bodies come in one piece, which needs no copy.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// A body as JSON or YAML; `None` when it is empty.
+pub(crate) fn parse(headers: &HeaderMap, body: &[u8], accepts: Accepts) -> Result<Option<Value>, Problem> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let unsupported = || {
+        let detail = match accepts {
+            Accepts::Json => "the body must be application/json, in UTF-8",
+            Accepts::JsonOrYaml => "the body must be application/json or application/yaml, in UTF-8",
+        };
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    };
+    let encoded = headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes());
+    if encoded.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        return Err(unsupported());
+    }
+    // The wrapper adds a level to what a definition may have.
+    let limits = JsonLimits::default().with_max_depth(MAX_BODY_DEPTH);
+    let read = match Media::of(headers).ok_or_else(unsupported)? {
+        Media::Json => json::parse(body, &limits).map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())
+                .with("path", body_path(&error.pointer))
+        }),
+        Media::Yaml if accepts == Accepts::JsonOrYaml => parse_yaml(body, &limits)
+            .map_err(|error| Problem::invalid("body", format!("the body is no YAML document: {error}"))),
+        Media::Yaml => Err(unsupported()),
+    };
+    read.map(Some)
+}
+
+/// The path of a JSON pointer (RFC 6901) below the body. A number is taken as an index.
+fn body_path(pointer: &str) -> String {
+    pointer.split('/').skip(1).fold("body".to_owned(), |path, part| {
+        let name = part.replace("~1", "/").replace("~0", "~");
+        match name.parse() {
+            Ok(index) => index_path(&path, index),
+            Err(_) => member_path(&path, &name),
+        }
+    })
+}
+
+/// The deepest nesting of a body.
+const MAX_BODY_DEPTH: usize = 130;
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Json,
+    Yaml,
+}
+
+impl Media {
+    /// `None` when it is neither, or not UTF-8. A body that does not say is taken as JSON.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+        let Some(value) = values.next() else { return Some(Media::Json) };
+        if values.next().is_some() {
+            return None;
+        }
+        let mut parts = value.to_str().ok()?.split(';');
+        let essence = parts.next()?.trim().to_ascii_lowercase();
+        for parameter in parts {
+            if let Some((name, value)) = parameter.split_once('=')
+                && name.trim().eq_ignore_ascii_case("charset")
+                && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            {
+                return None;
+            }
+        }
+        match essence.as_str() {
+            "application/json" => Some(Media::Json),
+            "application/yaml" => Some(Media::Yaml),
+            essence if essence.starts_with("application/") && essence.ends_with("+json") => Some(Media::Json),
+            _ => None,
+        }
+    }
+}
