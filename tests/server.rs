@@ -73,7 +73,13 @@ impl Drop for Server {
 fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.current_dir(directory).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["PORT", "MESHHOOK_DATABASE_URL", "MESHHOOK_MASTER_KEY", "MESHHOOK_ADMIN_KEY"] {
+    for name in [
+        "PORT",
+        "MESHHOOK_DATABASE_URL",
+        "MESHHOOK_MASTER_KEY",
+        "MESHHOOK_MASTER_KEY_PREVIOUS",
+        "MESHHOOK_ADMIN_KEY",
+    ] {
         command.env_remove(name);
     }
     command.env("RUST_LOG", "warn");

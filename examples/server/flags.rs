@@ -32,9 +32,14 @@ pub(crate) struct Flags {
 
     /// Key that seals secrets: 32 bytes in base64
     ///
-    /// Without one it is kept beside the SQLite file, in PATH.key, and made at the first start.
+    /// Without one it is kept beside the SQLite file, in PATH.key, and made at the first start. The first line of that
+    /// file is the key that seals; keys on lines below it only open.
     #[arg(long, env = "MESHHOOK_MASTER_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
+
+    /// Older keys, separated by commas, that only open secrets until these are rotated
+    #[arg(long, value_name = "KEYS", env = "MESHHOOK_MASTER_KEY_PREVIOUS", hide_env_values = true)]
+    pub(crate) previous_keys: Option<String>,
 
     /// Key that may do everything, sent as `Authorization: Bearer …`
     #[arg(long, env = "MESHHOOK_ADMIN_KEY", hide_env_values = true, value_parser = admin_key)]

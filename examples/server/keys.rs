@@ -1,4 +1,4 @@
-//! The key that seals secrets.
+//! The key that seals secrets, and older ones that open what was not rotated yet.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -6,25 +6,27 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use meshhook::clock::{Entropy as _, SystemEntropy};
-use meshhook::secret::MasterKey;
+use meshhook::secret::{MasterKey, StaticKeys};
 
 use crate::Error;
 use crate::database::Location;
 use crate::flags::Flags;
 
-/// The configured key; else the one beside the SQLite file, made at the first start. In memory a new one each time.
-pub(crate) fn master_key(flags: &Flags) -> Result<MasterKey, Error> {
-    if let Some(text) = &flags.key {
-        return Ok(text.parse()?);
+/// The configured keys; else those beside the SQLite file, made at the first start. In memory a new one each time.
+pub(crate) fn master_keys(flags: &Flags) -> Result<StaticKeys, Error> {
+    let mut keys = match (&flags.key, Location::parse(&flags.database)?) {
+        (Some(text), _) => StaticKeys::new(text.parse()?),
+        (None, Location::Memory) => StaticKeys::new(draw()?),
+        (None, Location::File(path)) => beside(&path)?,
+    };
+    for text in flags.previous_keys.iter().flat_map(|keys| keys.split(',')) {
+        keys = keys.with_older(text.parse()?);
     }
-    match Location::parse(&flags.database)? {
-        Location::Memory => draw(),
-        Location::File(path) => beside(&path),
-    }
+    Ok(keys)
 }
 
 /// Called when the database is open, and so locked: no other process makes a key for it at the same time.
-fn beside(database: &Path) -> Result<MasterKey, Error> {
+fn beside(database: &Path) -> Result<StaticKeys, Error> {
     let mut path = database.as_os_str().to_owned();
     path.push(".key");
     let path = PathBuf::from(path);
@@ -34,7 +36,13 @@ fn beside(database: &Path) -> Result<MasterKey, Error> {
         Ok(mut file) => {
             let mut text = String::new();
             file.read_to_string(&mut text).map_err(|error| failed("read", error))?;
-            text.parse().map_err(|error| format!("{}: {error}", path.display()).into())
+            let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+            let parse = |line: &str| line.parse().map_err(|error| format!("{}: {error}", path.display()));
+            let mut keys = StaticKeys::new(parse(lines.next().unwrap_or_default())?);
+            for line in lines {
+                keys = keys.with_older(parse(line)?);
+            }
+            Ok(keys)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let key = draw()?;
@@ -51,7 +59,7 @@ fn beside(database: &Path) -> Result<MasterKey, Error> {
             };
             write().map_err(|error| failed("write", error))?;
             tracing::info!(path = %path.display(), "made a key that seals secrets; back it up apart from the database");
-            Ok(key)
+            Ok(StaticKeys::new(key))
         }
         Err(error) => Err(failed("open", error).into()),
     }

@@ -18,7 +18,6 @@ use clap::Parser as _;
 use meshhook::axum::{AdminKey, OpenLoopback, RouterOptions, health_router, router};
 use meshhook::engine::{Engine, EngineOptions};
 use meshhook::http::HttpExecutor;
-use meshhook::secret::StaticKeys;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -68,7 +67,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     let database = Database::open(&flags.database).await?;
-    let key = keys::master_key(&flags)?;
+    let keys = keys::master_keys(&flags)?;
     let mut executor = HttpExecutor::builder();
     if flags.allow_private_network {
         executor = executor.allow_private_network();
@@ -80,7 +79,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
     }
     let engine = Engine::builder(database.store())
         .options(options)
-        .key_provider(Arc::new(StaticKeys::new(key)))
+        .key_provider(Arc::new(keys))
         .http_call(Arc::new(executor.build()?))
         .start()?;
 

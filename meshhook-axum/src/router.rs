@@ -49,18 +49,20 @@ pub(crate) fn build(engine: Engine, options: RouterOptions, routes: Vec<Route>) 
     });
     let mut paths: BTreeMap<&'static str, MethodRouter> = BTreeMap::new();
     for route in routes {
-        let (path, handling) = (route.path, route.handling);
         let filter = MethodFilter::try_from(route.method.clone()).expect("the table names plain methods");
-        let (shared, route) = (shared.clone(), Arc::new(route));
-        let methods = paths.remove(path).unwrap_or_default();
-        let methods = match handling {
-            Handling::Raw(handler) => any(move |request: Request| handler(shared.clone(), request)),
-            Handling::Call(_) => {
-                let handler = move |request: Request| serve(shared.clone(), route.clone(), request);
-                methods.merge(on(filter, handler))
-            }
-        };
-        paths.insert(path, methods);
+        let route = Arc::new(route);
+        for path in [Some(route.path), route.also.map(|shadow| shadow.path)].into_iter().flatten() {
+            let (shared, route) = (shared.clone(), route.clone());
+            let methods = paths.remove(path).unwrap_or_default();
+            let methods = match route.handling {
+                Handling::Raw(handler) => any(move |request: Request| handler(shared.clone(), request)),
+                Handling::Call(_) => {
+                    let handler = move |request: Request| serve(shared.clone(), route.clone(), request);
+                    methods.merge(on(filter, handler))
+                }
+            };
+            paths.insert(path, methods);
+        }
     }
     let mut router = Router::new();
     for (path, methods) in paths {
@@ -141,11 +143,13 @@ async fn serve(shared: Arc<Shared>, route: Arc<Route>, request: Request) -> Resp
 
 async fn answer(shared: Arc<Shared>, route: &Route, request: Request) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let params: Vec<(String, String)> = match parts.extract::<RawPathParams>().await {
+    let mut params: Vec<(String, String)> = match parts.extract::<RawPathParams>().await {
         Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         // Not UTF-8 once decoded, so it is the name of nothing.
         Err(_) => return Err(Problem::not_found("page")),
     };
+    // At its own path the parameter is there already, and the first of a name counts.
+    params.extend(route.also.map(|shadow| (shadow.parameter.to_owned(), shadow.value.to_owned())));
     let named = params.iter().find(|(name, _)| name == "project").map(|(_, value)| value.clone());
     let mut caller = Caller {
         permission: route.permission,

@@ -7,14 +7,18 @@ use meshhook_core::time::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::answer::empty;
+use crate::answer::{empty, json_answer};
 use crate::auth::Permission;
 use crate::call::Call;
 use crate::problem::Problem;
-use crate::table::Route;
+use crate::table::{Route, Shadow};
 
 const ALL: &str = "/api/projects/{project}/secrets";
+const ROTATE: &str = "/api/projects/{project}/secrets/rotate";
 const ONE: &str = "/api/projects/{project}/secrets/{name}";
+
+/// A secret may have that name, too.
+const NAMED_ROTATE: Shadow = Shadow { path: ROTATE, parameter: "name", value: "rotate" };
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -24,10 +28,15 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::PUT, ONE, Permission::Administer, |call| Box::pin(put(call)))
             .about("putSecret", "Sets a secret")
             .takes::<PutSecret>()
+            .also_at(NAMED_ROTATE)
             .answers_empty(204, "it is set"),
         Route::new(Method::DELETE, ONE, Permission::Administer, |call| Box::pin(delete(call)))
             .about("deleteSecret", "Removes a secret")
+            .also_at(NAMED_ROTATE)
             .answers_empty(204, "it is gone"),
+        Route::new(Method::POST, ROTATE, Permission::Administer, |call| Box::pin(rotate(call)))
+            .about("rotateSecrets", "Wraps the keys of all secrets under the newest master key")
+            .answers::<RotatedBody>(200, "all of them are under it"),
     ]
 }
 
@@ -40,6 +49,16 @@ struct SecretBody {
     created_at: String,
     /// When it was last set.
     updated_at: String,
+}
+
+/// What a rotation did.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Rotated)]
+struct RotatedBody {
+    /// How many secrets there are.
+    secrets: usize,
+    /// How many of them were under an older master key.
+    rewrapped: usize,
 }
 
 /// A secret to set.
@@ -96,4 +115,11 @@ async fn delete(call: Call) -> Result<Response, Problem> {
     let name = SecretName::new(call.param("name")).map_err(|_| Problem::not_found("secret"))?;
     call.project().delete_secret(&name).await?;
     Ok(empty(StatusCode::NO_CONTENT))
+}
+
+async fn rotate(call: Call) -> Result<Response, Problem> {
+    call.no_members()?;
+    let rotated = call.project().rotate_secrets().await?;
+    let body = RotatedBody { secrets: rotated.secrets, rewrapped: rotated.rewrapped };
+    json_answer(StatusCode::OK, &body)
 }

@@ -35,6 +35,8 @@ pub(crate) enum Handling {
 pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
+    /// Another route's path that this one's parameter can also spell.
+    pub(crate) also: Option<Shadow>,
     pub(crate) permission: Permission,
     pub(crate) handling: Handling,
     /// The name of the operation in clients.
@@ -46,6 +48,14 @@ pub(crate) struct Route {
     pub(crate) answers: Vec<Answer>,
     /// The errors that are this route's own.
     pub(crate) errors: Vec<(u16, &'static str)>,
+}
+
+/// A fixed path that hides one value of a parameter: `/secrets/rotate` hides the secret `rotate` in `/secrets/{name}`.
+#[derive(Clone, Copy)]
+pub(crate) struct Shadow {
+    pub(crate) path: &'static str,
+    pub(crate) parameter: &'static str,
+    pub(crate) value: &'static str,
 }
 
 /// A parameter in the query or the headers.
@@ -93,6 +103,7 @@ impl Route {
         Self {
             method,
             path,
+            also: None,
             permission,
             handling: Handling::Call(handler),
             operation: "",
@@ -118,6 +129,12 @@ impl Route {
     pub(crate) fn about(mut self, operation: &'static str, summary: &'static str) -> Self {
         self.operation = operation;
         self.summary = summary;
+        self
+    }
+
+    /// Serves the route also where another's fixed path hides one of its parameter's values.
+    pub(crate) fn also_at(mut self, shadow: Shadow) -> Self {
+        self.also = Some(shadow);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use meshhook_core::id::ProjectId;
-use meshhook_core::store::{SecretRecord, SecretStore, StoreError};
+use meshhook_core::store::{Resealed, SecretRecord, SecretStore, StoreError};
 use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -46,6 +46,19 @@ impl SecretStore for SqliteStore {
         let (project, name) = (project.clone(), name.to_owned());
         self.write(move |connection, _| {
             Ok(execute(connection, sql!("secret_delete"), params![project.as_str(), name])? > 0)
+        })
+        .await
+    }
+
+    async fn reseal_secrets(&self, project: &ProjectId, batch: Vec<Resealed>) -> Result<usize, StoreError> {
+        let project = project.clone();
+        self.write(move |connection, _| {
+            let mut replaced = 0;
+            for Resealed { name, version, sealed } in &batch {
+                let params = params![project.as_str(), name, int(*version), sealed];
+                replaced += execute(connection, sql!("secret_reseal"), params)?;
+            }
+            Ok(replaced)
         })
         .await
     }

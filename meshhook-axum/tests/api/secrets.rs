@@ -40,3 +40,21 @@ async fn malformed_secrets_are_refused() {
     let largest = json!({ "value": "x".repeat(64 * 1024) });
     assert_eq!(server.call("PUT", "/secrets/a", largest).await.status, 204);
 }
+
+#[tokio::test(start_paused = true)]
+async fn rotating_can_be_repeated_and_hides_no_secret() {
+    let server = Server::open();
+    for (name, value) in [("rotate", "correct-horse"), ("token", "battery-staple")] {
+        let set = server.call("PUT", &format!("/secrets/{name}"), json!({ "value": value })).await;
+        assert_eq!(set.status, 204, "{set:?}");
+    }
+    for _ in 0..2 {
+        let rotated = server.post("/secrets/rotate", Value::Null).await;
+        // All of them are under the only key there is.
+        assert_eq!((rotated.status.as_u16(), rotated.json()), (200, json!({ "secrets": 2, "rewrapped": 0 })));
+    }
+    assert_eq!(server.post("/secrets/rotate", json!({ "key": "x" })).await.problem().2, "body.key");
+    assert_eq!(server.post("/secrets/token", Value::Null).await.problem().0, 405);
+    assert_eq!(server.call("DELETE", "/secrets/rotate", Value::Null).await.status, 204);
+    assert_eq!(server.call("DELETE", "/secrets/rotate", Value::Null).await.problem().0, 404);
+}

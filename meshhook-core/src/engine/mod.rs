@@ -48,6 +48,7 @@ pub use self::intake::{StartRequest, Started};
 pub use self::options::EngineOptions;
 pub use self::project::{Project, Published, Saved, TriggerView, Validated, WorkflowView};
 pub use self::receive::{HookRefusal, LiveHook, Received};
+pub use self::vault::Rotated;
 pub use self::view::{Difference, EventPage, RunView, StepView, Verdict};
 use crate::clock::{Clock, Entropy};
 use crate::event::RunStatus;

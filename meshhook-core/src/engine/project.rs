@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::intake::{MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
+use super::vault::Rotated;
 use super::view::{EventPage, RunView, Verdict, run_view, summary, verdict};
 use super::{EngineError, Inner};
 use crate::definition::{
@@ -642,6 +643,18 @@ impl Project {
     pub async fn delete_secret(&self, name: &SecretName) -> Result<(), EngineError> {
         let found = self.inner.vault.delete(&self.inner.store, &self.id, name).await?;
         found.then_some(()).ok_or(EngineError::NotFound { what: "secret" })
+    }
+
+    /// Wraps the keys of all secrets under the key provider's active key, where they are under an older one. Values,
+    /// versions and times stay; doing it again does nothing. When it succeeds, no secret of the project needs an older
+    /// key any more.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Vault`] when a secret is under a key that the provider does not know, or a store error; the other
+    /// secrets were wrapped all the same.
+    pub async fn rotate_secrets(&self) -> Result<Rotated, EngineError> {
+        self.inner.vault.rotate(&self.inner.store, &self.id).await
     }
 
     /// The names of the secrets, with when each was first and last set.

@@ -10,9 +10,10 @@ use super::fresh::Fresh;
 use crate::clock::Entropy;
 use crate::id::ProjectId;
 use crate::secret::{
-    EnvelopeRandom, KeyProvider, Masker, SecretContext, SecretName, SecretValue, key_of, open, seal,
+    EnvelopeRandom, KeyProvider, Masker, MasterKey, SecretContext, SecretName, SecretValue, key_of, open,
+    rewrap, seal,
 };
-use crate::store::{SecretRecord, Store, StoreError};
+use crate::store::{Resealed, SecretRecord, Store, StoreError};
 use crate::time::Timestamp;
 
 /// How long what was unsealed is used before the store is asked again. What this process sets or removes counts at once;
@@ -44,6 +45,19 @@ impl fmt::Debug for Unsealed {
         f.debug_struct("Unsealed").field("names", &self.values.keys()).finish_non_exhaustive()
     }
 }
+
+/// What a rotation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rotated {
+    /// How many secrets the project has.
+    pub secrets: usize,
+    /// How many of them were under another key than the active one, and are no more.
+    pub rewrapped: usize,
+}
+
+/// How many secrets a rotation writes at once.
+const ROTATED_AT_ONCE: usize = 100;
 
 /// Seals, keeps and unseals secrets.
 #[derive(Debug)]
@@ -100,6 +114,53 @@ impl Vault {
         Ok(removed?)
     }
 
+    /// Wraps the data keys of a project's secrets under the active key, where they are under another.
+    ///
+    /// Secrets can be set and used meanwhile: values stay as they are, and what was set anew is under the active key
+    /// already. A secret that cannot be wrapped does not keep the others from it.
+    pub(super) async fn rotate(
+        &self,
+        store: &Arc<dyn Store>,
+        project: &ProjectId,
+    ) -> Result<Rotated, EngineError> {
+        let active = self.keys()?.active_key().await.map_err(vault_error)?;
+        let records = store.secrets(project).await?;
+        let mut rotated = Rotated { secrets: records.len(), rewrapped: 0 };
+        let (mut failure, mut batch) = (None, Vec::new());
+        let mut records = records.into_iter().peekable();
+        while let Some(record) = records.next() {
+            match self.rewrapped(project, &record, &active).await {
+                Ok(None) => {}
+                Ok(Some(sealed)) => {
+                    batch.push(Resealed { name: record.name, version: record.version, sealed });
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+            if batch.len() >= ROTATED_AT_ONCE || (records.peek().is_none() && !batch.is_empty()) {
+                rotated.rewrapped += store.reseal_secrets(project, std::mem::take(&mut batch)).await?;
+            }
+        }
+        failure.map_or(Ok(rotated), Err)
+    }
+
+    /// A secret's envelope under another key; `None` when it is under that key already.
+    async fn rewrapped(
+        &self,
+        project: &ProjectId,
+        record: &SecretRecord,
+        active: &MasterKey,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let (name, key) = self.place(record).await?;
+        if key.id() == active.id() {
+            return Ok(None);
+        }
+        let context = SecretContext { project, name: &name, version: record.version };
+        let mut nonce = [0; 12];
+        self.entropy.fill(&mut nonce).map_err(vault_error)?;
+        let sealed = rewrap(&record.sealed, context, &key, active, nonce);
+        Ok(Some(sealed.map_err(|error| corrupt(record, &error))?))
+    }
+
     /// A project's secrets, at most [`FRESH`] old.
     pub(super) async fn unsealed(
         &self,
@@ -121,17 +182,20 @@ impl Vault {
     }
 
     async fn open(&self, project: &ProjectId, record: &SecretRecord) -> Result<SecretValue, EngineError> {
-        let corrupt =
-            |what: String| StoreError::Corrupt { what: format!("secret {:?}: {what}", record.name) };
-        let id = key_of(&record.sealed).map_err(|error| corrupt(error.to_string()))?;
+        let (name, key) = self.place(record).await?;
+        let context = SecretContext { project, name: &name, version: record.version };
+        open(&record.sealed, context, &key).map_err(|error| corrupt(record, &error))
+    }
+
+    /// A stored secret's name, and the key that wraps it.
+    async fn place(&self, record: &SecretRecord) -> Result<(SecretName, Arc<MasterKey>), EngineError> {
+        let id = key_of(&record.sealed).map_err(|error| corrupt(record, &error))?;
         let Some(key) = self.keys()?.find_key(id).await.map_err(vault_error)? else {
             return Err(EngineError::Vault {
                 message: format!("the key {id:?} that seals {:?} is not known", record.name),
             });
         };
-        let name = SecretName::new(&record.name).map_err(|error| corrupt(error.to_string()))?;
-        let context = SecretContext { project, name: &name, version: record.version };
-        open(&record.sealed, context, &key).map_err(|error| corrupt(error.to_string()).into())
+        Ok((SecretName::new(&record.name).map_err(|error| corrupt(record, &error))?, key))
     }
 
     fn forget(&self, project: &ProjectId) {
@@ -145,6 +209,10 @@ impl Vault {
         self.entropy.fill(&mut random.payload_nonce).map_err(vault_error)?;
         Ok(random)
     }
+}
+
+fn corrupt(record: &SecretRecord, error: &dyn fmt::Display) -> EngineError {
+    StoreError::Corrupt { what: format!("secret {:?}: {error}", record.name) }.into()
 }
 
 fn vault_error(error: impl std::fmt::Display) -> EngineError {

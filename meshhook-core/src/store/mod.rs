@@ -39,7 +39,7 @@ pub use self::ledger::{
 };
 pub use self::projects::{ProjectRecord, ProjectStore};
 pub use self::reader::{Page, RunFilter, RunReader, RunRecord, StoredRun};
-pub use self::secrets::{SecretRecord, SecretStore};
+pub use self::secrets::{Resealed, SecretRecord, SecretStore};
 pub use self::workflows::{
     CreateWorkflow, Hook, HookRoute, PublishOutcome, PublishWorkflow, SaveDraft, VersionRecord,
     WorkflowRecord, WorkflowStore, WorkflowStoreError,

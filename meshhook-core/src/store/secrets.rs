@@ -38,12 +38,31 @@ pub trait SecretStore: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn delete_secret(&self, project: &ProjectId, name: &str) -> Result<bool, StoreError>;
 
+    /// Puts other seals on values that stay the same: neither versions nor times change. A member whose version is not
+    /// the current one, or whose secret is gone, is left out. Answers how many were replaced.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`]; all of the batch is done or nothing.
+    async fn reseal_secrets(&self, project: &ProjectId, batch: Vec<Resealed>) -> Result<usize, StoreError>;
+
     /// All of a project's secrets, sealed, by name.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
     async fn secrets(&self, project: &ProjectId) -> Result<Vec<SecretRecord>, StoreError>;
+}
+
+/// A secret whose seal is replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resealed {
+    /// Its name.
+    pub name: String,
+    /// The version that was sealed anew.
+    pub version: u64,
+    /// The same value, sealed.
+    pub sealed: Vec<u8>,
 }
 
 /// A sealed secret.

@@ -4,5 +4,6 @@
 
 mod kit;
 mod projects;
+mod rotation;
 mod running;
 mod testing;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, Operation};
 use crate::id::ProjectId;
-use crate::store::{SecretRecord, SecretStore, StoreError};
+use crate::store::{Resealed, SecretRecord, SecretStore, StoreError};
 use crate::time::Timestamp;
 
 #[derive(Default)]
@@ -58,6 +58,22 @@ impl SecretStore for MemoryStore {
         self.run(Operation::SecretWrite, |state, _| {
             let kept = state.secrets.by_name.get_mut(&(project.clone(), name.to_owned()));
             Ok(kept.is_some_and(|kept| kept.record.take().is_some()))
+        })
+        .await
+    }
+
+    async fn reseal_secrets(&self, project: &ProjectId, batch: Vec<Resealed>) -> Result<usize, StoreError> {
+        self.run(Operation::SecretWrite, |state, _| {
+            let mut replaced = 0;
+            for Resealed { name, version, sealed } in batch {
+                let kept = state.secrets.by_name.get_mut(&(project.clone(), name));
+                let current = kept.filter(|kept| kept.version == version);
+                if let Some(record) = current.and_then(|kept| kept.record.as_mut()) {
+                    record.sealed = sealed;
+                    replaced += 1;
+                }
+            }
+            Ok(replaced)
         })
         .await
     }

@@ -242,6 +242,8 @@ macro_rules! store_conformance {
                 a_removed_secret_is_gone_but_counts_on
                 removing_nothing_is_false
                 secrets_are_listed_by_name
+                a_seal_is_replaced_without_a_new_version
+                a_seal_of_another_version_is_left_alone
             }
             text {
                 large_texts_are_kept_byte_for_byte
