@@ -30,7 +30,7 @@ pub(super) enum Node {
     Ternary(Box<Ternary>),
     List(Vec<Node>),
     /// Sorted by key, without duplicates.
-    Hash(Vec<(Box<str>, Node)>),
+    Hash(Vec<(String, Node)>),
     Call(Box<Call>),
     Let(Box<Let>),
 }
@@ -47,10 +47,7 @@ pub(super) enum Step {
     Field(Box<str>),
     Index(i64),
     /// `over`, then `each` on every element; elements that give null are dropped.
-    Project {
-        over: Projection,
-        each: Option<Node>,
-    },
+    Project(Box<Project>),
     /// Evaluates the node with the value so far as the current one: `a.{…}`, `a.f(@)`, `a | b`.
     Pipe(Node),
     And(Node),
@@ -61,6 +58,12 @@ pub(super) enum Step {
         operand: Node,
         position: usize,
     },
+}
+
+#[derive(Debug)]
+pub(super) struct Project {
+    pub(super) over: Projection,
+    pub(super) each: Option<Node>,
 }
 
 #[derive(Debug)]

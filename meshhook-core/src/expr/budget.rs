@@ -1,7 +1,7 @@
 //! How much an evaluation may still do and make.
 
 use super::ExprLimits;
-use super::error::ExprError;
+use super::error::{ExprError, Fault};
 
 /// What is left of the steps and of the bytes of the result.
 ///
@@ -32,7 +32,7 @@ impl Budget {
     }
 
     #[inline]
-    pub(super) fn spend(&mut self, steps: usize, position: usize) -> Result<(), ExprError> {
+    pub(super) fn spend(&mut self, steps: usize, position: usize) -> Result<(), Fault> {
         match self.steps.checked_sub(steps as u64) {
             Some(left) => {
                 self.steps = left;
@@ -40,36 +40,47 @@ impl Budget {
             }
             None => {
                 self.steps = 0;
-                Err(ExprError::budget(position, "evaluation takes too many steps"))
+                Err(too_many_steps(position))
             }
         }
     }
 
     /// Spends the steps for reading text.
-    pub(super) fn read(&mut self, bytes: usize, position: usize) -> Result<(), ExprError> {
+    pub(super) fn read(&mut self, bytes: usize, position: usize) -> Result<(), Fault> {
         self.spend(bytes / BYTES_PER_STEP, position)
     }
 
     /// Spends the steps for making a string, which must not be longer than a result may be.
-    pub(super) fn make(&mut self, bytes: usize, position: usize) -> Result<(), ExprError> {
+    pub(super) fn make(&mut self, bytes: usize, position: usize) -> Result<(), Fault> {
         if bytes > self.text_bytes {
             return Err(ExprError::budget(
                 position,
                 format!("string is longer than {} bytes", self.text_bytes),
-            ));
+            )
+            .into());
         }
         self.spend(bytes / BYTES_PER_STEP, position)
     }
 
     /// Takes bytes from what the result may have.
     #[inline]
-    pub(super) fn emit(&mut self, bytes: usize) -> Result<(), ExprError> {
+    pub(super) fn emit(&mut self, bytes: usize) -> Result<(), Fault> {
         match self.result_bytes.checked_sub(bytes) {
             Some(left) => {
                 self.result_bytes = left;
                 Ok(())
             }
-            None => Err(ExprError::budget(0, "result is too large")),
+            None => Err(too_large()),
         }
     }
+}
+
+#[cold]
+fn too_many_steps(position: usize) -> Fault {
+    ExprError::budget(position, "evaluation takes too many steps").into()
+}
+
+#[cold]
+fn too_large() -> Fault {
+    ExprError::budget(0, "result is too large").into()
 }

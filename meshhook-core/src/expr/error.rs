@@ -56,6 +56,10 @@ pub struct ExprError {
     pub message: Cow<'static, str>,
 }
 
+/// An error on its way out of an evaluation. Every step of one returns it or a value, and what returns in registers is
+/// not larger than two words.
+pub(super) type Fault = Box<ExprError>;
+
 impl ExprError {
     pub(crate) fn new(kind: ExprErrorKind, position: usize, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, position, message: message.into() }

@@ -3,38 +3,63 @@
 //! Each kind of node has its own small function: in a debug build a function's stack frame has room for the locals
 //! of all its branches, and [`Evaluator::eval`] is on the stack once per level of nesting.
 
-use super::ast::{Arithmetic, Chain, Comparison, Let, Node, Projection, Slice, Step, Ternary};
+use serde_json::Value;
+
+use super::ast::{Arithmetic, Chain, Comparison, Let, Node, Project, Projection, Slice, Step, Ternary};
 use super::budget::Budget;
 use super::compare::equal;
-use super::error::{ExprError, ExprErrorKind};
+use super::error::{ExprError, ExprErrorKind, Fault};
 use super::function::Invocation;
-use super::value::{Array, Object, Text, Val};
+use super::regex::Patterns;
+use super::value::{Array, Kind, Object, Text, Val};
 use super::view::{Env, View};
 
 pub(super) struct Evaluator<'a> {
     pub(super) root: &'a View<'a>,
     pub(super) env: &'a Env<'a>,
     pub(super) budget: Budget,
-    pub(super) patterns: super::regex::Patterns,
+    scratch: Option<Box<Scratch<'a>>>,
+}
+
+/// What few expressions need, behind one pointer that costs the others nothing.
+#[derive(Debug, Default)]
+pub(super) struct Scratch<'a> {
+    pub(super) patterns: Patterns,
+    /// Outermost first.
     variables: Vec<Val<'a>>,
 }
 
 impl<'a> Evaluator<'a> {
     pub(super) fn new(root: &'a View<'a>, env: &'a Env<'a>, budget: Budget) -> Self {
-        Self { root, env, budget, patterns: Default::default(), variables: Vec::new() }
+        Self { root, env, budget, scratch: None }
     }
 
-    pub(super) fn eval(&mut self, node: &'a Node, current: &Val<'a>) -> Result<Val<'a>, ExprError> {
+    #[inline]
+    pub(super) fn scratch(&mut self) -> &mut Scratch<'a> {
+        self.scratch.get_or_insert_default()
+    }
+
+    #[inline]
+    pub(super) fn eval(&mut self, node: &'a Node, current: &Val<'a>) -> Result<Val<'a>, Fault> {
         self.budget.spend(1, 0)?;
         match node {
+            Node::Field(name) => Ok(current.member(name)),
+            Node::Literal(value) => Ok(Val::Json(value)),
+            node => self.eval_other(node, current),
+        }
+    }
+
+    #[inline(never)]
+    fn eval_other(&mut self, node: &'a Node, current: &Val<'a>) -> Result<Val<'a>, Fault> {
+        match node {
+            Node::Field(name) => Ok(current.member(name)),
+            Node::Literal(value) => Ok(Val::Json(value)),
             Node::Current => Ok(current.clone()),
             Node::Root => Ok(Val::from_view(self.root)),
-            Node::Literal(value) => Ok(Val::from_json(value)),
-            Node::Field(name) => Ok(current.member(name)),
-            Node::Variable(slot) => Ok(self.variables[*slot].clone()),
+            Node::Variable(slot) => Ok(self.scratch().variables[*slot].clone()),
             Node::Secret { name, position } => self.secret(name, *position),
             Node::Chain(chain) => self.chain(chain, current),
-            Node::Not(operand) => Ok(Val::Bool(!self.eval(operand, current)?.is_truthy())),
+            Node::Not(operand) => Ok(Val::bool(!self.eval(operand, current)?.is_truthy())),
             Node::Negate { operand, position } => self.negate(operand, *position, current),
             Node::Ternary(ternary) => self.ternary(ternary, current),
             Node::List(items) => self.list(items, current),
@@ -44,13 +69,13 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn chain(&mut self, chain: &'a Chain, current: &Val<'a>) -> Result<Val<'a>, ExprError> {
+    fn chain(&mut self, chain: &'a Chain, current: &Val<'a>) -> Result<Val<'a>, Fault> {
         let mut value = self.eval(&chain.head, current)?;
         for step in &chain.steps {
             value = match step {
                 Step::Field(name) => value.member(name),
                 Step::Index(index) => index_of(&value, *index),
-                Step::Project { over, each } => self.project(value, over, each.as_ref())?,
+                Step::Project(project) => self.project(value, project)?,
                 Step::Pipe(node) => self.eval(node, &value)?,
                 Step::And(node) if value.is_truthy() => self.eval(node, current)?,
                 Step::Or(node) if !value.is_truthy() => self.eval(node, current)?,
@@ -66,31 +91,27 @@ impl<'a> Evaluator<'a> {
     }
 
     #[inline(never)]
-    fn project(
-        &mut self,
-        value: Val<'a>,
-        over: &'a Projection,
-        each: Option<&'a Node>,
-    ) -> Result<Val<'a>, ExprError> {
-        match (over, value) {
-            (Projection::List, Val::Array(array)) => self.project_items(array.iter(), None, each),
-            (Projection::Values, Val::Object(object)) => self.project_values(&object, each),
-            (Projection::Flatten, Val::Array(array)) => {
+    fn project(&mut self, value: Val<'a>, project: &'a Project) -> Result<Val<'a>, Fault> {
+        let each = project.each.as_ref();
+        match (&project.over, value.open()) {
+            (Projection::List, Kind::Array(array)) => self.project_items(array.iter(), None, each),
+            (Projection::Values, Kind::Object(object)) => self.project_values(&object, each),
+            (Projection::Flatten, Kind::Array(array)) => {
                 let flat = self.flatten(&array)?;
                 self.project_items(flat.into_iter(), None, each)
             }
-            (Projection::Filter(predicate), Val::Array(array)) => {
+            (Projection::Filter(predicate), Kind::Array(array)) => {
                 self.project_items(array.iter(), Some(predicate), each)
             }
-            (Projection::Slice(slice), Val::Array(array)) => {
+            (Projection::Slice(slice), Kind::Array(array)) => {
                 let places = places(*slice, array.len());
                 self.project_items(places.filter_map(|index| array.get(index)), None, each)
             }
-            _ => Ok(Val::Null),
+            _ => Ok(Val::NULL),
         }
     }
 
-    fn project_values(&mut self, object: &Object<'a>, each: Option<&'a Node>) -> Result<Val<'a>, ExprError> {
+    fn project_values(&mut self, object: &Object<'a>, each: Option<&'a Node>) -> Result<Val<'a>, Fault> {
         self.budget.spend(object.len(), 0)?;
         self.project_items(object.members().into_iter().map(|(_, value)| value), None, each)
     }
@@ -100,8 +121,9 @@ impl<'a> Evaluator<'a> {
         items: impl Iterator<Item = Val<'a>>,
         predicate: Option<&'a Node>,
         each: Option<&'a Node>,
-    ) -> Result<Val<'a>, ExprError> {
-        let mut projected = Vec::new();
+    ) -> Result<Val<'a>, Fault> {
+        let expected = if predicate.is_some() { 0 } else { items.size_hint().0 };
+        let mut projected = Vec::with_capacity(expected);
         for item in items {
             self.budget.spend(1, 0)?;
             if let Some(predicate) = predicate
@@ -120,13 +142,17 @@ impl<'a> Evaluator<'a> {
         self.array(projected)
     }
 
-    fn flatten(&mut self, array: &Array<'a>) -> Result<Vec<Val<'a>>, ExprError> {
+    fn flatten(&mut self, array: &Array<'a>) -> Result<Vec<Val<'a>>, Fault> {
         let mut flat = Vec::with_capacity(array.len());
         for item in array.iter() {
             match item {
-                Val::Array(inner) => {
+                Val::Json(Value::Array(inner)) => {
                     self.budget.spend(inner.len(), 0)?;
-                    flat.extend(inner.iter());
+                    flat.extend(inner.iter().map(Val::Json));
+                }
+                Val::Array(inner) => {
+                    self.budget.spend(inner.items.len(), 0)?;
+                    flat.extend(inner.items.iter().cloned());
                 }
                 other => flat.push(other),
             }
@@ -142,20 +168,20 @@ impl<'a> Evaluator<'a> {
         comparison: Comparison,
         right: &'a Node,
         current: &Val<'a>,
-    ) -> Result<Val<'a>, ExprError> {
+    ) -> Result<Val<'a>, Fault> {
         let right = self.eval(right, current)?;
         let is = match comparison {
-            Comparison::Equal => return Ok(Val::Bool(equal(&left, &right, &mut self.budget)?)),
-            Comparison::NotEqual => return Ok(Val::Bool(!equal(&left, &right, &mut self.budget)?)),
+            Comparison::Equal => return Ok(Val::bool(equal(left, right, &mut self.budget)?)),
+            Comparison::NotEqual => return Ok(Val::bool(!equal(left, right, &mut self.budget)?)),
             Comparison::Less => std::cmp::Ordering::is_lt,
             Comparison::LessOrEqual => std::cmp::Ordering::is_le,
             Comparison::Greater => std::cmp::Ordering::is_gt,
             Comparison::GreaterOrEqual => std::cmp::Ordering::is_ge,
         };
         // Only numbers have an order.
-        Ok(match (left, right) {
-            (Val::Number(left), Val::Number(right)) => Val::Bool(is(left.compare(right))),
-            _ => Val::Null,
+        Ok(match (left.as_number(), right.as_number()) {
+            (Some(left), Some(right)) => Val::bool(is(left.compare(right))),
+            _ => Val::NULL,
         })
     }
 
@@ -167,30 +193,27 @@ impl<'a> Evaluator<'a> {
         right: &'a Node,
         position: usize,
         current: &Val<'a>,
-    ) -> Result<Val<'a>, ExprError> {
+    ) -> Result<Val<'a>, Fault> {
         let right = self.eval(right, current)?;
-        match (left, &right) {
-            (Val::Number(left), Val::Number(right)) => match left.apply(operator, *right) {
-                Ok(number) => Ok(Val::Number(number)),
-                Err(message) => Err(ExprError::new(ExprErrorKind::InvalidValue, position, message)),
+        match (left.as_number(), right.as_number()) {
+            (Some(left), Some(right)) => match left.apply(operator, right) {
+                Ok(number) => Ok(Val::number(number)),
+                Err(message) => Err(ExprError::new(ExprErrorKind::InvalidValue, position, message).into()),
             },
-            (Val::Number(_), other) | (other, _) => Err(not_a_number(other, position)),
+            (Some(_), None) => Err(not_a_number(&right, position)),
+            (None, _) => Err(not_a_number(left, position)),
         }
     }
 
-    fn negate(
-        &mut self,
-        operand: &'a Node,
-        position: usize,
-        current: &Val<'a>,
-    ) -> Result<Val<'a>, ExprError> {
-        match self.eval(operand, current)? {
-            Val::Number(number) => Ok(Val::Number(number.negate())),
-            other => Err(not_a_number(&other, position)),
+    fn negate(&mut self, operand: &'a Node, position: usize, current: &Val<'a>) -> Result<Val<'a>, Fault> {
+        let value = self.eval(operand, current)?;
+        match value.as_number() {
+            Some(number) => Ok(Val::number(number.negate())),
+            None => Err(not_a_number(&value, position)),
         }
     }
 
-    fn ternary(&mut self, ternary: &'a Ternary, current: &Val<'a>) -> Result<Val<'a>, ExprError> {
+    fn ternary(&mut self, ternary: &'a Ternary, current: &Val<'a>) -> Result<Val<'a>, Fault> {
         for (condition, value) in &ternary.branches {
             if self.eval(condition, current)?.is_truthy() {
                 return self.eval(value, current);
@@ -199,9 +222,9 @@ impl<'a> Evaluator<'a> {
         self.eval(&ternary.otherwise, current)
     }
 
-    fn list(&mut self, items: &'a [Node], current: &Val<'a>) -> Result<Val<'a>, ExprError> {
+    fn list(&mut self, items: &'a [Node], current: &Val<'a>) -> Result<Val<'a>, Fault> {
         if current.is_null() {
-            return Ok(Val::Null);
+            return Ok(Val::NULL);
         }
         let mut list = Vec::with_capacity(items.len());
         for item in items {
@@ -210,64 +233,71 @@ impl<'a> Evaluator<'a> {
         self.array(list)
     }
 
-    fn hash(&mut self, members: &'a [(Box<str>, Node)], current: &Val<'a>) -> Result<Val<'a>, ExprError> {
+    fn hash(&mut self, members: &'a [(String, Node)], current: &Val<'a>) -> Result<Val<'a>, Fault> {
         if current.is_null() {
-            return Ok(Val::Null);
+            return Ok(Val::NULL);
         }
         let mut hash = Vec::with_capacity(members.len());
         for (key, node) in members {
-            hash.push((Text::Borrowed(key), self.eval(node, current)?));
+            hash.push((Text::Name(key), self.eval(node, current)?));
         }
         self.checked(Val::object(hash))
     }
 
-    fn let_expression(&mut self, binding: &'a Let, current: &Val<'a>) -> Result<Val<'a>, ExprError> {
-        let outer = self.variables.len();
+    fn let_expression(&mut self, binding: &'a Let, current: &Val<'a>) -> Result<Val<'a>, Fault> {
+        let outer = self.scratch().variables.len();
         let mut values = Vec::with_capacity(binding.values.len());
         for value in &binding.values {
             values.push(self.eval(value, current)?);
         }
-        self.variables.extend(values);
+        self.scratch().variables.extend(values);
         let result = self.eval(&binding.body, current);
-        self.variables.truncate(outer);
+        self.scratch().variables.truncate(outer);
         result
     }
 
-    fn secret(&mut self, name: &str, position: usize) -> Result<Val<'a>, ExprError> {
+    fn secret(&mut self, name: &str, position: usize) -> Result<Val<'a>, Fault> {
         let Some(secrets) = self.env.secrets() else {
             return Err(ExprError::new(
                 ExprErrorKind::SecretNotAllowed,
                 position,
                 "secrets are not visible here",
-            ));
+            )
+            .into());
         };
         match secrets.resolve(name) {
             Some(value) => Ok(Val::string(value)),
             None => {
                 let message = format!("there is no secret {name:?}");
-                Err(ExprError::new(ExprErrorKind::SecretNotFound, position, message))
+                Err(ExprError::new(ExprErrorKind::SecretNotFound, position, message).into())
             }
         }
     }
 
     /// Makes an array, unless it would nest too deep.
     #[inline]
-    pub(super) fn array(&mut self, items: Vec<Val<'a>>) -> Result<Val<'a>, ExprError> {
+    pub(super) fn array(&mut self, items: Vec<Val<'a>>) -> Result<Val<'a>, Fault> {
         self.checked(Val::array(items))
     }
 
     #[inline]
-    pub(super) fn checked(&mut self, value: Val<'a>) -> Result<Val<'a>, ExprError> {
+    pub(super) fn checked(&mut self, value: Val<'a>) -> Result<Val<'a>, Fault> {
         if value.made_depth() > self.budget.max_depth {
-            return Err(ExprError::budget(0, format!("value nests deeper than {}", self.budget.max_depth)));
+            return Err(self.too_deep());
         }
         Ok(value)
     }
+
+    #[cold]
+    fn too_deep(&self) -> Fault {
+        ExprError::budget(0, format!("value nests deeper than {}", self.budget.max_depth)).into()
+    }
 }
 
-fn not_a_number(value: &Val<'_>, position: usize) -> ExprError {
+#[cold]
+fn not_a_number(value: &Val<'_>, position: usize) -> Fault {
     let message = format!("operand must be a number, not {}", with_article(value.type_name()));
-    ExprError::new(ExprErrorKind::InvalidType, position, message)
+    ExprError::new(ExprErrorKind::InvalidType, position, message).into()
 }
 
 pub(super) fn with_article(type_name: &str) -> String {
@@ -280,9 +310,16 @@ pub(super) fn with_article(type_name: &str) -> String {
 
 #[inline]
 fn index_of<'a>(value: &Val<'a>, index: i64) -> Val<'a> {
-    let Val::Array(array) = value else { return Val::Null };
-    let index = if index < 0 { index.saturating_add_unsigned(array.len() as u64) } else { index };
-    usize::try_from(index).ok().and_then(|index| array.get(index)).unwrap_or(Val::Null)
+    let place = |len: usize| {
+        let index = if index < 0 { index.saturating_add_unsigned(len as u64) } else { index };
+        usize::try_from(index).ok()
+    };
+    let item = match value {
+        Val::Json(Value::Array(items)) => place(items.len()).and_then(|at| items.get(at)).map(Val::Json),
+        Val::Array(made) => place(made.items.len()).and_then(|at| made.items.get(at)).cloned(),
+        _ => None,
+    };
+    item.unwrap_or(Val::NULL)
 }
 
 /// The indexes that a slice selects of an array of `len` items.

@@ -46,6 +46,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use budget::Budget;
+use error::Fault;
 pub use error::{ExprError, ExprErrorKind};
 use eval::Evaluator;
 pub use reference::{NodeRef, SecretRef};
@@ -121,7 +122,7 @@ impl Expression {
     ///
     /// When an operator or a function cannot take what it gets, or the evaluation exceeds a limit.
     pub fn evaluate(&self, root: &View<'_>, env: &Env<'_>) -> Result<Value, ExprError> {
-        self.evaluate_within(root, env, &mut Budget::new(&self.compiled.limits))
+        self.run(root, env, Budget::new(&self.compiled.limits), output::materialize)
     }
 
     /// Evaluates to a truth value as JMESPath has it: null, false, `""`, `[]` and `{}` are false.
@@ -130,16 +131,21 @@ impl Expression {
     ///
     /// As [`Expression::evaluate`].
     pub fn evaluate_truthy(&self, root: &View<'_>, env: &Env<'_>) -> Result<bool, ExprError> {
-        self.run(root, env, &mut Budget::new(&self.compiled.limits), |value, _| Ok(value.is_truthy()))
+        self.run(root, env, Budget::new(&self.compiled.limits), |value, _| Ok(value.is_truthy()))
     }
 
+    /// Evaluates within a budget that is shared with others.
     fn evaluate_within(
         &self,
         root: &View<'_>,
         env: &Env<'_>,
         budget: &mut Budget,
     ) -> Result<Value, ExprError> {
-        self.run(root, env, budget, output::materialize)
+        self.run(root, env, budget.clone(), |value, spent| {
+            let made = output::materialize(value, spent);
+            *budget = spent.clone();
+            made
+        })
     }
 
     /// Evaluates and appends the value as text: strings as they are, null as nothing, others as canonical JSON.
@@ -150,21 +156,26 @@ impl Expression {
         budget: &mut Budget,
         text: &mut String,
     ) -> Result<(), ExprError> {
-        self.run(root, env, budget, |value, budget| output::insert(value, budget, text))
+        self.run(root, env, budget.clone(), |value, spent| {
+            let inserted = output::insert(value, spent, text);
+            *budget = spent.clone();
+            inserted
+        })
     }
 
+    #[inline(always)]
     fn run<T>(
         &self,
         root: &View<'_>,
         env: &Env<'_>,
-        budget: &mut Budget,
-        finish: impl FnOnce(&Val<'_>, &mut Budget) -> Result<T, ExprError>,
+        budget: Budget,
+        finish: impl FnOnce(Val<'_>, &mut Budget) -> Result<T, Fault>,
     ) -> Result<T, ExprError> {
-        let mut evaluator = Evaluator::new(root, env, budget.clone());
-        let value = evaluator.eval(&self.compiled.parsed.node, &Val::from_view(root));
-        let finished = value.and_then(|value| finish(&value, &mut evaluator.budget));
-        *budget = evaluator.budget;
-        finished
+        let mut evaluator = Evaluator::new(root, env, budget);
+        match evaluator.eval(&self.compiled.parsed.node, &Val::from_view(root)) {
+            Ok(value) => finish(value, &mut evaluator.budget).map_err(|error| *error),
+            Err(error) => Err(*error),
+        }
     }
 
     /// The text that was parsed.

@@ -132,6 +132,17 @@ impl Num {
     ///
     /// For a division by zero and a result outside the range of a double, with a message.
     pub(super) fn apply(self, operator: Arithmetic, other: Self) -> Result<Self, &'static str> {
+        if let (Num::Integer(a), Num::Integer(b)) = (self, other) {
+            let exact = match operator {
+                Arithmetic::Add => a.checked_add(b),
+                Arithmetic::Subtract => a.checked_sub(b),
+                Arithmetic::Multiply => a.checked_mul(b),
+                Arithmetic::Divide | Arithmetic::Remainder => None,
+            };
+            if let Some(exact) = exact {
+                return Ok(Num::Integer(exact));
+            }
+        }
         if matches!(operator, Arithmetic::Divide | Arithmetic::Remainder) && other == Self::ZERO {
             return Err("division by zero");
         }

@@ -15,7 +15,7 @@
 
 use serde_json::Value;
 
-use super::ast::{Arithmetic, Call, Comparison, Let, Node, Projection, Slice, Step, Ternary};
+use super::ast::{Arithmetic, Call, Comparison, Let, Node, Project, Projection, Slice, Step, Ternary};
 use super::error::{ExprError, ExprErrorKind};
 use super::function::{self, Function};
 use super::lexer::{Token, lex};
@@ -505,15 +505,15 @@ impl Parser {
 
     fn hash(&mut self, at_root: bool) -> Result<Node, ExprError> {
         let (_, position) = self.advance();
-        let mut members: Vec<(Box<str>, Node)> = Vec::new();
+        let mut members: Vec<(String, Node)> = Vec::new();
         loop {
             let (key, _) = self.name()?;
             self.expect(&Token::Colon)?;
             let value = self.nested(position, 0, at_root)?;
             // The last of equal keys counts.
-            match members.iter_mut().find(|(existing, _)| *existing == key) {
+            match members.iter_mut().find(|(existing, _)| **existing == *key) {
                 Some(member) => member.1 = value,
-                None => members.push((key, value)),
+                None => members.push((key.into(), value)),
             }
             if !self.take(&Token::Comma) {
                 break;
@@ -550,7 +550,7 @@ impl Parser {
         };
         self.at_root = outer;
         self.recursion_left += 1;
-        Ok(left.then(Step::Project { over, each }))
+        Ok(left.then(Step::Project(Box::new(Project { over, each }))))
     }
 
     fn ternary(&mut self, condition: Node, position: usize) -> Result<Node, ExprError> {

@@ -28,14 +28,15 @@ pub struct View<'a>(pub(super) ViewKind<'a>);
 pub(super) enum ViewKind<'a> {
     Value(Cow<'a, Value>),
     /// Sorted by [`compare_keys`], without duplicates.
-    Object(Vec<(Cow<'a, str>, View<'a>)>),
+    Object(Members<'a>),
 }
+
+pub(super) type Members<'a> = Vec<(Cow<'a, str>, View<'a>)>;
 
 impl<'a> View<'a> {
     /// Makes an object of members; of several with the same name the last counts.
     pub fn object<K: Into<Cow<'a, str>>>(members: impl IntoIterator<Item = (K, View<'a>)>) -> Self {
-        let mut members: Vec<(Cow<'a, str>, View<'a>)> =
-            members.into_iter().map(|(key, view)| (key.into(), view)).collect();
+        let mut members: Members<'a> = members.into_iter().map(|(key, view)| (key.into(), view)).collect();
         // Stable, so the last of equal names is the last of its group; `dedup_by` keeps the first of a group, hence
         // the swap.
         members.sort_by(|(a, _), (b, _)| compare_keys(a, b));

@@ -5,38 +5,37 @@ use std::collections::BTreeSet;
 
 use super::{Invocation, Outcome};
 use crate::expr::compare::equal;
-use crate::expr::error::ExprError;
-use crate::expr::number::Num;
+use crate::expr::error::Fault;
 use crate::expr::output;
-use crate::expr::value::{Array, Val};
+use crate::expr::value::{Array, Kind, Val};
 
 /// Whether an array holds a value, or a string another.
 pub(super) fn contains<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
-    let (subject, search) = (call.value(0)?, call.value(1)?);
+    let (subject, search) = (call.kind(0)?, call.value(1)?);
     match subject {
-        Val::Array(array) => {
+        Kind::Array(array) => {
             for item in array.iter() {
-                if equal(&item, &search, &mut call.eval.budget)? {
-                    return Ok(Val::Bool(true));
+                if equal(item, search.clone(), &mut call.eval.budget)? {
+                    return Ok(Val::bool(true));
                 }
             }
-            Ok(Val::Bool(false))
+            Ok(Val::bool(false))
         }
-        Val::String(text) => {
+        Kind::String(text) => {
             call.eval.budget.read(text.len(), call.call.position)?;
-            Ok(Val::Bool(matches!(search, Val::String(part) if text.contains(&*part))))
+            Ok(Val::bool(search.as_str().is_some_and(|part| text.contains(part))))
         }
         other => Err(call.wrong_type(0, "an array or a string", &other)),
     }
 }
 
 pub(super) fn reverse<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
-    match call.value(0)? {
-        Val::Array(array) => {
+    match call.kind(0)? {
+        Kind::Array(array) => {
             call.spend(array.len())?;
             call.eval.array(array.iter().rev().collect())
         }
-        Val::String(text) => call.made(text.chars().rev().collect()),
+        Kind::String(text) => call.made(text.chars().rev().collect()),
         other => Err(call.wrong_type(0, "an array or a string", &other)),
     }
 }
@@ -59,7 +58,7 @@ fn extreme<'a>(call: &mut Invocation<'_, 'a>, wanted: Ordering) -> Outcome<'a> {
             best = Some((key, item));
         }
     }
-    Ok(best.map_or(Val::Null, |(_, item)| item))
+    Ok(best.map_or(Val::NULL, |(_, item)| item))
 }
 
 pub(super) fn sort<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
@@ -73,27 +72,29 @@ pub(super) fn sort<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
 pub(super) fn sort_keys<'a>(
     call: &mut Invocation<'_, 'a>,
     keys: impl Iterator<Item = Val<'a>>,
-) -> Result<Vec<Val<'a>>, ExprError> {
+) -> Result<Vec<Val<'a>>, Fault> {
     let keys: Vec<_> = keys.collect();
+    let all_strings = keys.first().is_some_and(|key| key.as_str().is_some());
     for key in &keys {
-        let same = match (key, &keys[0]) {
-            (Val::Number(_), Val::Number(_)) | (Val::String(_), Val::String(_)) => true,
-            (Val::Number(_) | Val::String(_), _) => false,
-            _ => return Err(call.wrong_item("what is ordered must be numbers or strings", key)),
-        };
-        if !same {
+        let (is_string, is_number) = (key.as_str().is_some(), key.as_number().is_some());
+        if !is_string && !is_number {
+            return Err(call.wrong_item("what is ordered must be numbers or strings", key));
+        }
+        if is_string != all_strings {
             return Err(call.wrong_item("what is ordered must be all numbers or all strings, and found", key));
         }
     }
-    call.pay_for_sorting(keys.iter().map(|key| if let Val::String(text) = key { text.len() } else { 0 }))?;
+    call.pay_for_sorting(keys.iter().map(|key| key.as_str().map_or(0, str::len)))?;
     Ok(keys)
 }
 
 /// Compares what [`sort_keys`] let through: numbers by value, strings by code points.
 pub(super) fn compare_keys(a: &Val<'_>, b: &Val<'_>) -> Ordering {
-    match (a, b) {
-        (Val::Number(a), Val::Number(b)) => a.compare(*b),
-        (Val::String(a), Val::String(b)) => (**a).cmp(&**b),
+    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        return a.cmp(b);
+    }
+    match (a.as_number(), b.as_number()) {
+        (Some(a), Some(b)) => a.compare(b),
         _ => Ordering::Equal,
     }
 }
@@ -105,7 +106,7 @@ pub(super) fn unique<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let mut kept = Vec::new();
     for item in array.iter() {
         // Equal values, and only they, have the same canonical text.
-        if seen.insert(output::to_text(&item, &mut call.eval.budget, call.call.position)?) {
+        if seen.insert(output::to_text(item.clone(), &mut call.eval.budget, call.call.position)?) {
             kept.push(item);
         }
     }
@@ -120,12 +121,13 @@ pub(super) fn flatten_deep<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
         let item = array.get(*index);
         *index += 1;
         call.spend(1)?;
-        match item {
-            Some(Val::Array(inner)) => open.push((inner, 0)),
-            Some(item) => flat.push(item),
-            None => {
-                open.pop();
-            }
+        let Some(item) = item else {
+            open.pop();
+            continue;
+        };
+        match item.clone().open() {
+            Kind::Array(inner) => open.push((inner, 0)),
+            _ => flat.push(item),
         }
     }
     call.eval.array(flat)
@@ -159,7 +161,7 @@ pub(super) fn range<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let mut at = Some(start);
     while let Some(number) = at.filter(|at| if step > 0 { *at < end } else { *at > end }) {
         call.spend(1)?;
-        numbers.push(Val::Number(Num::from_i128(number.into())));
+        numbers.push(Val::Integer(number));
         at = number.checked_add(step);
     }
     call.eval.array(numbers)

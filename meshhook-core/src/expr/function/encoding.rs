@@ -10,7 +10,7 @@ use super::{Invocation, Outcome};
 use crate::expr::error::ExprError;
 use crate::expr::number::Num;
 use crate::expr::output;
-use crate::expr::value::Val;
+use crate::expr::value::{Text, Val};
 use crate::json::{self, JsonErrorKind, JsonLimits};
 
 /// Everything but the unreserved characters of RFC 3986, section 2.3.
@@ -45,7 +45,7 @@ pub(super) fn url_encode<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
 
 pub(super) fn to_json<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let value = call.value(0)?;
-    Ok(Val::string(output::to_text(&value, &mut call.eval.budget, call.call.position)?))
+    Ok(Val::string(output::to_text(value, &mut call.eval.budget, call.call.position)?))
 }
 
 pub(super) fn parse_json<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
@@ -53,7 +53,7 @@ pub(super) fn parse_json<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let limits = JsonLimits::default().with_max_depth(call.eval.budget.max_depth);
     let value = json::parse(text.as_bytes(), &limits).map_err(|error| match error.kind {
         JsonErrorKind::TooDeep => {
-            ExprError::budget(call.call.position, "parse_json: argument nests too deep")
+            ExprError::budget(call.call.position, "parse_json: argument nests too deep").into()
         }
         // Not the error's own text, which names members of the document.
         _ => {
@@ -67,9 +67,9 @@ pub(super) fn parse_json<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
 fn made_of<'a>(call: &mut Invocation<'_, 'a>, value: Value) -> Outcome<'a> {
     call.spend(1)?;
     Ok(match value {
-        Value::Null => Val::Null,
-        Value::Bool(value) => Val::Bool(value),
-        Value::Number(number) => Num::from_json(&number).map_or(Val::Null, Val::Number),
+        Value::Null => Val::NULL,
+        Value::Bool(value) => Val::bool(value),
+        Value::Number(number) => Num::from_json(&number).map_or(Val::NULL, Val::number),
         Value::String(text) => Val::string(text),
         Value::Array(items) => {
             let mut made = Vec::with_capacity(items.len());
@@ -81,8 +81,7 @@ fn made_of<'a>(call: &mut Invocation<'_, 'a>, value: Value) -> Outcome<'a> {
         Value::Object(members) => {
             let mut made = Vec::with_capacity(members.len());
             for (key, item) in members {
-                let key = crate::expr::value::Text::Shared(key.into());
-                made.push((key, made_of(call, item)?));
+                made.push((Text::owned(key), made_of(call, item)?));
             }
             Val::object_of(made)
         }

@@ -20,10 +20,10 @@ mod uuid;
 pub(super) use encoding::RESERVED;
 
 use super::ast::{Call, Node};
-use super::error::{ExprError, ExprErrorKind};
+use super::error::{ExprError, ExprErrorKind, Fault};
 use super::eval::{Evaluator, with_article};
 use super::number::Num;
-use super::value::{Array, Object, Text, Val};
+use super::value::{Array, Kind, Object, Text, Val};
 
 /// A function: its name, what it takes and what it does.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) struct Function {
     pub(super) run: Run,
 }
 
-type Outcome<'a> = Result<Val<'a>, ExprError>;
+type Outcome<'a> = Result<Val<'a>, Fault>;
 type Run = for<'e, 'a> fn(&mut Invocation<'e, 'a>) -> Outcome<'a>;
 
 impl Function {
@@ -160,20 +160,25 @@ impl<'a> Invocation<'_, 'a> {
         self.eval.eval(&self.call.args[index], self.current)
     }
 
+    /// Evaluates an argument and sees what it is.
+    fn kind(&mut self, index: usize) -> Result<Kind<'a>, Fault> {
+        self.value(index).map(Val::open)
+    }
+
     /// The node behind the `&` of an argument.
     fn expression(&self, index: usize) -> &'a Node {
         &self.call.args[index]
     }
 
-    fn number(&mut self, index: usize) -> Result<Num, ExprError> {
-        match self.value(index)? {
-            Val::Number(number) => Ok(number),
+    fn number(&mut self, index: usize) -> Result<Num, Fault> {
+        match self.kind(index)? {
+            Kind::Number(number) => Ok(number),
             other => Err(self.wrong_type(index, "a number", &other)),
         }
     }
 
     /// Evaluates an argument that must be an integer.
-    fn integer(&mut self, index: usize) -> Result<i64, ExprError> {
+    fn integer(&mut self, index: usize) -> Result<i64, Fault> {
         let number = self.number(index)?;
         number
             .as_i64()
@@ -181,9 +186,9 @@ impl<'a> Invocation<'_, 'a> {
     }
 
     /// Evaluates an argument that must be a string, paying for reading it.
-    fn string(&mut self, index: usize) -> Result<Text<'a>, ExprError> {
-        match self.value(index)? {
-            Val::String(text) => {
+    fn string(&mut self, index: usize) -> Result<Text<'a>, Fault> {
+        match self.kind(index)? {
+            Kind::String(text) => {
                 self.eval.budget.read(text.len(), self.call.position)?;
                 Ok(text)
             }
@@ -192,9 +197,9 @@ impl<'a> Invocation<'_, 'a> {
     }
 
     /// Evaluates an argument that must be an array, paying for visiting its items.
-    fn array(&mut self, index: usize) -> Result<Array<'a>, ExprError> {
-        match self.value(index)? {
-            Val::Array(array) => {
+    fn array(&mut self, index: usize) -> Result<Array<'a>, Fault> {
+        match self.kind(index)? {
+            Kind::Array(array) => {
                 self.spend(array.len())?;
                 Ok(array)
             }
@@ -203,9 +208,9 @@ impl<'a> Invocation<'_, 'a> {
     }
 
     /// Evaluates an argument that must be an object, paying for visiting its members.
-    fn object(&mut self, index: usize) -> Result<Object<'a>, ExprError> {
-        match self.value(index)? {
-            Val::Object(object) => {
+    fn object(&mut self, index: usize) -> Result<Object<'a>, Fault> {
+        match self.kind(index)? {
+            Kind::Object(object) => {
                 self.spend(object.len())?;
                 Ok(object)
             }
@@ -213,12 +218,12 @@ impl<'a> Invocation<'_, 'a> {
         }
     }
 
-    fn spend(&mut self, steps: usize) -> Result<(), ExprError> {
+    fn spend(&mut self, steps: usize) -> Result<(), Fault> {
         self.eval.budget.spend(steps, self.call.position)
     }
 
     /// Pays for sorting by strings of these lengths, which may share long beginnings.
-    fn pay_for_sorting(&mut self, lens: impl Iterator<Item = usize>) -> Result<(), ExprError> {
+    fn pay_for_sorting(&mut self, lens: impl Iterator<Item = usize>) -> Result<(), Fault> {
         let (mut count, mut bytes) = (0_usize, 0_usize);
         for len in lens {
             count += 1;
@@ -229,12 +234,12 @@ impl<'a> Invocation<'_, 'a> {
     }
 
     /// Pays for a string before it is made.
-    fn reserve(&mut self, bytes: usize) -> Result<(), ExprError> {
+    fn reserve(&mut self, bytes: usize) -> Result<(), Fault> {
         self.eval.budget.make(bytes, self.call.position)
     }
 
     /// Pays for what was appended to a string that is being made.
-    fn grow(&mut self, len: usize, added: usize) -> Result<(), ExprError> {
+    fn grow(&mut self, len: usize, added: usize) -> Result<(), Fault> {
         if len > self.eval.budget.text_bytes {
             return self.reserve(len);
         }
@@ -247,25 +252,25 @@ impl<'a> Invocation<'_, 'a> {
         Ok(Val::string(text))
     }
 
-    fn wrong_type(&self, index: usize, expected: &str, found: &Val<'_>) -> ExprError {
+    fn wrong_type(&self, index: usize, expected: &str, found: &Kind<'_>) -> Fault {
         let message = format!(
             "{}: argument {} must be {expected}, not {}",
             self.call.function.name,
             index + 1,
             with_article(found.type_name())
         );
-        ExprError::new(ExprErrorKind::InvalidType, self.call.position, message)
+        ExprError::new(ExprErrorKind::InvalidType, self.call.position, message).into()
     }
 
-    fn wrong_item(&self, expected: &str, found: &Val<'_>) -> ExprError {
+    fn wrong_item(&self, expected: &str, found: &Val<'_>) -> Fault {
         let message =
             format!("{}: {expected}, not {}", self.call.function.name, with_article(found.type_name()));
-        ExprError::new(ExprErrorKind::InvalidType, self.call.position, message)
+        ExprError::new(ExprErrorKind::InvalidType, self.call.position, message).into()
     }
 
-    fn invalid(&self, message: impl std::fmt::Display) -> ExprError {
+    fn invalid(&self, message: impl std::fmt::Display) -> Fault {
         let message = format!("{}: {message}", self.call.function.name);
-        ExprError::new(ExprErrorKind::InvalidValue, self.call.position, message)
+        ExprError::new(ExprErrorKind::InvalidValue, self.call.position, message).into()
     }
 }
 

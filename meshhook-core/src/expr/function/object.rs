@@ -5,7 +5,7 @@ use crate::expr::value::Val;
 
 pub(super) fn keys<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let members = call.object(0)?.members();
-    call.eval.array(members.into_iter().map(|(key, _)| Val::String(key)).collect())
+    call.eval.array(members.into_iter().map(|(key, _)| key.into()).collect())
 }
 
 pub(super) fn values<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {

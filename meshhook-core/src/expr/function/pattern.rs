@@ -3,7 +3,7 @@
 use regex::{Captures, Regex};
 
 use super::{Invocation, Outcome};
-use crate::expr::error::ExprError;
+use crate::expr::error::Fault;
 use crate::expr::value::Val;
 
 /// Whether the pattern matches anywhere in the text.
@@ -11,7 +11,7 @@ pub(super) fn regex_match<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let text = call.string(0)?;
     let pattern = pattern(call)?;
     pay_for_search(call, &pattern, text.len())?;
-    Ok(Val::Bool(pattern.is_match(&text)))
+    Ok(Val::bool(pattern.is_match(&text)))
 }
 
 /// Replaces every match; `$1` and `${name}` stand for groups, `$$` for a dollar sign.
@@ -39,23 +39,23 @@ pub(super) fn regex_replace<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
 }
 
 /// The compiled pattern of the second argument.
-fn pattern(call: &mut Invocation<'_, '_>) -> Result<Regex, ExprError> {
+fn pattern(call: &mut Invocation<'_, '_>) -> Result<Regex, Fault> {
     if let Some(pattern) = &call.call.pattern {
         return Ok(pattern.clone());
     }
     let text = call.string(1)?;
-    if let Some(pattern) = call.eval.patterns.get(&text) {
+    if let Some(pattern) = call.eval.scratch().patterns.get(&text) {
         return Ok(pattern);
     }
     // Compiling takes up to milliseconds.
     call.spend(COMPILE_STEPS)?;
-    call.eval.patterns.compile(&text).map_err(|message| call.invalid(message))
+    call.eval.scratch().patterns.compile(&text).map_err(|message| call.invalid(message))
 }
 
 const COMPILE_STEPS: usize = 5_000;
 
 /// A search takes time in proportion to the text and, at worst, to the pattern.
-fn pay_for_search(call: &mut Invocation<'_, '_>, pattern: &Regex, text_len: usize) -> Result<(), ExprError> {
+fn pay_for_search(call: &mut Invocation<'_, '_>, pattern: &Regex, text_len: usize) -> Result<(), Fault> {
     call.spend((text_len / 64).saturating_mul(pattern.as_str().len().max(8)))
 }
 

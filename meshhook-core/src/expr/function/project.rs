@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use super::array::{compare_keys, sort_keys};
 use super::{Invocation, Outcome};
-use crate::expr::error::ExprError;
+use crate::expr::error::Fault;
 use crate::expr::output;
-use crate::expr::value::{Array, Text, Val};
+use crate::expr::value::{Array, Kind, Text, Val};
 
 /// Unlike a projection, keeps nulls.
 pub(super) fn map<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
@@ -37,14 +37,14 @@ pub(super) fn group_by<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let keys = each(call, 1, &array)?;
     let mut pairs = Vec::with_capacity(keys.len());
     for (key, item) in keys.into_iter().zip(array.iter()) {
-        match key {
-            Val::String(key) => pairs.push((key, item)),
-            Val::Array(_) | Val::Object(_) => {
+        match key.clone().open() {
+            Kind::String(key) => pairs.push((key, item)),
+            Kind::Array(_) | Kind::Object(_) => {
                 return Err(call.wrong_item("the key of every item must be a scalar", &key));
             }
-            scalar => {
-                let text = output::to_text(&scalar, &mut call.eval.budget, call.call.position)?;
-                pairs.push((Text::Shared(text.into()), item));
+            _ => {
+                let text = output::to_text(key, &mut call.eval.budget, call.call.position)?;
+                pairs.push((Text::owned(text), item));
             }
         }
     }
@@ -70,21 +70,17 @@ fn extreme_by<'a>(call: &mut Invocation<'_, 'a>, wanted: Ordering) -> Outcome<'a
             best = Some(index);
         }
     }
-    Ok(best.and_then(|index| array.get(index)).unwrap_or(Val::Null))
+    Ok(best.and_then(|index| array.get(index)).unwrap_or(Val::NULL))
 }
 
 /// The array of the first argument and, for each item, the key that the second gives.
-fn keyed<'a>(call: &mut Invocation<'_, 'a>) -> Result<(Array<'a>, Vec<Val<'a>>), ExprError> {
+fn keyed<'a>(call: &mut Invocation<'_, 'a>) -> Result<(Array<'a>, Vec<Val<'a>>), Fault> {
     let array = call.array(0)?;
     let keys = each(call, 1, &array)?;
     Ok((array, sort_keys(call, keys.into_iter())?))
 }
 
-fn each<'a>(
-    call: &mut Invocation<'_, 'a>,
-    index: usize,
-    array: &Array<'a>,
-) -> Result<Vec<Val<'a>>, ExprError> {
+fn each<'a>(call: &mut Invocation<'_, 'a>, index: usize, array: &Array<'a>) -> Result<Vec<Val<'a>>, Fault> {
     let node = call.expression(index);
     let mut values = Vec::with_capacity(array.len());
     for item in array.iter() {

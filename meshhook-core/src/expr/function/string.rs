@@ -1,16 +1,16 @@
 //! `ends_with join lower replace split starts_with substring trim upper`
 
 use super::{Invocation, Outcome};
-use crate::expr::value::{Text, Val};
+use crate::expr::value::Val;
 
 pub(super) fn starts_with<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let (text, prefix) = (call.string(0)?, call.string(1)?);
-    Ok(Val::Bool(text.starts_with(&*prefix)))
+    Ok(Val::bool(text.starts_with(&*prefix)))
 }
 
 pub(super) fn ends_with<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let (text, suffix) = (call.string(0)?, call.string(1)?);
-    Ok(Val::Bool(text.ends_with(&*suffix)))
+    Ok(Val::bool(text.ends_with(&*suffix)))
 }
 
 pub(super) fn lower<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
@@ -24,20 +24,20 @@ pub(super) fn upper<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
 }
 
 pub(super) fn trim<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
-    match call.string(0)? {
-        Text::Borrowed(text) => Ok(Val::String(Text::Borrowed(text.trim()))),
-        Text::Shared(text) => {
-            let trimmed = text.trim().to_owned();
-            call.made(trimmed)
-        }
+    let text = call.string(0)?;
+    let start = text.len() - text.trim_start().len();
+    let end = start + text.trim().len();
+    if text.is_owned() {
+        call.reserve(end - start)?;
     }
+    Ok(text.part(start..end).into())
 }
 
 pub(super) fn join<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let (separator, array) = (call.string(0)?, call.array(1)?);
     let mut joined = String::new();
     for (index, item) in array.iter().enumerate() {
-        let Val::String(text) = &item else {
+        let Some(text) = item.as_str() else {
             return Err(call.wrong_item("every item must be a string", &item));
         };
         let separator = if index == 0 { "" } else { &*separator };
@@ -56,16 +56,16 @@ pub(super) fn split<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     if separator.is_empty() {
         for (start, character) in text.char_indices() {
             call.spend(1)?;
-            parts.push(piece(&text, start, start + character.len_utf8()));
+            parts.push(text.part(start..start + character.len_utf8()).into());
         }
     } else {
         let mut start = 0;
         for (end, matched) in text.match_indices(&*separator) {
             call.spend(1)?;
-            parts.push(piece(&text, start, end));
+            parts.push(text.part(start..end).into());
             start = end + matched.len();
         }
-        parts.push(piece(&text, start, text.len()));
+        parts.push(text.part(start..text.len()).into());
     }
     call.eval.array(parts)
 }
@@ -90,15 +90,6 @@ pub(super) fn substring<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let end = usize::try_from(end.max(0)).unwrap_or(usize::MAX);
     let place = |count: usize| text.char_indices().nth(count).map_or(text.len(), |(index, _)| index);
     let (from, to) = if start < end { (place(start), place(end)) } else { (0, 0) };
-    let part = piece(&text, from, to);
     call.reserve(to - from)?;
-    Ok(part)
-}
-
-/// Part of a text: borrowed when the text is.
-fn piece<'a>(text: &Text<'a>, start: usize, end: usize) -> Val<'a> {
-    match text {
-        Text::Borrowed(text) => Val::String(Text::Borrowed(&text[start..end])),
-        Text::Shared(text) => Val::string(&text[start..end]),
-    }
+    Ok(text.part(from..to).into())
 }

@@ -9,7 +9,7 @@ use jiff::fmt::strtime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::{Invocation, Outcome};
-use crate::expr::error::ExprError;
+use crate::expr::error::Fault;
 use crate::expr::number::Num;
 use crate::expr::value::Val;
 use crate::time::parse_duration;
@@ -51,7 +51,7 @@ pub(super) fn add_duration<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
 /// Whole seconds since 1970, rounded down.
 pub(super) fn to_unix<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     let at = timestamp(call, 0)?;
-    Ok(Val::Number(Num::from_i128(at.as_nanosecond().div_euclid(1_000_000_000))))
+    Ok(Val::number(Num::from_i128(at.as_nanosecond().div_euclid(1_000_000_000))))
 }
 
 /// Seconds since 1970, rounded to microseconds.
@@ -68,7 +68,7 @@ pub(super) fn from_unix<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
     }
 }
 
-fn timestamp(call: &mut Invocation<'_, '_>, index: usize) -> Result<Timestamp, ExprError> {
+fn timestamp(call: &mut Invocation<'_, '_>, index: usize) -> Result<Timestamp, Fault> {
     let text = call.string(index)?;
     text.parse().map_err(|_| call.invalid(format_args!("argument {} is not an RFC 3339 time", index + 1)))
 }
