@@ -26,6 +26,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::database::Database;
 use crate::flags::Flags;
+use crate::listen::Bounds;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -97,7 +98,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
     let address = listener.local_addr()?;
     let _ = writeln!(std::io::stdout(), "listening on http://{address}");
     let stopping = CancellationToken::new();
-    let serving = tokio::spawn(listen::serve(listener, app, stopping.clone()));
+    let serving = tokio::spawn(listen::serve(listener, app, Bounds::default(), stopping.clone()));
 
     tokio::select! {
         biased;
