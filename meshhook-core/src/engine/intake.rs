@@ -150,7 +150,10 @@ impl Inner {
         let mut hold = hold(&state, created_at, next_due, true, &self.stopping, self.options.hold);
         let place = if hold == Hold::Keep && self.options.works { self.reserve(run) } else { None };
         if hold == Hold::Keep && place.is_none() {
-            hold = Hold::Release { wake_at: Some(next_due.unwrap_or(created_at)), status: state.status() };
+            hold = Hold::Release {
+                wake_at: Some(next_due.unwrap_or(created_at)),
+                status: state.status(created_at),
+            };
         }
         let start = StartRun {
             meta: meta.clone(),

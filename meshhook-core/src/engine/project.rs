@@ -457,7 +457,7 @@ impl Project {
             self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
         let meta = &stored.record.meta;
         let definition = self.inner.registry.definition(&self.inner.store, &self.id, &meta.digest).await?;
-        run_view(&definition, &stored)
+        run_view(&definition, &stored, self.inner.clock.now())
     }
 
     /// Runs without their steps, newest first.

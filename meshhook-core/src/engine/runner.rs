@@ -340,7 +340,7 @@ impl Runner {
     async fn commit(&mut self, events: Vec<Event>, consumed: Vec<InboxId>) -> Held {
         let chunk = self.encode(events);
         self.under_way.retain(|step, under_way| self.run.state.awaits(step, under_way.number));
-        if self.run.state.status() == RunStatus::Paused {
+        if self.run.state.is_paused() {
             self.drop_queued();
         }
         let hold = self.hold();
@@ -457,7 +457,7 @@ impl Runner {
     /// Releases the run, due as soon as it has something to do.
     async fn hand_back(&self) {
         let wake_at = Some(self.next_due().unwrap_or(Timestamp::MIN));
-        let status = self.run.state.status();
+        let status = self.run.state.status(self.inner.clock.now());
         let advance = self.advance(None, Hold::Release { wake_at, status }, Vec::new());
         if let Err(error) = self.inner.committer.commit(Commit::Advance(advance)).await {
             tracing::warn!(%error, "could not hand a run back; it is claimed when this worker's lease ends");
@@ -481,7 +481,7 @@ pub(super) fn hold(
     if !idle || !(far || stopping.drains()) {
         return Hold::Keep;
     }
-    Hold::Release { wake_at: Some(next_due.unwrap_or(now)), status: state.status() }
+    Hold::Release { wake_at: Some(next_due.unwrap_or(now)), status: state.status(now) }
 }
 
 /// Says that a history is nearly as long as it may be.

@@ -113,12 +113,16 @@ pub struct Difference {
     pub found: Value,
 }
 
-/// Makes a view of a whole run.
-pub(super) fn run_view(definition: &ValidDefinition, stored: &StoredRun) -> Result<RunView, EngineError> {
+/// Makes a view of a whole run as it stands now.
+pub(super) fn run_view(
+    definition: &ValidDefinition,
+    stored: &StoredRun,
+    now: Timestamp,
+) -> Result<RunView, EngineError> {
     let meta = Arc::new(stored.record.meta.clone());
     let Replayed { state, .. } =
         replay(definition, meta.clone(), &stored.chunks).map_err(EngineError::Unreadable)?;
-    let steps = state.steps().map(|(key, step, status)| StepView {
+    let steps = state.steps(now).map(|(key, step, status)| StepView {
         step: key.clone(),
         node: key.node().to_owned(),
         kind: node_type(definition, key).to_owned(),
@@ -137,7 +141,7 @@ pub(super) fn run_view(definition: &ValidDefinition, stored: &StoredRun) -> Resu
         id: meta.run,
         workflow: meta.workflow.clone(),
         version: meta.version,
-        status: state.status(),
+        status: state.status(now),
         test: meta.test,
         trigger: state.created().trigger.clone(),
         input: state.created().input.clone(),

@@ -66,7 +66,7 @@ impl RunState {
             bytes: 0,
             timeout_from: now,
             started_at: None,
-            paused: false,
+            paused_at: None,
             end: None,
             steps: BTreeMap::new(),
             scopes: BTreeMap::from([(Arc::from(""), root)]),
@@ -140,17 +140,17 @@ impl<'a> Decider<'a> {
         match fact {
             Fact::Claimed { .. } | Fact::Retry { .. } => {}
             Fact::Pause { by } => {
-                if self.state.paused {
+                if self.state.is_paused() {
                     return Err(Refusal::InvalidState { status: RunStatus::Paused });
                 }
-                self.state.paused = true;
+                self.state.paused_at = Some(self.now);
                 self.emit(None, EventData::RunPaused { by });
             }
             Fact::Resume { by } => {
-                if !self.state.paused {
-                    return Err(Refusal::InvalidState { status: self.state.status() });
+                if !self.state.is_paused() {
+                    return Err(Refusal::InvalidState { status: self.state.status(self.now) });
                 }
-                self.state.paused = false;
+                self.state.paused_at = None;
                 self.emit(None, EventData::RunResumed { by });
             }
             Fact::Cancel { by } => {
@@ -191,7 +191,7 @@ impl<'a> Decider<'a> {
 
     /// Works the agenda off until it is empty, the run is paused, or it ended.
     fn settle(&mut self) {
-        while self.state.end.is_none() && !self.state.paused {
+        while self.state.end.is_none() && !self.state.is_paused() {
             if self.state.seq >= MAX_HISTORY_EVENTS || self.state.bytes > MAX_HISTORY_BYTES {
                 let message = format!(
                     "the history has reached {MAX_HISTORY_EVENTS} events or {MAX_HISTORY_BYTES} bytes"
@@ -206,7 +206,7 @@ impl<'a> Decider<'a> {
                 Todo::Start(_) | Todo::Resolve(_) => {}
             }
         }
-        if self.state.end.is_none() && !self.state.paused && self.state.active.is_empty() {
+        if self.state.end.is_none() && !self.state.is_paused() && self.state.active.is_empty() {
             // Only after a retry: the run failed as a whole when all its steps had ended.
             self.succeed_run(self.scope_output(""), None, false);
         }
@@ -476,7 +476,7 @@ impl<'a> Decider<'a> {
             terminated: false,
         };
         fill(&mut end);
-        self.state.paused = false;
+        self.state.paused_at = None;
         self.state.end = Some(end);
     }
 
@@ -598,7 +598,7 @@ impl<'a> Decider<'a> {
     fn retry(&mut self, by: Option<String>) -> Result<(), Refusal> {
         match &self.state.end {
             Some(end) if end.status == RunStatus::Failed && !end.terminated => {}
-            _ => return Err(Refusal::InvalidState { status: self.state.status() }),
+            _ => return Err(Refusal::InvalidState { status: self.state.status(self.now) }),
         }
         self.emit(None, EventData::RunRetried { by });
         self.state.end = None;

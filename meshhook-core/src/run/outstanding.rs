@@ -59,7 +59,7 @@ impl RunState {
             return Vec::new();
         }
         let mut owed = Vec::with_capacity(self.active.len() + 1);
-        if !self.paused {
+        if !self.is_paused() {
             for key in &self.active {
                 self.owed_by_step(definition, key, &mut owed);
             }

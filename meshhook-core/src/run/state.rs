@@ -40,7 +40,8 @@ pub struct RunState {
     /// From when the run's timeout counts: its creation or its last retry.
     pub(super) timeout_from: Timestamp,
     pub(super) started_at: Option<Timestamp>,
-    pub(super) paused: bool,
+    /// Since when the run is paused, if it is.
+    pub(super) paused_at: Option<Timestamp>,
     pub(super) end: Option<RunEnd>,
     pub(super) steps: BTreeMap<StepKey, Step>,
     pub(super) scopes: BTreeMap<Arc<str>, Scope>,
@@ -224,16 +225,15 @@ impl Step {
         !matches!(self.stage, Stage::Ready | Stage::Active)
     }
 
-    /// Where the step stands; `None` while it has not started.
-    #[must_use]
-    pub fn status(&self) -> Option<StepStatus> {
+    /// Where the step stands at a time; `None` while it has not started.
+    fn status(&self, now: Timestamp) -> Option<StepStatus> {
         Some(match (self.stage, &self.work) {
             (Stage::Ready, _) => return None,
             (Stage::Succeeded, _) => StepStatus::Succeeded,
             (Stage::Failed, _) => StepStatus::Failed,
             (Stage::Skipped, _) => StepStatus::Skipped,
             (Stage::Cancelled, _) => StepStatus::Cancelled,
-            (Stage::Active, Work::Effect { retry_at: Some(_) }) => StepStatus::Retrying,
+            (Stage::Active, Work::Effect { retry_at: Some(at) }) if *at > now => StepStatus::Retrying,
             (Stage::Active, Work::Timer { .. } | Work::Wait { .. }) => StepStatus::Waiting,
             (Stage::Active, _) if self.pause_until.is_some() => StepStatus::Waiting,
             (Stage::Active, _) => StepStatus::Running,
@@ -284,16 +284,19 @@ impl RunState {
         self.end.as_ref()
     }
 
-    /// Where the run stands.
+    /// Where the run stands at a time: an attempt whose time has come is under way, or about to be.
     #[must_use]
-    pub fn status(&self) -> RunStatus {
+    pub fn status(&self, now: Timestamp) -> RunStatus {
         if let Some(end) = &self.end {
             return end.status;
         }
-        if self.paused {
+        if self.is_paused() {
             return RunStatus::Paused;
         }
-        let busy = |key: &StepKey| matches!(self.steps[key].work, Work::Effect { retry_at: None });
+        let busy = |key: &StepKey| match self.steps[key].work {
+            Work::Effect { retry_at } => retry_at.is_none_or(|at| at <= now),
+            _ => false,
+        };
         if self.active.is_empty() || self.active.iter().any(busy) {
             RunStatus::Running
         } else {
@@ -301,9 +304,18 @@ impl RunState {
         }
     }
 
-    /// The steps that have started, by key. Steps that were active when the run ended count as cancelled.
-    pub fn steps(&self) -> impl Iterator<Item = (&StepKey, &Step, StepStatus)> {
-        self.steps.iter().filter_map(|(key, step)| match step.status()? {
+    /// Whether the run is paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused_at.is_some()
+    }
+
+    /// The steps that have started, by key, and where they stand at a time. Steps that were active when the run ended
+    /// count as cancelled.
+    pub fn steps(&self, now: Timestamp) -> impl Iterator<Item = (&StepKey, &Step, StepStatus)> {
+        // While a run is paused no attempt starts, so what was retrying then is retrying still.
+        let now = self.paused_at.map_or(now, |paused_at| paused_at.min(now));
+        self.steps.iter().filter_map(move |(key, step)| match step.status(now)? {
             _ if step.stage == Stage::Active && self.end.is_some() => {
                 Some((key, step, StepStatus::Cancelled))
             }

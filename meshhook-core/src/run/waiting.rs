@@ -21,7 +21,7 @@ impl Decider<'_> {
 
     pub(super) fn timer_due(&mut self, key: &StepKey) -> Result<(), Refusal> {
         let Some((at, purpose)) =
-            self.state.timer_of(key).filter(|(at, _)| *at <= self.now && !self.state.paused)
+            self.state.timer_of(key).filter(|(at, _)| *at <= self.now && !self.state.is_paused())
         else {
             return Err(Refusal::NotDue { step: key.clone() });
         };

@@ -97,7 +97,7 @@ fn terminate_ends_the_run_at_once() {
         ("terminated", Some(&json!({ "why": "x" })))
     );
     assert_eq!(events.last().unwrap().data.kind(), "run_failed");
-    let slow = state.steps().find(|(key, _, _)| key.as_str() == "slow").unwrap();
+    let slow = state.steps(state.at()).find(|(key, _, _)| key.as_str() == "slow").unwrap();
     assert_eq!(slow.2, StepStatus::Cancelled);
 }
 
@@ -137,11 +137,11 @@ fn a_retried_loop_keeps_what_its_items_did() {
         (Duration::from_millis(if step.as_str() == "each[0].post" { 10 } else { 50 }), result)
     };
     finish(&definition, &mut state, &mut events, &first);
-    assert_eq!(state.status(), RunStatus::Failed);
+    assert_eq!(state.status(state.at()), RunStatus::Failed);
     let later = state.at().after(Duration::from_secs(60));
     events.extend(state.decide(&definition, Fact::Retry { by: None }, later).unwrap());
     finish(&definition, &mut state, &mut events, &first);
-    assert_eq!(state.status(), RunStatus::Succeeded, "{:#?}", kinds(&events));
+    assert_eq!(state.status(state.at()), RunStatus::Succeeded, "{:#?}", kinds(&events));
     assert_eq!(**state.end().unwrap().output.as_ref().unwrap(), json!([1, 2, 1]));
     verify(&definition, meta(&definition), &events).unwrap();
 }
@@ -193,7 +193,7 @@ fn an_output_that_is_too_large_fails_its_step() {
     let fits =
         |_: &meshhook_core::id::StepKey, _: u32| (Duration::ZERO, Ok(json!("x".repeat((1 << 20) - 2))));
     let (state, _) = run(&document, json!(null), &fits);
-    assert_eq!(state.status(), RunStatus::Succeeded);
+    assert_eq!(state.status(state.at()), RunStatus::Succeeded);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn long_chains_of_skipped_nodes_cost_no_stack() {
         edges.push(edge(&format!("n{}", place - 1), &format!("n{place}")));
     }
     let (state, events) = run(&graph(&nodes, &edges), json!(null), &all_succeed);
-    assert_eq!(state.status(), RunStatus::Succeeded);
+    assert_eq!(state.status(state.at()), RunStatus::Succeeded);
     assert_eq!(kinds(&events).iter().filter(|kind| kind.ends_with("step_skipped")).count(), 900);
 }
 
@@ -312,7 +312,7 @@ fn a_retried_run_gives_deadlines_and_attempts_anew() {
         _ => (Duration::from_secs(1), Ok(json!(attempt))),
     };
     finish(&definition, &mut state, &mut events, &broken_once);
-    assert_eq!(state.status(), RunStatus::Failed);
+    assert_eq!(state.status(state.at()), RunStatus::Failed);
     let later = state.at().after(Duration::from_secs(3_600));
     events.extend(state.decide(&definition, Fact::Retry { by: None }, later).unwrap());
     // The attempt that was to follow an hour ago follows now, and fails; there is time and a try left for another.
@@ -322,7 +322,7 @@ fn a_retried_run_gives_deadlines_and_attempts_anew() {
         (takes + Duration::from_secs(waited), result)
     };
     finish(&definition, &mut state, &mut events, &outcome);
-    assert_eq!(state.status(), RunStatus::Succeeded, "{:#?}", kinds(&events));
+    assert_eq!(state.status(state.at()), RunStatus::Succeeded, "{:#?}", kinds(&events));
     verify(&definition, meta(&definition), &events).unwrap();
 }
 
@@ -367,11 +367,36 @@ fn a_repeat_that_was_exhausted_goes_on_with_further_iterations_when_its_run_is_r
     let now = state.at();
     events.extend(state.decide(&definition, Fact::Retry { by: None }, now).unwrap());
     finish(&definition, &mut state, &mut events, &outcome);
-    assert_eq!(state.status(), RunStatus::Succeeded, "{:#?}", kinds(&events));
+    assert_eq!(state.status(state.at()), RunStatus::Succeeded, "{:#?}", kinds(&events));
     let starts =
         kinds(&events).into_iter().filter(|kind| kind.ends_with("ask step_started")).collect::<Vec<_>>();
     let wanted: Vec<String> =
         (0..4).map(|index| format!("outer[0].poll[{index}].ask step_started")).collect();
     assert_eq!(starts, wanted);
     verify(&definition, meta(&definition), &events).unwrap();
+}
+
+#[test]
+fn a_step_is_running_again_once_the_time_of_its_retry_has_come() {
+    let definition = definition(&graph(&[call("a")], &[]));
+    let (mut state, _) = begin(&definition, json!(null));
+    let failed = |attempt| Fact::AttemptFailed {
+        step: key("a"),
+        attempt,
+        failure: Failure::retryable("http_status", "status 503"),
+        retry_not_before: Some(START.after(Duration::from_secs(60))),
+    };
+    let stands = |state: &meshhook_core::run::RunState, seconds| {
+        let now = START.after(Duration::from_secs(seconds));
+        (state.status(now), state.steps(now).next().unwrap().2)
+    };
+    assert_eq!(stands(&state, 0), (RunStatus::Running, StepStatus::Running));
+    state.decide(&definition, failed(1), START).unwrap();
+    assert_eq!(stands(&state, 59), (RunStatus::Waiting, StepStatus::Retrying));
+    assert_eq!(stands(&state, 60), (RunStatus::Running, StepStatus::Running));
+    // A paused run starts nothing: what waited for its next attempt when it was paused waits still.
+    state.decide(&definition, Fact::Pause { by: None }, START.after(Duration::from_secs(30))).unwrap();
+    assert_eq!(stands(&state, 60), (RunStatus::Paused, StepStatus::Retrying));
+    state.decide(&definition, Fact::Resume { by: None }, START.after(Duration::from_secs(90))).unwrap();
+    assert_eq!(stands(&state, 90), (RunStatus::Running, StepStatus::Running));
 }

@@ -26,7 +26,7 @@ pub(super) fn probe(
     // All would take too long in every place; a few everywhere see all of them in the end.
     for _ in 0..4 {
         let (name, fact, now) = random.pick(&facts).clone();
-        let before = state.status();
+        let before = state.status(now);
         let mut after = state.clone();
         let result = after.decide(definition, fact, now);
         let answer = match &result {
