@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{NodeKind, Scope, Shape, port};
 use crate::definition::{Field, Names, ProblemCode};
 use crate::expr::Template;
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
+use crate::json;
 
 /// A `wait` node.
 #[derive(Debug, Clone)]
@@ -57,13 +58,22 @@ pub fn is_event_name(text: &str) -> bool {
 }
 
 impl Wait {
-    /// Returns the key that the event must have; `None` when any event of the name will do.
+    /// Returns the key that the event must have: a string as it is, another value as compact JSON; `None` when any event
+    /// of the name will do.
     ///
     /// # Errors
     ///
-    /// What the key's template fails with.
-    pub fn key(&self, scope: &Scope<'_>) -> Result<Option<Value>, Failure> {
-        self.key.as_ref().map(|key| scope.render(key)).transpose()
+    /// What the key's template fails with; `invalid_config` when it renders to null. Somebody who names a key never means
+    /// just any event, and what gave no value here is more often misspelled than meant.
+    pub fn key(&self, scope: &Scope<'_>) -> Result<Option<String>, Failure> {
+        let Some(key) = &self.key else { return Ok(None) };
+        match scope.render(key)? {
+            Value::Null => {
+                Err(Failure::permanent(code::INVALID_CONFIG, "the key that the event must have is null"))
+            }
+            Value::String(key) => Ok(Some(key)),
+            other => Ok(Some(json::to_canonical_string(&other))),
+        }
     }
 }
 

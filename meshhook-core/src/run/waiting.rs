@@ -56,8 +56,7 @@ impl Decider<'_> {
         wait: &Wait,
         input: &Arc<Value>,
     ) -> Result<(), Failure> {
-        let wanted = self.in_context(key, input, |scope, _| wait.key(scope))?;
-        let wanted_key = wanted.filter(|key| !key.is_null()).map(key_text);
+        let wanted_key = self.in_context(key, input, |scope, _| wait.key(scope))?;
         let fits = |early: &EarlyEvent| {
             matches(&wait.event, wanted_key.as_deref(), &early.name, early.key.as_deref())
         };
@@ -102,14 +101,6 @@ impl Decider<'_> {
         if let Err(failure) = self.succeed(key, Some(port), output) {
             self.fail(key, failure);
         }
-    }
-}
-
-/// A key as events carry it: strings as they are, other values as compact JSON.
-fn key_text(key: Value) -> String {
-    match key {
-        Value::String(key) => key,
-        other => crate::json::to_canonical_string(&other),
     }
 }
 

@@ -376,6 +376,51 @@ fn a_repeat_that_was_exhausted_goes_on_with_further_iterations_when_its_run_is_r
     verify(&definition, meta(&definition), &events).unwrap();
 }
 
+/// The output of a run that waits for an event with the key that a template gives, after an event; `None` while it waits.
+fn waited_for(template: &Value, input: Value, sent: Option<&str>) -> Option<Value> {
+    let wait = json!({ "id": "paid", "type": "wait", "config": { "event": "paid", "key": template } });
+    let definition = definition(&graph(&[wait], &[]));
+    let (mut state, _) = begin(&definition, input);
+    let event = |key: Option<&str>, payload: Value| Fact::EventReceived {
+        name: "paid".into(),
+        key: key.map(str::to_owned),
+        payload: Arc::new(payload),
+    };
+    state.decide(&definition, event(sent, json!("sent")), START).ok()?;
+    let end = state.end()?;
+    assert_eq!(end.status, RunStatus::Succeeded, "{:?}", end.failure);
+    end.output.as_deref().cloned()
+}
+
+#[test]
+fn a_wait_takes_only_events_with_an_equal_key() {
+    let sent = Some(json!("sent"));
+    let key = json!("{{ input.order }}");
+    for (order, text) in [
+        (json!("a"), "a"),
+        (json!(42), "42"),
+        (json!(true), "true"),
+        (json!({ "b": 1, "a": [2] }), r#"{"a":[2],"b":1}"#),
+        (json!(""), ""),
+    ] {
+        assert_eq!(waited_for(&key, json!({ "order": order }), Some(text)), sent, "{text}");
+        assert_eq!(waited_for(&key, json!({ "order": order }), Some("other")), None, "{text}");
+        assert_eq!(waited_for(&key, json!({ "order": order }), None), None, "{text}");
+    }
+    assert_eq!(waited_for(&json!("no {{ input.order }}"), json!({}), Some("no ")), sent);
+    // The constant null is as good as no key: any event counts.
+    assert_eq!(waited_for(&json!(null), json!({}), Some("whatever")), sent);
+    assert_eq!(waited_for(&json!(null), json!({}), None), sent);
+}
+
+#[test]
+fn a_wait_whose_key_renders_to_null_fails() {
+    let wait =
+        json!({ "id": "paid", "type": "wait", "config": { "event": "paid", "key": "{{ input.oder }}" } });
+    let (state, _) = run(&graph(&[wait], &[]), json!({ "order": 1 }), &all_succeed);
+    assert_eq!(state.end().unwrap().failure.as_ref().unwrap().code, "invalid_config");
+}
+
 #[test]
 fn a_step_is_running_again_once_the_time_of_its_retry_has_come() {
     let definition = definition(&graph(&[call("a")], &[]));

@@ -227,7 +227,7 @@ fn waits_name_an_event_and_perhaps_a_key() {
     };
     assert_eq!(&*wait.event, "order paid");
     assert_eq!(wait.timeout, Some(Duration::from_secs(3_600)));
-    assert_eq!(over(json!({"id": 7}), |scope| wait.key(scope)).unwrap(), Some(json!(7)));
+    assert_eq!(over(json!({"id": 7}), |scope| wait.key(scope)).unwrap(), Some("7".to_owned()));
     expect(
         &with_node("wait", json!({"event": "a/b", "timeout": "0s"})),
         &[("invalid_value", "nodes[0].config.event"), ("invalid_value", "nodes[0].config.timeout")],
