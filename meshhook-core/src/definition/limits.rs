@@ -18,6 +18,9 @@ pub struct DefinitionLimits {
     pub max_nesting: usize,
     /// Triggers of one workflow.
     pub max_triggers: usize,
+    /// Regular expressions of all schemas, and uses of `regex_match` and `regex_replace`, together. Each literal one is
+    /// kept compiled, and can take milliseconds and a mebibyte.
+    pub max_patterns: usize,
     /// Text and work of expressions.
     pub expr: ExprLimits,
     /// `for_each`'s `max_items`.
@@ -44,6 +47,7 @@ impl Default for DefinitionLimits {
             max_nodes: 1_000,
             max_nesting: 8,
             max_triggers: 100,
+            max_patterns: 256,
             expr: ExprLimits::default(),
             max_items: 100_000,
             max_attempts: 100,

@@ -32,7 +32,7 @@ pub use self::limits::DefinitionLimits;
 pub use self::problem::{Problem, ProblemCode, Severity, index_path, member_path};
 pub(crate) use self::reader::Field;
 pub use self::schema::{MAX_VIOLATIONS, Schema, SchemaError, Violation};
-pub(crate) use self::text::Names;
+pub(crate) use self::text::{Names, regex_uses_within};
 pub use self::trigger::{
     CatchUp, DEFAULT_DEDUPE_WINDOW, Dedupe, HANDSHAKES, Handshake, RateLimit, Respond, ScheduleTrigger,
     Trigger, TriggerKind, WebhookPath, WebhookTrigger,

@@ -20,6 +20,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) context: &'a CheckContext<'a>,
     /// Nodes of all graphs so far.
     pub(crate) nodes: Cell<usize>,
+    /// Regular expressions so far.
+    patterns: Cell<usize>,
     problems: RefCell<Vec<Problem>>,
     seen: RefCell<BTreeSet<(ProblemCode, String)>>,
     errors: Cell<usize>,
@@ -30,6 +32,7 @@ impl<'a> Checker<'a> {
         Self {
             context,
             nodes: Cell::new(0),
+            patterns: Cell::new(0),
             problems: RefCell::default(),
             seen: RefCell::default(),
             errors: Cell::new(0),
@@ -77,6 +80,19 @@ pub(crate) struct Field<'a> {
 impl<'a> Field<'a> {
     pub(crate) fn report(&self, code: ProblemCode, message: impl Into<String>) {
         self.checker.report(Problem::new(code, self.path.clone(), message));
+    }
+
+    /// Counts regular expressions before they are compiled; reports and answers `None` when they are too many.
+    pub(super) fn count_patterns(&self, more: usize) -> Option<()> {
+        let max = self.checker.context.limits.max_patterns;
+        let count = self.checker.patterns.get().saturating_add(more);
+        self.checker.patterns.set(count);
+        if more > 0 && count > max {
+            let message = format!("at most {max} regular expressions in a workflow");
+            self.report(ProblemCode::LimitExceeded, message);
+            return None;
+        }
+        Some(())
     }
 
     fn wrong_type(&self, expected: &str) {

@@ -38,6 +38,9 @@ pub struct SchemaError(pub(super) String);
 /// How many violations are told at once.
 pub const MAX_VIOLATIONS: usize = 20;
 
+/// Bytes of a compiled pattern, as in expressions.
+const MAX_COMPILED_BYTES: usize = 1 << 20;
+
 impl Schema {
     /// Compiles a schema.
     ///
@@ -47,7 +50,7 @@ impl Schema {
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         schema_shape::check(schema)?;
         jsonschema::options()
-            .with_pattern_options(jsonschema::PatternOptions::regex())
+            .with_pattern_options(jsonschema::PatternOptions::regex().size_limit(MAX_COMPILED_BYTES))
             .with_retriever(Refuse)
             .build(schema)
             .map(|validator| Self(Arc::new(validator)))
@@ -125,6 +128,7 @@ impl jsonschema::Retrieve for Refuse {
 impl Field<'_> {
     /// The value as a JSON Schema.
     pub(crate) fn schema(&self) -> Option<Schema> {
+        self.count_patterns(schema_shape::patterns(self.value).len())?;
         match Schema::compile(self.value) {
             Ok(schema) => Some(schema),
             Err(error) => {

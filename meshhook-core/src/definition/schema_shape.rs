@@ -19,7 +19,7 @@ use super::schema::SchemaError;
 
 /// How deep a schema nests.
 const MAX_DEPTH: usize = 128;
-/// Patterns in one schema: a short one can take as long to compile as the library's own limit lets it.
+/// Patterns in one schema: a short one can take as long to compile as the limit of compiled ones lets it.
 const MAX_PATTERNS: usize = 200;
 const MAX_PATTERN_BYTES: usize = 1_024;
 /// References in one schema.
@@ -38,7 +38,12 @@ pub(super) fn check(schema: &Value) -> Result<(), SchemaError> {
     if crate::json::depth(schema) > MAX_DEPTH {
         return refuse("it nests too deep");
     }
-    check_patterns(schema)?;
+    let patterns = patterns(schema);
+    if patterns.len() > MAX_PATTERNS || patterns.iter().any(|pattern| pattern.len() > MAX_PATTERN_BYTES) {
+        return refuse(format!(
+            "it has more than {MAX_PATTERNS} patterns, or one longer than {MAX_PATTERN_BYTES} bytes"
+        ));
+    }
     let graph = References::collect(schema)?;
     if graph.edges.is_empty() {
         return Ok(());
@@ -49,32 +54,23 @@ pub(super) fn check(schema: &Value) -> Result<(), SchemaError> {
     Ok(())
 }
 
-/// Refuses more or longer patterns than can be compiled in passing.
-fn check_patterns(schema: &Value) -> Result<(), SchemaError> {
-    let mut count = 0;
+/// Every pattern of a schema, and whatever looks like one.
+pub(super) fn patterns(schema: &Value) -> Vec<&str> {
+    let mut patterns = Vec::new();
     let mut open = vec![schema];
     while let Some(value) = open.pop() {
         match value {
             Value::Array(items) => open.extend(items),
             Value::Object(members) => {
-                let one = members.get("pattern").and_then(Value::as_str);
+                patterns.extend(members.get("pattern").and_then(Value::as_str));
                 let many = members.get("patternProperties").and_then(Value::as_object);
-                let patterns =
-                    one.into_iter().chain(many.into_iter().flatten().map(|(name, _)| name.as_str()));
-                for pattern in patterns {
-                    count += 1;
-                    if count > MAX_PATTERNS || pattern.len() > MAX_PATTERN_BYTES {
-                        return refuse(format!(
-                            "it has more than {MAX_PATTERNS} patterns, or one longer than {MAX_PATTERN_BYTES} bytes"
-                        ));
-                    }
-                }
+                patterns.extend(many.into_iter().flatten().map(|(name, _)| name.as_str()));
                 open.extend(members.values());
             }
             _ => {}
         }
     }
-    Ok(())
+    patterns
 }
 
 fn refuse<T>(why: impl Into<String>) -> Result<T, SchemaError> {

@@ -50,7 +50,9 @@ impl<'a> Names<'a> {
 impl<'a> Field<'a> {
     /// The value as an expression.
     pub(crate) fn expression(&self, names: &Names<'_>) -> Option<Expression> {
-        match Expression::parse(self.text()?, &self.checker.context.limits.expr) {
+        let text = self.text()?;
+        self.count_patterns(regex_uses(text))?;
+        match Expression::parse(text, &self.checker.context.limits.expr) {
             Ok(expression) => self.accept(&expression, names).then_some(expression),
             Err(error) => {
                 let code = code_of(error.kind, ProblemCode::InvalidExpression);
@@ -62,6 +64,7 @@ impl<'a> Field<'a> {
 
     /// The value, of any type, as a template.
     pub(crate) fn template(&self, names: &Names<'_>) -> Option<Template> {
+        self.count_patterns(regex_uses_within(self.value))?;
         let parsed = Template::parse(self.value, &self.template_options());
         let template = parsed.map_err(|errors| self.refuse(&errors)).ok()?;
         self.accept_all(template.placeholders(), names).then_some(template)
@@ -75,6 +78,7 @@ impl<'a> Field<'a> {
 
     /// The value as a URL with placeholders.
     pub(crate) fn url_template(&self, names: &Names<'_>) -> Option<UrlTemplate> {
+        self.count_patterns(regex_uses_within(self.value))?;
         let parsed = UrlTemplate::parse(self.text()?, &self.template_options());
         let url = parsed.map_err(|errors| self.refuse(&errors)).ok()?;
         self.accept_all(url.placeholders(), names).then_some(url)
@@ -168,6 +172,26 @@ fn code_of(kind: ExprErrorKind, otherwise: ProblemCode) -> ProblemCode {
         ExprErrorKind::SecretNotAllowed => ProblemCode::SecretNotAllowed,
         _ => otherwise,
     }
+}
+
+/// How often a text names a function that takes a regular expression: at least as many as it has literal ones.
+fn regex_uses(text: &str) -> usize {
+    text.matches("regex_match").count() + text.matches("regex_replace").count()
+}
+
+/// How often the placeholders of a template may name a function that takes a regular expression.
+pub(crate) fn regex_uses_within(template: &Value) -> usize {
+    let mut uses = 0;
+    let mut pending = vec![template];
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::String(text) if text.contains("{{") => uses += regex_uses(text),
+            Value::Array(items) => pending.extend(items),
+            Value::Object(members) => pending.extend(members.values()),
+            _ => {}
+        }
+    }
+    uses
 }
 
 /// Puts a path that starts within a value behind the value's own path.

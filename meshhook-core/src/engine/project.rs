@@ -12,10 +12,13 @@ use super::view::{EventPage, RunView, Verdict, run_view, summary, verdict};
 use super::{EngineError, Inner};
 use crate::definition::{
     CheckContext, Checked, Problem, ProblemCode, TriggerKind, ValidDefinition, WebhookPath, WebhookTrigger,
-    check,
+    check, regex_uses_within,
 };
 use crate::event::RunStatus;
-use crate::expr::{Env, ExprError, Expression, Template, TemplateError, TemplateOptions, View};
+use crate::expr::{
+    Env, ExprError, ExprErrorKind, Expression, Template, TemplateError, TemplateErrorKind, TemplateOptions,
+    View,
+};
 use crate::id::{Digest, ProjectId, RunId, WorkflowSlug};
 use crate::json::{self, JsonLimits};
 use crate::secret::{SecretName, SecretValue};
@@ -685,10 +688,14 @@ impl Project {
     ///
     /// What the template fails with.
     pub fn preview_template(&self, template: &Value, sample: &Value) -> Result<Value, TemplateError> {
-        let options = TemplateOptions {
-            limits: self.inner.registry.limits().expr.clone(),
-            ..TemplateOptions::default()
-        };
+        let limits = self.inner.registry.limits();
+        if regex_uses_within(template) > limits.max_patterns {
+            let message = format!("at most {} regular expressions in a template", limits.max_patterns);
+            let kind =
+                TemplateErrorKind::Expression(ExprError::new(ExprErrorKind::BudgetExceeded, 0, message));
+            return Err(TemplateError { path: String::new(), position: 0, kind });
+        }
+        let options = TemplateOptions { limits: limits.expr.clone(), ..TemplateOptions::default() };
         let template = Template::parse(template, &options).map_err(|mut errors| errors.remove(0))?;
         template.render(&View::from(sample), &Env::new(self.inner.clock.now(), PREVIEW_SEED))
     }

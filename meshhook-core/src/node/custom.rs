@@ -25,47 +25,50 @@ pub struct Custom {
 
 pub(super) fn read(config: &Field<'_>, names: &Names<'_>, registered: &Registered) -> Shape {
     let info = &registered.info;
-    let kind = read_config(config, names, registered);
-    let is_effect = info.evaluate.is_none();
     let ports: Vec<Arc<str>> = info.ports.iter().map(|port| port.as_str().into()).collect();
     let type_name: Arc<str> = info.name.as_str().into();
-    let kind = kind.map(|(fields, whole)| match &info.evaluate {
-        None => NodeKind::Effect(
-            Effect::new(type_name, ports.clone(), fields).with_schema(registered.schema.clone()),
-        ),
-        Some(evaluate) => {
-            let evaluate = evaluate.clone();
+    let is_object = config.members().is_some();
+    let matches_schema = is_object && check_against_schema(config, registered);
+    let kind = match &info.evaluate {
+        None => effect_fields(config, names, registered).map(|fields| {
+            let effect = Effect::new(type_name, ports.clone(), fields);
+            NodeKind::Effect(effect.with_schema(registered.schema.clone()))
+        }),
+        Some(evaluate) => config.template(names).map(|template| {
             NodeKind::Custom(Custom {
                 type_name,
                 ports: ports.clone().into(),
-                config: whole,
+                config: template,
                 schema: registered.schema.clone(),
-                evaluate,
+                evaluate: evaluate.clone(),
             })
-        }
-    });
-    Shape { ports: Some(ports), kind, is_effect, default_timeout: info.default_timeout }
+        }),
+    };
+    Shape {
+        ports: Some(ports),
+        kind: kind.filter(|_| matches_schema),
+        is_effect: info.evaluate.is_none(),
+        default_timeout: info.default_timeout,
+    }
 }
 
-type Fields = Vec<(Arc<str>, Rendering)>;
-
-fn read_config(config: &Field<'_>, names: &Names<'_>, registered: &Registered) -> Option<(Fields, Template)> {
-    let members = config.members()?;
+/// The members of a side effect's config, of which some may name secrets.
+fn effect_fields(
+    config: &Field<'_>,
+    names: &Names<'_>,
+    registered: &Registered,
+) -> Option<Vec<(Arc<str>, Rendering)>> {
     let secret_names = names.with_secrets();
     let mut fields = Vec::new();
     let mut good = true;
-    for (name, field) in members.all() {
+    for (name, field) in config.members()?.all() {
         let capable = registered.info.secret_fields.iter().any(|secret| secret == name);
         match field.template(if capable { &secret_names } else { names }) {
             Some(template) => fields.push((Arc::from(name), Rendering::Template(template))),
             None => good = false,
         }
     }
-    good &= check_against_schema(config, registered);
-    if !good {
-        return None;
-    }
-    Some((fields, config.template(&secret_names)?))
+    good.then_some(fields)
 }
 
 /// Checks the constant parts of a config against the type's schema; what templates render is checked when they have.

@@ -135,6 +135,36 @@ fn expressions_are_bounded_in_text_and_nesting() {
 }
 
 #[test]
+fn regular_expressions_are_bounded_over_the_whole_document() {
+    let uses = |count: usize| format!("[{}]", vec!["regex_match(input, 'x')"; count].join(", "));
+    let document = |expression: usize, template: usize, schema: usize| {
+        let placeholders: Vec<_> = (0..template).map(|_| "{{ regex_replace(input, 'x', 'y') }}").collect();
+        let patterns: Vec<_> = (0..schema).map(|_| json!({"pattern": "x"})).collect();
+        json!({ "name": "x", "input_schema": {"allOf": patterns}, "nodes": [
+            {"id": "a", "type": "transform", "config": {"expression": uses(expression)}},
+            {"id": "b", "type": "transform", "config": {"template": placeholders}},
+            {"id": "c", "type": "transform", "config": {"expression": "'regex_match'"}},
+        ] })
+    };
+    expect(&document(100, 55, 100), &[]);
+    expect(&document(100, 56, 100), &[("limit_exceeded", "nodes[2].config.expression")]);
+    expect(
+        &document(100, 57, 100),
+        &[("limit_exceeded", "nodes[1].config.template"), ("limit_exceeded", "nodes[2].config.expression")],
+    );
+    let prose = json!({"template": "regex_match ".repeat(1_000)});
+    expect(&with_node("transform", prose), &[]);
+}
+
+#[test]
+fn a_regular_expression_of_a_schema_is_bounded_when_compiled() {
+    let schema = |pattern: &str| json!({"expression": "input", "input_schema": {"pattern": pattern}});
+    expect(&with_node("transform", schema("^[a-z]{1,200}$")), &[]);
+    let field = "nodes[0].config.input_schema";
+    expect(&with_node("transform", schema("^\\p{L}{1000}$")), &[("invalid_schema", field)]);
+}
+
+#[test]
 fn templates_are_bounded_in_placeholders() {
     let text = "{{ input }}".repeat(90_000);
     expect(
