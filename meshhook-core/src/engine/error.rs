@@ -107,8 +107,8 @@ impl From<WorkflowStoreError> for EngineError {
             WorkflowStoreError::SlugTaken => EngineError::SlugTaken,
             WorkflowStoreError::NotFound => EngineError::NotFound { what: "workflow" },
             WorkflowStoreError::RevisionStale { current } => EngineError::RevisionStale { current },
-            WorkflowStoreError::PathTaken { path } => {
-                EngineError::InvalidDefinition { problems: vec![Problem::path_taken(&path)] }
+            WorkflowStoreError::PathTaken { .. } => {
+                EngineError::InvalidDefinition { problems: vec![Problem::path_taken(None)] }
             }
             WorkflowStoreError::Store(error) => EngineError::Store(error),
         }

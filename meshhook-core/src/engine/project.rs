@@ -11,8 +11,8 @@ use super::vault::Rotated;
 use super::view::{EventPage, RunView, Verdict, run_view, summary, verdict};
 use super::{EngineError, Inner};
 use crate::definition::{
-    CheckContext, Checked, Problem, ProblemCode, TriggerKind, ValidDefinition, WebhookPath, WebhookTrigger,
-    check, regex_uses_within,
+    CheckContext, Checked, Problem, ProblemCode, Trigger, TriggerKind, ValidDefinition, WebhookPath,
+    WebhookTrigger, check, regex_uses_within,
 };
 use crate::event::RunStatus;
 use crate::expr::{
@@ -24,7 +24,7 @@ use crate::json::{self, JsonLimits};
 use crate::secret::{SecretName, SecretValue};
 use crate::store::{
     CreateWorkflow, Hook, Message, Page, Post, Posted, PublishOutcome, PublishWorkflow, RunFilter, SaveDraft,
-    StoreError, VersionRecord, WorkflowRecord,
+    StoreError, VersionRecord, WorkflowRecord, WorkflowStoreError,
 };
 use crate::time::Timestamp;
 use crate::webhook::HookPath;
@@ -218,7 +218,16 @@ impl Project {
         let outcome = self.inner.store.publish(publish).await;
         // Whatever the answer: it may have happened.
         self.inner.routes.forget(&self.id);
-        let outcome = outcome?;
+        let outcome = match outcome {
+            Err(WorkflowStoreError::PathTaken { path }) => {
+                // Somebody was faster between the check and the commit; the check would have said the same.
+                let hook = hooks.iter().find(|hook| hook.path == path);
+                let of_hook = |trigger: &Trigger| hook.is_some_and(|hook| *trigger.id == *hook.trigger);
+                let place = definition.triggers().iter().position(of_hook);
+                return Err(EngineError::InvalidDefinition { problems: vec![Problem::path_taken(place)] });
+            }
+            outcome => outcome?,
+        };
         self.inner.registry.insert(&self.id, definition.clone());
         let (version, is_new) = match outcome {
             PublishOutcome::Published { version } => (version, true),
@@ -746,9 +755,11 @@ fn trigger_views(definition: &ValidDefinition, hooks: &[Hook]) -> Vec<TriggerVie
     definition.triggers().iter().map(|trigger| view(&trigger.id, &trigger.kind)).collect()
 }
 
-/// The problem of a hook path that another workflow has.
 impl Problem {
-    pub(super) fn path_taken(path: &str) -> Self {
-        Problem::new(ProblemCode::PathTaken, "triggers", format!("another workflow has a hook at {path:?}"))
+    /// The path of a webhook, by its place among the triggers, that another workflow has.
+    pub(super) fn path_taken(place: Option<usize>) -> Self {
+        let path =
+            place.map_or_else(|| "triggers".to_owned(), |place| format!("triggers[{place}].config.path"));
+        Problem::new(ProblemCode::PathTaken, path, "another webhook of the project listens at this path")
     }
 }

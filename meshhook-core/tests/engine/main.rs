@@ -4,6 +4,7 @@
 
 mod kit;
 mod projects;
+mod publishing;
 mod rotation;
 mod running;
 mod testing;
