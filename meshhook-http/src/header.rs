@@ -1,6 +1,7 @@
 //! Rules for the header names and values that a node sends.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use meshhook_core::node::is_reserved_header;
 
 /// The most headers that a node may send.
 pub(crate) const MAX_HEADERS: usize = 64;
@@ -19,7 +20,7 @@ pub(crate) fn name(text: &str) -> Result<HeaderName, &'static str> {
     if name.as_str().len() > 256 {
         return Err("is longer than 256 bytes");
     }
-    if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("proxy-") {
+    if is_reserved_header(name.as_str()) {
         return Err("is reserved: the client sets it itself");
     }
     Ok(name)
@@ -42,20 +43,6 @@ pub(crate) fn value(text: &str) -> Result<HeaderValue, &'static str> {
 pub(crate) fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
-
-const RESERVED: [&str; 11] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-];
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::effect::{Effect, Rendering};
-use super::http_header::{is_header_name, is_header_value, is_reserved};
+use super::http_header::{is_header_name, is_header_value, is_reserved_header};
 use super::{NodeKind, Shape, port};
 use crate::definition::{Field, Names, ProblemCode};
 
@@ -179,7 +179,7 @@ fn read_headers(field: &Field<'_>, _: &Names<'_>) -> Option<()> {
 fn check_header_name(field: &Field<'_>, name: &str) -> bool {
     if !is_header_name(name) {
         field.report(ProblemCode::InvalidValue, "not the name of a header");
-    } else if is_reserved(name) {
+    } else if is_reserved_header(name) {
         field.report(ProblemCode::InvalidValue, "reserved: the client sets this header itself");
     } else {
         return true;

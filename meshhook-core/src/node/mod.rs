@@ -33,6 +33,7 @@ pub use self::delay::Delay;
 pub use self::effect::Effect;
 pub use self::for_each::{ForEach, OnItemError};
 pub use self::http_call::{DEFAULT_TIMEOUT as HTTP_CALL_TIMEOUT, TYPE_NAME as HTTP_CALL};
+pub use self::http_header::is_reserved_header;
 pub use self::registry::{Evaluate, NodeTypeInfo, NodeTypes, RegisterError};
 pub use self::repeat::Repeat;
 pub use self::switch::Switch;
