@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::json;
+
 /// A failure of a step or a run: durable, free of secrets, part of the history.
 ///
 /// It is told apart by its [`code`](Failure::code), never by its message.
@@ -23,6 +25,12 @@ pub struct Failure {
 
 /// The longest message that a failure keeps; the rest is cut off.
 pub const MAX_MESSAGE_BYTES: usize = 2_048;
+/// The most bytes that a failure's details may have as canonical JSON.
+pub const MAX_DETAILS_BYTES: usize = 64 << 10;
+/// How deep a failure's details may nest: less than an output, which may hold a failure that holds another.
+pub const MAX_DETAILS_DEPTH: usize = 120;
+/// The longest code that a failure may have.
+pub const MAX_CODE_BYTES: usize = 64;
 
 impl Failure {
     /// A failure that another attempt will not mend.
@@ -41,6 +49,26 @@ impl Failure {
     #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
         self.details = Some(Box::new(details));
+        self
+    }
+
+    /// The failure as a history may hold it, whoever made it: its message cut, details that are too large or hold a
+    /// number out of range replaced by words, and a code that is none replaced by [`code::CUSTOM_FAILURE`].
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        if !is_code(&self.code) {
+            self.message = format!("{}: {}", self.code, self.message);
+            self.code = Cow::Borrowed(code::CUSTOM_FAILURE);
+        }
+        self.message = truncated(self.message);
+        let too_large = |details: &mut Box<Value>| {
+            json::depth(details) > MAX_DETAILS_DEPTH
+                || json::normalize(details).is_err()
+                || json::canonical_len_within(details, MAX_DETAILS_BYTES).is_none()
+        };
+        if self.details.as_mut().is_some_and(too_large) {
+            self.details = Some(Box::new("the details were too large to keep".into()));
+        }
         self
     }
 
@@ -88,6 +116,13 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Whether a text is a code: lower-case letters, digits and underscores, the first one a letter.
+fn is_code(text: &str) -> bool {
+    text.len() <= MAX_CODE_BYTES
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
 
 fn truncated(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
@@ -147,6 +182,8 @@ pub mod code {
     pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
     /// The configuration of a step, once rendered, is not one that its node accepts.
     pub const INVALID_CONFIG: &str = "invalid_config";
+    /// A node failed with a code that is none: not lower case with digits and underscores, or too long.
+    pub const CUSTOM_FAILURE: &str = "custom_failure";
     /// The executor of a node panicked.
     pub const EXECUTOR_PANICKED: &str = "executor_panicked";
 }
@@ -170,6 +207,27 @@ mod tests {
             Failure::from_value(&json!({"code": "x", "message": "y", "retryable": false, "extra": 1})),
             None
         );
+    }
+
+    #[test]
+    fn a_bounded_failure_has_a_code_a_short_message_and_small_details() {
+        let good = Failure::permanent("card_declined2", "no").with_details(json!({"a": [1]}));
+        assert_eq!(good.clone().bounded(), good);
+        for bad in ["", "Card", "2fast", "a b", "a-b", "é", "a.b", &"x".repeat(MAX_CODE_BYTES + 1)] {
+            let failure = Failure::permanent(bad.to_owned(), "no").bounded();
+            assert_eq!((&*failure.code, &*failure.message), ("custom_failure", &*format!("{bad}: no")));
+        }
+        let mut long = Failure::permanent("x", "");
+        long.message = "m".repeat(MAX_MESSAGE_BYTES + 1);
+        assert_eq!(long.bounded().message.len(), MAX_MESSAGE_BYTES);
+        let details = |details: Value| Failure::permanent("x", "y").with_details(details).bounded().details;
+        let fits = json!("d".repeat(MAX_DETAILS_BYTES - 2));
+        assert_eq!(details(fits.clone()).as_deref(), Some(&fits));
+        let replaced = Some(json!("the details were too large to keep"));
+        assert_eq!(details(json!("d".repeat(MAX_DETAILS_BYTES - 1))).as_deref(), replaced.as_ref());
+        let nested = |depth: usize| (0..depth).fold(Value::Null, |inner, _| json!([inner]));
+        assert_eq!(details(nested(MAX_DETAILS_DEPTH)).as_deref(), Some(&nested(MAX_DETAILS_DEPTH)));
+        assert_eq!(details(nested(MAX_DETAILS_DEPTH + 1)).as_deref(), replaced.as_ref());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::vault::Unsealed;
 use crate::exec::{Attempt, AttemptError, Executor, LogEntry, Outcome};
-use crate::failure::{Failure, code};
+use crate::failure::{Failure, MAX_DETAILS_BYTES, code};
 use crate::id::StepKey;
 use crate::json;
 use crate::run::{Fact, MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};
@@ -110,18 +110,8 @@ fn finished(step: &StepKey, attempt: u32, result: Result<Outcome, AttemptError>,
     }
 }
 
-/// The most bytes that a failure's details may have.
-const MAX_DETAILS_BYTES: usize = 64 << 10;
-
-fn masked(mut failure: Failure, secrets: &Unsealed) -> Failure {
-    let too_large = |details: &mut Box<Value>| {
-        json::depth(details) > MAX_OUTPUT_DEPTH - 8
-            || json::normalize(details).is_err()
-            || json::canonical_len_within(details, MAX_DETAILS_BYTES).is_none()
-    };
-    if failure.details.as_mut().is_some_and(too_large) {
-        failure.details = Some(Box::new("the details were too large to keep".into()));
-    }
+fn masked(failure: Failure, secrets: &Unsealed) -> Failure {
+    let mut failure = failure.bounded();
     secrets.masker().mask_failure(&mut failure);
     failure
 }

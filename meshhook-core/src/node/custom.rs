@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,7 +12,8 @@ use super::registry::Registered;
 use super::{Evaluate, Evaluated, NodeKind, Scope, Shape};
 use crate::definition::{Field, Names, Problem, ProblemCode, Schema, Violation, index_path, member_path};
 use crate::expr::Template;
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
+use crate::json;
 
 /// A node of a pure type that the host application brings.
 #[derive(Clone)]
@@ -163,13 +165,31 @@ impl Custom {
     ///
     /// # Errors
     ///
-    /// What the config's templates or the node itself fail with; `invalid_config` when the rendered config does not
-    /// match the type's schema.
+    /// What the config's templates or the node itself fail with, [bounded](Failure::bounded); `invalid_config` when the
+    /// rendered config does not match the type's schema, or the node leaves by a port that it has not declared;
+    /// `executor_panicked` when it panics.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Evaluated, Failure> {
         let config = scope.render(&self.config)?;
         demand_config(&self.schema, &config)?;
-        self.evaluate.evaluate(&config, scope.input)
+        let evaluate = AssertUnwindSafe(|| self.evaluate.evaluate(&config, scope.input));
+        let evaluated = catch_unwind(evaluate)
+            .unwrap_or_else(|_| Err(Failure::permanent(code::EXECUTOR_PANICKED, "the node panicked")));
+        let Evaluated { port, output } = evaluated.map_err(Failure::bounded)?;
+        if !self.ports.contains(&port) {
+            let message = format!("the node has no port {port:?}");
+            return Err(Failure::permanent(code::INVALID_CONFIG, message).bounded());
+        }
+        let output = if Arc::ptr_eq(&output, scope.input) { output } else { normal(output)? };
+        Ok(Evaluated { port, output })
     }
+}
+
+/// The output in the form in which it is read back from a history, so that replays find it equal.
+fn normal(output: Arc<Value>) -> Result<Arc<Value>, Failure> {
+    let mut output = Arc::unwrap_or_clone(output);
+    json::normalize(&mut output)
+        .map_err(|_| Failure::permanent(code::RESPONSE_INVALID, "the output holds a number out of range"))?;
+    Ok(Arc::new(output))
 }
 
 impl fmt::Debug for Custom {

@@ -625,6 +625,29 @@ fn custom_pure_nodes_are_evaluated_with_their_rendered_config() {
 }
 
 #[test]
+fn what_a_pure_custom_node_answers_is_made_fit_for_a_history() {
+    let answers = |answer: fn() -> Result<Evaluated, Failure>| {
+        let mut types = node_types();
+        types.register(NodeTypeInfo::pure("host", move |_: &Value, _: &Arc<Value>| answer())).unwrap();
+        let checked = check(&with_node("host", json!({})), &CheckContext::new(&types));
+        let definition = checked.definition.unwrap_or_else(|| panic!("{:?}", checked.problems));
+        let NodeKind::Custom(custom) = definition.graph().nodes()[0].kind.clone() else { panic!() };
+        over(json!(null), |scope| custom.evaluate(scope))
+    };
+    let out = |output: Value| Evaluated::new("out".into(), Arc::new(output));
+    assert_eq!(
+        answers(|| Ok(Evaluated::new("out".into(), Arc::new(json!([2.0, -0.0]))))),
+        Ok(out(json!([2, 0])))
+    );
+    let code = |answer| answers(answer).unwrap_err().code;
+    assert_eq!(code(|| Ok(Evaluated::new("nowhere".into(), Arc::new(json!(1))))), "invalid_config");
+    assert_eq!(code(|| panic!("a bug of the host application")), "executor_panicked");
+    assert_eq!(code(|| Err(Failure::permanent("Not A Code", "x"))), "custom_failure");
+    let huge = || Err(Failure::permanent("x", "y").with_details(json!("x".repeat(1 << 20))));
+    assert!(answers(huge).unwrap_err().details.unwrap().as_str().unwrap().contains("too large"));
+}
+
+#[test]
 fn rendered_custom_configs_are_held_against_their_schema() {
     let NodeKind::Effect(effect) =
         kind("send_mail", json!({"to": "{{ input }}", "password": "{{ secrets.key }}"}))
