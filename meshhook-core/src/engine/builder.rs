@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::committer::Committer;
+use super::long_work::LongWork;
 use super::projects::KnownProjects;
 use super::receive::Routes;
 use super::registry::Registry;
@@ -164,6 +165,7 @@ impl EngineBuilder {
         let committer = Committer::spawn(&self.tasks, self.store.clone(), &options, stopping.abandon.clone());
         let inner = Arc::new(Inner {
             committer,
+            long_work: if self.tasks.is_gated() { LongWork::in_place() } else { LongWork::elsewhere() },
             registry: Registry::new(self.node_types, self.limits),
             vault: Vault::new(self.keys, self.entropy.clone()),
             watchers: Watchers::default(),

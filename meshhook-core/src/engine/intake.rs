@@ -9,11 +9,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::long_work::text_len;
 use super::runner::{Loaded, Runner, hold};
 use super::{EngineError, Inner, ended};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, genesis};
-use crate::id::{Digest, ProjectId, RunId, WorkflowSlug};
+use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::run::{Owed, RunEnd, RunMeta, RunState};
 use crate::store::{Commit, CommitOutcome, Dedupe, Hold, StartRun};
@@ -133,19 +134,24 @@ impl Inner {
         let run = RunId::new(created_at, random);
         self.leased().await?;
         let secrets = self.unsealed(&new.project).await?;
-        let (mut trigger, mut input) = (new.trigger, new.input);
-        secrets.masker().mask_value(&mut trigger);
-        secrets.masker().mask_value(&mut input);
-        let digest: Digest = new.definition.digest().clone();
-        let mut meta = RunMeta::new(run, new.project.clone(), new.workflow, digest.clone(), created_at);
+        let mut meta =
+            RunMeta::new(run, new.project, new.workflow, new.definition.digest().clone(), created_at);
         meta.version = new.version;
         meta.test = new.test;
-        let mut created = RunCreated::new(digest, Arc::new(trigger), Arc::new(input));
-        created.test = new.test;
-        let (state, events) = RunState::begin(&new.definition, Arc::new(meta.clone()), created);
-        let chunk = Chunk::encode(genesis(run), &events);
+        let (definition, begun) = (new.definition.clone(), meta.clone());
+        let (mut trigger, mut input) = (new.trigger, new.input);
+        let bytes = text_len(&trigger).saturating_add(text_len(&input));
+        let beginning = move || {
+            secrets.masker().mask_value(&mut trigger);
+            secrets.masker().mask_value(&mut input);
+            let mut created = RunCreated::new(begun.digest.clone(), Arc::new(trigger), Arc::new(input));
+            created.test = begun.test;
+            let (state, events) = RunState::begin(&definition, Arc::new(begun), created);
+            let owed = state.outstanding(&definition);
+            (state, Chunk::encode(genesis(run), &events), owed)
+        };
+        let (state, chunk, owed) = self.long_work.run(&new.definition, bytes, beginning).await;
 
-        let owed = state.outstanding(&new.definition);
         let next_due = owed.iter().map(Owed::due_at).min().flatten();
         let mut hold = hold(&state, created_at, next_due, true, &self.stopping, self.options.hold);
         let place = if hold == Hold::Keep && self.options.works { self.reserve(run) } else { None };

@@ -20,6 +20,7 @@ mod committer;
 mod error;
 mod fresh;
 mod intake;
+mod long_work;
 mod options;
 mod project;
 mod projects;
@@ -146,6 +147,7 @@ pub(crate) struct Inner {
     routes: receive::Routes,
     projects: projects::KnownProjects,
     committer: committer::Committer,
+    long_work: long_work::LongWork,
     watchers: watch::Watchers,
     tasks: task::Tasks,
     permits: Arc<Semaphore>,

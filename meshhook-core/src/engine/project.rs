@@ -24,7 +24,7 @@ use crate::json::{self, JsonLimits};
 use crate::secret::{SecretName, SecretValue};
 use crate::store::{
     CreateWorkflow, Hook, Message, Page, Post, Posted, PublishOutcome, PublishWorkflow, RunFilter, SaveDraft,
-    StoreError, VersionRecord, WorkflowRecord, WorkflowStoreError,
+    StoreError, StoredRun, VersionRecord, WorkflowRecord, WorkflowStoreError,
 };
 use crate::time::Timestamp;
 use crate::webhook::HookPath;
@@ -469,7 +469,8 @@ impl Project {
             self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
         let meta = &stored.record.meta;
         let definition = self.inner.registry.definition(&self.inner.store, &self.id, &meta.digest).await?;
-        run_view(&definition, &stored, self.inner.clock.now())
+        let now = self.inner.clock.now();
+        self.replayed(definition, stored, move |definition, stored| run_view(definition, stored, now)).await
     }
 
     /// Runs without their steps, newest first.
@@ -534,7 +535,19 @@ impl Project {
             self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
         let digest = &stored.record.meta.digest;
         let definition = self.inner.registry.definition(&self.inner.store, &self.id, digest).await?;
-        Ok(verdict(&definition, &stored))
+        Ok(self.replayed(definition, stored, verdict).await)
+    }
+
+    /// Does something that replays a whole history.
+    async fn replayed<T: Send + 'static>(
+        &self,
+        definition: ValidDefinition,
+        stored: StoredRun,
+        work: impl FnOnce(&ValidDefinition, &StoredRun) -> T + Send + 'static,
+    ) -> T {
+        let bytes = stored.chunks.iter().map(|chunk| chunk.text.len()).sum();
+        let known = definition.clone();
+        self.inner.long_work.run(&known, bytes, move || work(&definition, &stored)).await
     }
 
     /// Asks a run to start nothing new. Allowed while it is running or waiting.

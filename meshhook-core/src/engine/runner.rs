@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Launch, UnderWay, perform};
+use super::long_work::text_len;
 use super::{Inner, Stopping};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, ChunkHash, Event, RunStatus};
@@ -92,21 +93,23 @@ impl Runner {
                 },
                 facts => (facts, Vec::new()),
             };
-            let events = self.decide(facts);
-            if let Held::No = self.commit(events, consumed).await {
+            let chunk;
+            (self, chunk) = self.decide(Vec::new(), facts).await;
+            if let Held::No = self.commit(chunk, consumed).await {
                 return;
             }
         }
     }
 
     /// Goes on with a run that was claimed: decides what came due meanwhile, together with the events given.
-    pub(super) async fn take_over(mut self, mut events: Vec<Event>) {
+    pub(super) async fn take_over(mut self, events: Vec<Event>) {
         // What was due before a message came counts as earlier.
-        let due = self.due_facts();
-        events.extend(self.decide(due));
-        let (facts, consumed) = self.messages().await;
-        events.extend(self.decide(facts));
-        if let Held::Yes = self.commit(events, consumed).await {
+        let mut facts = self.due_facts();
+        let (messages, consumed) = self.messages().await;
+        facts.extend(messages);
+        let chunk;
+        (self, chunk) = self.decide(events, facts).await;
+        if let Held::Yes = self.commit(chunk, consumed).await {
             self.go_on().await;
         }
     }
@@ -314,7 +317,24 @@ impl Runner {
         facts
     }
 
-    fn decide(&mut self, facts: Vec<Fact>) -> Vec<Event> {
+    /// Decides what follows from facts, and encodes it behind events that were decided before.
+    async fn decide(self, mut events: Vec<Event>, facts: Vec<Fact>) -> (Self, Option<Chunk>) {
+        if events.is_empty() && facts.is_empty() {
+            return (self, None);
+        }
+        let (inner, definition) = (self.inner.clone(), self.run.definition.clone());
+        let history = usize::try_from(self.run.bytes).unwrap_or(usize::MAX);
+        let bytes = facts.iter().map(fact_len).fold(history, usize::saturating_add);
+        let mut runner = self;
+        let work = move || {
+            events.extend(runner.decide_each(facts));
+            let chunk = runner.encode(events);
+            (runner, chunk)
+        };
+        inner.long_work.run(&definition, bytes, work).await
+    }
+
+    fn decide_each(&mut self, facts: Vec<Fact>) -> Vec<Event> {
         let mut events = Vec::new();
         for fact in facts {
             let now = self.inner.clock.now();
@@ -337,8 +357,7 @@ impl Runner {
     }
 
     /// Makes events durable, and what was decided about the run's owner with them.
-    async fn commit(&mut self, events: Vec<Event>, consumed: Vec<InboxId>) -> Held {
-        let chunk = self.encode(events);
+    async fn commit(&mut self, chunk: Option<Chunk>, consumed: Vec<InboxId>) -> Held {
         self.under_way.retain(|step, under_way| self.run.state.awaits(step, under_way.number));
         if self.run.state.is_paused() {
             self.drop_queued();
@@ -443,7 +462,7 @@ impl Runner {
             None
         };
         let Some(fact) = extra else { return Some(chunk) };
-        events.extend(self.decide(vec![fact]));
+        events.extend(self.decide_each(vec![fact]));
         Some(Chunk::encode(self.run.hash, &events))
     }
 
@@ -488,6 +507,16 @@ pub(super) fn hold(
 fn history_warning(message: String) -> Fact {
     metrics::counter!("meshhook_history_warnings_total").increment(1);
     Fact::Logged { step: None, level: Level::Warn, message, fields: None }
+}
+
+/// How much text a fact brings.
+fn fact_len(fact: &Fact) -> usize {
+    match fact {
+        Fact::AttemptSucceeded { output, .. } => text_len(output),
+        Fact::EventReceived { payload, .. } => text_len(payload),
+        Fact::ChildFinished { output: Some(output), .. } => text_len(output),
+        _ => 0,
+    }
 }
 
 fn fact_of(message: Message) -> Fact {

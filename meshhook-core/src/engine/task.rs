@@ -20,6 +20,14 @@ impl Tasks {
         Self { tracker: TaskTracker::new(), gate: Some(gate) }
     }
 
+    /// Whether a gate may stop the tasks.
+    pub(crate) fn is_gated(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.gate.is_some();
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
     /// Spawns a task. It goes on when the handle is dropped.
     pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<Option<F::Output>>
     where

@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use super::runner::{Loaded, Runner};
 use super::{EngineError, Inner, Place};
-use crate::event::EventData;
+use crate::definition::ValidDefinition;
+use crate::event::{Event, EventData};
 use crate::failure::{Failure, code};
-use crate::run::{Fact, Replayed, replay};
+use crate::run::{Fact, Replayed, RunMeta, replay};
 use crate::store::{Claim, ClaimedRun, StoreError};
 use crate::time::Timestamp;
 
@@ -191,8 +192,23 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
 }
 
 async fn own(inner: &Arc<Inner>, place: &Place, claimed: ClaimedRun) -> Result<(), EngineError> {
-    let meta = Arc::new(claimed.meta);
+    let meta = Arc::new(claimed.meta.clone());
     let definition = inner.registry.definition(&inner.store, &meta.project, &meta.digest).await?;
+    let bytes = claimed.chunks.iter().map(|chunk| chunk.text.len()).sum();
+    let (owner, known) = (inner.clone(), definition.clone());
+    let loading = move || load(&owner, definition, &meta, &claimed);
+    let (run, events) = inner.long_work.run(&known, bytes, loading).await?;
+    Runner::new(inner.clone(), run, place.inbox.clone()).take_over(events).await;
+    Ok(())
+}
+
+/// Decides a claimed run's history again, and what the claim means for it.
+fn load(
+    inner: &Inner,
+    definition: ValidDefinition,
+    meta: &Arc<RunMeta>,
+    claimed: &ClaimedRun,
+) -> Result<(Loaded, Vec<Event>), EngineError> {
     let replayed = replay(&definition, meta.clone(), &claimed.chunks).map_err(EngineError::Unreadable)?;
     let Replayed { mut state, hash, bytes, .. } = replayed;
     let mut events = Vec::new();
@@ -209,7 +225,5 @@ async fn own(inner: &Arc<Inner>, place: &Place, claimed: ClaimedRun) -> Result<(
         metrics::counter!("meshhook_runs_quarantined_total").increment(1);
     }
     debug_assert!(events.iter().all(|event| !matches!(event.data, EventData::RunCreated(_))));
-    let run = Loaded { definition, state, hash, bytes };
-    Runner::new(inner.clone(), run, place.inbox.clone()).take_over(events).await;
-    Ok(())
+    Ok((Loaded { definition, state, hash, bytes }, events))
 }

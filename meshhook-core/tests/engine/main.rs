@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod kit;
+mod liveness;
 mod projects;
 mod publishing;
 mod rotation;
