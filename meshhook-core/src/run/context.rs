@@ -70,9 +70,15 @@ impl<'a> Context<'a> {
     }
 
     /// `nodes`: the outputs of the step's own graph over those of the graphs around it.
+    ///
+    /// A node hides one of the same name around it even before it has run: what a name means depends on where it is
+    /// written, not on what has happened so far.
     fn nodes(&self) -> View<'_> {
         let mut outputs: BTreeMap<&str, &Value> = BTreeMap::new();
-        for scope in self.state.scopes_outward(self.key).into_iter().rev() {
+        for (key, scope) in self.state.scopes_outward(self.key).into_iter().rev() {
+            if let Some((graph, _)) = (!outputs.is_empty()).then(|| self.definition.node(key)).flatten() {
+                outputs.retain(|id, _| graph.index_of(id).is_none());
+            }
             outputs.extend(scope.outputs.iter().map(|(id, output)| (&**id, &**output)));
         }
         View::object(
@@ -92,13 +98,13 @@ pub(super) fn env(now: Timestamp, seed: &[u8]) -> Env<'_> {
 }
 
 impl RunState {
-    /// The scopes around a step, its own first.
-    fn scopes_outward(&self, key: &StepKey) -> Vec<&Scope> {
+    /// The scopes around a step, its own first, each with a step in it.
+    fn scopes_outward<'a>(&'a self, key: &'a StepKey) -> Vec<(&'a StepKey, &'a Scope)> {
         let mut scope = self.scope_of(key);
-        let mut scopes = vec![scope];
+        let mut scopes = vec![(key, scope)];
         while let Some((owner, _)) = &scope.owner {
             scope = self.scope_of(owner);
-            scopes.push(scope);
+            scopes.push((owner, scope));
         }
         scopes
     }

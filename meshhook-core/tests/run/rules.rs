@@ -184,6 +184,22 @@ fn inner_steps_see_outer_ones_and_their_own() {
 }
 
 #[test]
+fn a_node_hides_one_of_the_same_name_outside_before_it_has_run() {
+    let early = node("early", "[nodes.x.output, nodes.a.output]");
+    let late = node("late", "nodes.x.output");
+    let each = json!({ "id": "each", "type": "for_each", "config": { "items": "[input]", "body": {
+        "nodes": [early, node("x", "'in'"), late], "edges": [edge("early", "x"), edge("x", "late")] } } });
+    let nested = json!({ "id": "outer", "type": "for_each", "config": { "items": "['i']", "body": {
+        "nodes": [each], "edges": [] } } });
+    let document =
+        graph(&[node("a", "'a'"), node("x", "'out'"), nested], &[edge("a", "x"), edge("x", "outer")]);
+    let (state, _) = run(&document, json!(null), &all_succeed);
+    let early = state.step(&key("outer[0].each[0].early")).unwrap();
+    assert_eq!(early.output.as_deref(), Some(&json!([null, "a"])));
+    assert_eq!(output(&document, json!(null)), json!([["in"]]));
+}
+
+#[test]
 fn an_output_that_is_too_large_fails_its_step() {
     let document = graph(&[call("big")], &[]);
     let outcome = |_: &meshhook_core::id::StepKey, _: u32| (Duration::ZERO, Ok(json!("x".repeat(1 << 20))));
