@@ -21,7 +21,7 @@ pub(crate) fn routes() -> Vec<Route> {
         .about("preview", "Evaluates an expression, or renders a template, over a sample of the root object")
         .takes::<PreviewRequest>()
         .answers::<PreviewBody>(200, "what it gives")
-        .error(422, "expression_syntax, expression_invalid_type, expression_invalid_arity, expression_unknown_function, expression_invalid_value, expression_budget_exceeded, invalid_template, limit_exceeded, secret_not_allowed, secret_not_found"),
+        .error(422, "expression_syntax, expression_invalid_type, expression_invalid_arity, expression_unknown_function, expression_invalid_value, expression_budget_exceeded, limit_exceeded, secret_not_allowed, secret_not_found"),
     ]
 }
 
@@ -33,7 +33,8 @@ struct PreviewRequest {
     expression: Option<String>,
     /// A template: any JSON value.
     template: Option<Value>,
-    /// The root object: `input`, `trigger`, `nodes`, `vars`, `run`, `item`, `index`. Without it there is nothing in it.
+    /// The root object: `input`, `trigger`, `nodes`, `vars`, `run`, `item`, `index`; any other value to try out plain
+    /// JMESPath. Without it there is nothing in it.
     sample: Option<Value>,
 }
 
@@ -53,8 +54,7 @@ async fn preview(call: Call) -> Result<Response, Problem> {
     let mut members = call.members()?;
     let expression = members.text("expression")?;
     let template = members.take("template");
-    let sample = members.optional("sample", "an object", |value| value.is_object().then_some(value))?;
-    let sample = sample.unwrap_or(Value::Object(Map::new()));
+    let sample = members.optional("sample", "a value", Some)?.unwrap_or(Value::Object(Map::new()));
     members.finish()?;
     let text = match (expression, template) {
         (Some(expression), None) => Text::Expression(expression),

@@ -14,6 +14,8 @@ async fn expressions_and_templates_are_tried_on_a_sample() {
             json!({ "a": 20, "b": "Hi Ada" }),
         ),
         (json!({ "template": null, "sample": sample }), Value::Null),
+        (json!({ "expression": "[1:].a", "sample": [{ "a": 1 }, { "a": 2 }] }), json!([2])),
+        (json!({ "expression": "@", "sample": "text" }), json!("text")),
         (json!({ "expression": "`1`" }), json!(1)),
     ] {
         let reply = server.post("/preview", body.clone()).await;
@@ -40,7 +42,7 @@ async fn what_fails_says_why_and_where() {
             Value::Null,
         ),
         (json!({ "template": ["x", "{{ a. }}"], "sample": {} }), "expression_syntax", json!(6), json!("[1]")),
-        (json!({ "template": "{{ a", "sample": {} }), "invalid_template", json!(0), json!("")),
+        (json!({ "template": "{{ a", "sample": {} }), "expression_syntax", json!(0), json!("")),
         (
             json!({ "template": "{{ secrets.token }}", "sample": {} }),
             "secret_not_allowed",
@@ -60,7 +62,7 @@ async fn what_fails_says_why_and_where() {
         json!({}),
         json!({ "expression": "a", "template": 1 }),
         json!({ "expression": 1 }),
-        json!({ "expression": "a", "sample": 1 }),
+        json!({ "expression": "a", "sample": {}, "other": 1 }),
     ] {
         assert_eq!(server.post("/preview", body.clone()).await.problem().0, 400, "{body}");
     }

@@ -98,11 +98,11 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
-    /// The code of the failure or problem: that of the expression, `invalid_template`, `limit_exceeded` or
+    /// The code of the failure: that of the expression, which a `{{` without its `}}` shares, `limit_exceeded` or
     /// `invalid_url`.
     pub fn code(&self) -> &'static str {
         match &self.kind {
-            TemplateErrorKind::Unclosed => "invalid_template",
+            TemplateErrorKind::Unclosed => "expression_syntax",
             TemplateErrorKind::TooManyPlaceholders | TemplateErrorKind::TooDeep => "limit_exceeded",
             TemplateErrorKind::UnsafeUrl(_) => "invalid_url",
             TemplateErrorKind::Expression(error) => error.code(),
@@ -560,7 +560,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                ("a[1]", 2, "invalid_template"),
+                ("a[1]", 2, "expression_syntax"),
                 ("a[2]", 8, "expression_syntax"),
                 ("b", 3, "expression_syntax"),
                 (r#"["x-y"].c"#, 9, "expression_syntax"),
