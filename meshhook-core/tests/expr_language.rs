@@ -162,6 +162,30 @@ fn secrets_come_from_the_resolver_and_never_from_the_root() {
 }
 
 #[test]
+fn literal_times_durations_formats_and_zones_are_judged_while_parsing() {
+    for wrong in [
+        "add_duration(a, '1 day')",
+        "add_duration('yesterday', a)",
+        "format_date(a, '%')",
+        "format_date(a, '%Y', 'Mars/Olympus')",
+        "to_unix('2026-02-30T00:00:00Z')",
+        "a && to_unix('')",
+    ] {
+        let error = parse(wrong).unwrap_err();
+        assert_eq!(error.code(), "expression_invalid_value", "{wrong}");
+    }
+    for good in [
+        "add_duration(a, '-1h30m')",
+        "add_duration('2026-01-02T03:04:05Z', b)",
+        "format_date(a, '%y', 'Europe/Berlin')",
+        "format_date(a, b, c)",
+        "to_unix('2026-01-02T03:04:05+02:00')",
+    ] {
+        assert!(parse(good).is_ok(), "{good}");
+    }
+}
+
+#[test]
 fn literal_patterns_are_counted() {
     let expression = parse("regex_match(a, 'x') && regex_replace(a, 'y', b) || regex_match(a, b)").unwrap();
     assert_eq!(expression.literal_patterns(), 2);

@@ -19,8 +19,8 @@
 //!   visited in the order of their keys.
 //! - **Bounded.** Text and nesting are limited while parsing, steps and bytes while evaluating; see [`ExprLimits`].
 //!   Neither parsing nor evaluating recurses deeper than the nesting limit, so a 2 MiB stack suffices.
-//! - **Found early.** Unknown functions, wrong numbers of arguments, undefined variables, malformed literal patterns
-//!   and misused secrets are errors of [`Expression::parse`].
+//! - **Found early.** Unknown functions, wrong numbers of arguments, undefined variables, malformed literal patterns,
+//!   times and durations, and misused secrets are errors of [`Expression::parse`].
 //! - **Silent.** No error carries a value, so none can leak a secret.
 
 mod ast;

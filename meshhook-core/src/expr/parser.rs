@@ -590,6 +590,14 @@ impl Parser {
             let message = format!("{name} takes {}, not {}", function.arity(), args.len());
             return Err(ExprError::new(ExprErrorKind::InvalidArity, position, message));
         }
+        if let Some(check) = function.check_text {
+            for (index, arg) in args.iter().enumerate() {
+                let Node::Literal(Value::String(text)) = arg else { continue };
+                check(index, text).map_err(|message| {
+                    ExprError::new(ExprErrorKind::InvalidValue, position, format!("{name}: {message}"))
+                })?;
+            }
+        }
         let pattern = match function.pattern_arg.and_then(|index| args.get(index)) {
             Some(Node::Literal(Value::String(pattern))) => {
                 self.references.literal_patterns += 1;

@@ -110,8 +110,12 @@ fn read_url(field: &Field<'_>, names: &Names<'_>) -> Option<crate::expr::UrlTemp
     let good = ["http://", "https://"].iter().any(|scheme| match lower.strip_prefix(scheme) {
         Some(rest) => {
             let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or(rest);
-            let has_host = !authority.is_empty() && !authority.starts_with(':');
-            (has_host || (!whole && authority.len() == rest.len())) && !authority.contains('@')
+            if !whole && authority.len() == rest.len() {
+                // A placeholder goes on with it.
+                return !authority.contains('@');
+            }
+            // What follows the host cannot make a URL malformed.
+            !authority.contains('@') && url::Url::parse(&format!("{scheme}{authority}/")).is_ok()
         }
         None => !whole && scheme.starts_with(&lower),
     });

@@ -36,15 +36,26 @@ pub(super) struct Function {
     pub(super) expression_arg: Option<usize>,
     /// Index of the argument that is a regular expression, compiled while parsing when it is literal.
     pub(super) pattern_arg: Option<usize>,
+    /// Says what is wrong with an argument, by its index, whose text is known while parsing.
+    pub(super) check_text: Option<CheckText>,
     pub(super) run: Run,
 }
 
 type Outcome<'a> = Result<Val<'a>, Fault>;
+type CheckText = fn(usize, &str) -> Result<(), String>;
 type Run = for<'e, 'a> fn(&mut Invocation<'e, 'a>) -> Outcome<'a>;
 
 impl Function {
     const fn new(name: &'static str, args: usize, run: Run) -> Self {
-        Self { name, min_args: args, max_args: Some(args), expression_arg: None, pattern_arg: None, run }
+        Self {
+            name,
+            min_args: args,
+            max_args: Some(args),
+            expression_arg: None,
+            pattern_arg: None,
+            check_text: None,
+            run,
+        }
     }
 
     /// Takes further arguments: up to `max`, or any number.
@@ -60,6 +71,11 @@ impl Function {
 
     const fn pattern(mut self, index: usize) -> Self {
         self.pattern_arg = Some(index);
+        self
+    }
+
+    const fn checked(mut self, check: CheckText) -> Self {
+        self.check_text = Some(check);
         self
     }
 
@@ -86,7 +102,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 /// Sorted by name.
 static FUNCTIONS: &[Function] = &[
     Function::new("abs", 1, number::abs),
-    Function::new("add_duration", 2, time::add_duration),
+    Function::new("add_duration", 2, time::add_duration).checked(time::check_add_duration),
     Function::new("avg", 1, number::avg),
     Function::new("base64_decode", 1, encoding::base64_decode),
     Function::new("base64_encode", 1, encoding::base64_encode),
@@ -96,7 +112,7 @@ static FUNCTIONS: &[Function] = &[
     Function::new("ends_with", 2, string::ends_with),
     Function::new("flatten_deep", 1, array::flatten_deep),
     Function::new("floor", 1, number::floor),
-    Function::new("format_date", 2, time::format_date).up_to(Some(3)),
+    Function::new("format_date", 2, time::format_date).up_to(Some(3)).checked(time::check_format_date),
     Function::new("from_entries", 1, entry::from_entries),
     Function::new("from_unix", 1, time::from_unix),
     Function::new("group_by", 2, project::group_by).expression(1),
@@ -131,7 +147,7 @@ static FUNCTIONS: &[Function] = &[
     Function::new("to_json", 1, encoding::to_json),
     Function::new("to_number", 1, types::to_number),
     Function::new("to_string", 1, types::to_string),
-    Function::new("to_unix", 1, time::to_unix),
+    Function::new("to_unix", 1, time::to_unix).checked(time::check_time),
     Function::new("trim", 1, string::trim),
     Function::new("type", 1, types::type_of),
     Function::new("unique", 1, array::unique),
