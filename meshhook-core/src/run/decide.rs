@@ -12,30 +12,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+use serde_json::Value;
 
 use super::context::{Context, env, seed};
+use super::effect::idempotency_key;
 use super::fact::{Fact, Refusal};
 use super::meta::RunMeta;
-use super::state::{RunEnd, RunState, Scope, Stage, Step, Todo, Work, locate};
-use crate::definition::{Graph, Join, NodeIndex, ValidDefinition};
+use super::output::check_output;
+use super::state::{RunState, Scope, Stage, Step, Todo, Work, locate};
+use crate::definition::ValidDefinition;
 use crate::event::{Event, EventData, RunCreated, RunStatus, TimerPurpose};
 use crate::failure::{Failure, code};
 use crate::id::StepKey;
-use crate::json;
-use crate::node::{self, Evaluated, NodeKind, TerminateStatus, Termination, port};
-use crate::policy::{EffectPolicy, retry_random};
+use crate::node::{self, Evaluated, NodeKind, port};
 use crate::time::Timestamp;
 
-/// The longest that a `Retry-After` can put the next attempt off.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
-/// The most bytes that a step's output may have as canonical JSON.
-pub const MAX_OUTPUT_BYTES: usize = 1 << 20;
-/// How deep a step's output may nest.
-pub const MAX_OUTPUT_DEPTH: usize = 128;
 /// The most bytes of outputs and inputs that deciding puts into a history; it stops there.
 pub const MAX_HISTORY_BYTES: u64 = 64 << 20;
 /// The most events that a history may have; deciding stops there.
@@ -323,7 +315,7 @@ impl<'a> Decider<'a> {
         }
     }
 
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         key: &StepKey,
         stage: Stage,
@@ -348,311 +340,11 @@ impl<'a> Decider<'a> {
         self.state.agenda.push_back(Todo::Resolve(key.clone()));
     }
 
-    /// Sees to the nodes behind a step that ended, and to the end of its graph.
-    fn resolve(&mut self, key: &StepKey) {
-        let Some((graph, index, _)) = locate(self.definition, key) else { return };
-        for edge in graph.outgoing(index) {
-            let next = self.state.sibling(key, &graph.node(edge.to).id);
-            if !self.state.steps.contains_key(&next) {
-                self.consider(&next, edge.to);
-            }
-        }
-        let scope = self.state.scopes.get_mut(key.scope()).expect("a step's scope exists as long as the run");
-        scope.remaining -= 1;
-        if scope.remaining == 0 {
-            let owner = scope.owner.clone();
-            let output = self.scope_output(key.scope());
-            match owner {
-                None => self.succeed_run(output, None, false),
-                Some((owner, iteration)) => self.iteration_succeeded(&owner, iteration, output),
-            }
-        }
-    }
-
-    /// Makes a node ready or skips it, once its incoming edges allow it.
-    fn consider(&mut self, key: &StepKey, index: NodeIndex) {
-        let Some((graph, _, node)) = locate(self.definition, key) else { return };
-        let (mut taken, mut open) = (false, false);
-        for edge in graph.incoming(index) {
-            let from = self.state.sibling(key, &graph.node(edge.from).id);
-            match self.state.steps.get(&from) {
-                Some(step) if step.has_ended() => taken |= step.port.as_ref() == Some(&edge.port),
-                _ => open = true,
-            }
-        }
-        if taken && (!open || node.join == Join::Any) {
-            self.make_ready(key.clone());
-        } else if !open {
-            self.state.steps.insert(key.clone(), Step::ready(self.now, self.state.seq));
-            self.emit(Some(key), EventData::StepSkipped);
-            self.finish(key, Stage::Skipped, None, None, None);
-        }
-    }
-
-    /// What a graph produced: its single sink's output, those of all sinks by id, or null.
-    fn scope_output(&self, scope: &str) -> Arc<Value> {
-        let Some(graph) = self.graph_of(scope) else { return Arc::new(Value::Null) };
-        let mut sinks: Vec<(&str, &Arc<Value>)> = Vec::new();
-        for index in graph.order() {
-            let id = graph.node(*index).id.as_str();
-            let Some(step) = self.state.steps.get(format!("{scope}{id}").as_str()) else { continue };
-            let taken = graph.outgoing(*index).iter().any(|edge| Some(&edge.port) == step.port.as_ref());
-            if let (Stage::Succeeded, false, Some(output)) = (step.stage, taken, &step.output) {
-                sinks.push((id, output));
-            }
-        }
-        match sinks.as_slice() {
-            [] => Arc::new(Value::Null),
-            [(_, only)] => (*only).clone(),
-            several => Arc::new(Value::Object(
-                several.iter().map(|(id, output)| ((*id).to_owned(), (***output).clone())).collect(),
-            )),
-        }
-    }
-
-    fn terminate(&mut self, key: &StepKey, ended: Termination) -> Result<(), Failure> {
-        let output = ended.output;
-        let response = ended.response.map(|response| Arc::new(response.to_value()));
-        if let Some(response) = &response {
-            check_output(response)?;
-        }
-        self.succeed(key, None, output.clone())?;
-        match ended.status {
-            TerminateStatus::Succeeded => self.succeed_run(output, response, true),
-            TerminateStatus::Failed => {
-                let failure = Failure::permanent(code::TERMINATED, "the workflow ended the run as failed");
-                let failure = failure.with_details((*output).clone());
-                self.emit_run_failed(failure, Some(key.clone()), response, true);
-            }
-        }
-        Ok(())
-    }
-
-    fn succeed_run(&mut self, output: Arc<Value>, response: Option<Arc<Value>>, terminated: bool) {
-        if let Err(failure) = check_output(&output) {
-            return self.fail_run(failure, None);
-        }
-        self.emit(None, EventData::RunSucceeded { output: output.clone(), response: response.clone() });
-        self.end(RunStatus::Succeeded, |end| {
-            end.output = Some(output);
-            end.response = response;
-            end.terminated = terminated;
-        });
-    }
-
-    pub(super) fn fail_run(&mut self, failure: Failure, step: Option<StepKey>) {
-        self.emit_run_failed(failure, step, None, false);
-    }
-
-    fn emit_run_failed(
-        &mut self,
-        failure: Failure,
-        step: Option<StepKey>,
-        response: Option<Arc<Value>>,
-        terminated: bool,
-    ) {
-        let event = EventData::RunFailed {
-            failure: failure.clone(),
-            failed_step: step.clone(),
-            response: response.clone(),
-        };
-        self.emit(None, event);
-        self.end(RunStatus::Failed, |end| {
-            end.failure = Some(failure);
-            end.step = step;
-            end.response = response;
-            end.terminated = terminated;
-        });
-    }
-
-    fn end(&mut self, status: RunStatus, fill: impl FnOnce(&mut RunEnd)) {
-        let mut end = RunEnd {
-            status,
-            at: self.now,
-            output: None,
-            failure: None,
-            step: None,
-            response: None,
-            terminated: false,
-        };
-        fill(&mut end);
-        self.state.paused_at = None;
-        self.state.end = Some(end);
-    }
-
-    fn time_out_run(&mut self) {
-        self.fail_run(Failure::permanent(code::TIMED_OUT, "the run did not end within its timeout"), None);
-    }
-
-    // ---- effects ----
-
-    fn is_effect(&self, key: &StepKey) -> bool {
-        self.state.active.contains(key)
-            && self.state.is_live(key)
-            && matches!(self.state.steps[key].work, Work::Effect { .. })
-    }
-
-    fn policy(&self, key: &StepKey) -> Option<&EffectPolicy> {
-        locate(self.definition, key).and_then(|(_, _, node)| node.policy.as_ref())
-    }
-
-    fn deadline(&self, key: &StepKey, policy: &EffectPolicy) -> Option<Timestamp> {
-        let from = self.state.steps.get(key)?.deadline_from;
-        policy.deadline.map(|deadline| from.after(deadline))
-    }
-
-    /// Refuses the result of an attempt that is not under way; says whether time was up before it came.
-    fn check_attempt(&mut self, key: &StepKey, attempt: u32) -> Result<Late, Refusal> {
-        if !self.is_effect(key) || self.state.steps[key].attempts + 1 != attempt {
-            return Err(Refusal::StaleAttempt { step: key.clone(), attempt });
-        }
-        if self.now >= self.state.times_out_at(self.definition) {
-            self.time_out_run();
-            return Ok(Late::Yes);
-        }
-        let deadline = self.policy(key).and_then(|policy| self.deadline(key, policy));
-        if deadline.is_some_and(|deadline| self.now >= deadline) {
-            self.miss_deadline(key);
-            return Ok(Late::Yes);
-        }
-        Ok(Late::No)
-    }
-
-    fn attempt_succeeded(
-        &mut self,
-        key: &StepKey,
-        attempt: u32,
-        port: Arc<str>,
-        output: Arc<Value>,
-    ) -> Result<(), Refusal> {
-        if let Some((_, _, node)) = locate(self.definition, key)
-            && let NodeKind::Effect(effect) = &node.kind
-            && !effect.ports().contains(&port)
-        {
-            return Err(Refusal::UnknownPort { step: key.clone(), port: port.to_string() });
-        }
-        if let Late::Yes = self.check_attempt(key, attempt)? {
-            return Ok(());
-        }
-        if let Err(failure) = self.succeed(key, Some(port), output) {
-            self.record_failed_attempt(key, attempt, &failure, None);
-            self.fail(key, failure);
-        }
-        Ok(())
-    }
-
-    fn attempt_failed(
-        &mut self,
-        key: &StepKey,
-        attempt: u32,
-        failure: Failure,
-        not_before: Option<Timestamp>,
-    ) -> Result<(), Refusal> {
-        if let Late::Yes = self.check_attempt(key, attempt)? {
-            return Ok(());
-        }
-        let policy = self.policy(key).cloned().unwrap_or_default();
-        let tries = self.state.steps[key].tries + 1;
-        if !failure.retryable || tries >= policy.retry.max_attempts {
-            self.record_failed_attempt(key, attempt, &failure, None);
-            self.fail(key, failure);
-            return Ok(());
-        }
-        let random = retry_random(self.state.meta.run.as_bytes(), key, attempt);
-        let backoff = self.now.after(policy.retry.delay(tries, random));
-        let asked = not_before.map_or(backoff, |at| at.min(self.now.after(MAX_RETRY_AFTER)));
-        let retry_at = backoff.max(asked);
-        let in_time = self.deadline(key, &policy).is_none_or(|deadline| retry_at <= deadline);
-        self.record_failed_attempt(key, attempt, &failure, in_time.then_some(retry_at));
-        if !in_time {
-            self.miss_deadline(key);
-        }
-        Ok(())
-    }
-
-    fn record_failed_attempt(
-        &mut self,
-        key: &StepKey,
-        attempt: u32,
-        failure: &Failure,
-        retry_at: Option<Timestamp>,
-    ) {
-        self.emit(Some(key), EventData::AttemptFailed { attempt, failure: failure.clone(), retry_at });
-        let step = self.state.steps.get_mut(key).expect("an effect under way has an entry");
-        step.attempts = attempt;
-        step.tries += 1;
-        step.failure = Some(failure.clone());
-        step.work = Work::Effect { retry_at };
-    }
-
-    fn miss_deadline(&mut self, key: &StepKey) {
-        let mut failure = Failure::permanent(code::TIMED_OUT, "the step did not succeed before its deadline");
-        if let Some(last) = &self.state.steps[key].failure {
-            failure = failure.with_details(json!({ "last_failure": last.to_value() }));
-        }
-        self.fail(key, failure);
-    }
-
-    // ---- retry of a failed run ----
-
-    fn retry(&mut self, by: Option<String>) -> Result<(), Refusal> {
-        match &self.state.end {
-            Some(end) if end.status == RunStatus::Failed && !end.terminated => {}
-            _ => return Err(Refusal::InvalidState { status: self.state.status(self.now) }),
-        }
-        self.emit(None, EventData::RunRetried { by });
-        self.state.end = None;
-        self.state.timeout_from = self.now;
-        for key in &self.state.active {
-            if let Some(step) = self.state.steps.get_mut(key) {
-                step.begin_anew(self.now);
-            }
-        }
-        self.reopen("");
-        Ok(())
-    }
-
-    /// Starts the failed steps of a scope again, and those within loops that failed with them.
-    pub(super) fn reopen(&mut self, scope: &str) {
-        let Some(graph) = self.graph_of(scope) else { return };
-        for index in graph.order() {
-            let node = graph.node(*index);
-            let text = format!("{scope}{}", node.id);
-            let Some((key, step)) = self.state.steps.get_key_value(text.as_str()) else { continue };
-            if step.stage != Stage::Failed || step.port.is_some() {
-                continue;
-            }
-            let key = key.clone();
-            // It counted as ended when it failed, unless its run ended before anybody saw to that.
-            self.state.agenda.retain(|todo| *todo != Todo::Resolve(key.clone()));
-            if self.reopen_loop(&key) {
-                continue;
-            }
-            let step = self.state.steps.get_mut(&key).expect("just found");
-            *step = Step { attempts: step.attempts, ..Step::ready(self.now, self.state.seq) };
-            self.state.agenda.push_back(Todo::Start(key));
-        }
-    }
-
-    fn graph_of(&self, scope: &str) -> Option<&'a Graph> {
-        match self.state.scopes.get(scope)?.owner.as_ref() {
-            None => Some(self.definition.graph()),
-            Some((owner, _)) => locate(self.definition, owner)?.2.kind.body(),
-        }
-    }
-
-    // ---- events ----
-
     pub(super) fn emit(&mut self, step: Option<&StepKey>, data: EventData) {
         self.state.seq += 1;
         self.state.at = self.now;
         self.events.push(Event::new(self.state.seq, self.now, step.cloned(), data));
     }
-}
-
-enum Late {
-    Yes,
-    No,
 }
 
 fn evaluate_pure(kind: &NodeKind, scope: &node::Scope<'_>) -> Result<Evaluated, Failure> {
@@ -663,26 +355,4 @@ fn evaluate_pure(kind: &NodeKind, scope: &node::Scope<'_>) -> Result<Evaluated, 
         NodeKind::Custom(custom) => custom.evaluate(scope),
         _ => Err(Failure::permanent(code::INVALID_CONFIG, "this release cannot run this node type")),
     }
-}
-
-/// Refuses an output that a history cannot hold.
-fn check_output(output: &Value) -> Result<u64, Failure> {
-    if json::depth(output) > MAX_OUTPUT_DEPTH {
-        let message = format!("the output nests deeper than {MAX_OUTPUT_DEPTH}");
-        return Err(Failure::permanent(code::OUTPUT_TOO_LARGE, message));
-    }
-    let too_large = || {
-        let message = format!("the output is larger than {MAX_OUTPUT_BYTES} bytes");
-        Failure::permanent(code::OUTPUT_TOO_LARGE, message)
-    };
-    json::canonical_len_within(output, MAX_OUTPUT_BYTES).map(|bytes| bytes as u64).ok_or_else(too_large)
-}
-
-/// The same for every attempt of a step, different for every other step of any run.
-fn idempotency_key(meta: &RunMeta, key: &StepKey) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update(b"meshhook idempotency\0");
-    hasher.update(meta.run.as_bytes());
-    hasher.update(key.as_str().as_bytes());
-    format!("mh_{}", hex::encode(&hasher.finalize()[..16]))
 }

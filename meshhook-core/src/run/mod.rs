@@ -12,21 +12,26 @@
 
 mod context;
 mod decide;
+mod effect;
+mod ending;
 mod fact;
+mod flow;
 mod iteration;
 mod meta;
+mod output;
 mod outstanding;
 mod plan;
 mod replay;
+mod retry;
 pub mod semantics;
 mod state;
 mod waiting;
 
-pub use self::decide::{
-    MAX_HISTORY_BYTES, MAX_HISTORY_EVENTS, MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH, MAX_RETRY_AFTER,
-};
+pub use self::decide::{MAX_HISTORY_BYTES, MAX_HISTORY_EVENTS};
+pub use self::effect::MAX_RETRY_AFTER;
 pub use self::fact::{Fact, Refusal};
 pub use self::meta::RunMeta;
+pub use self::output::{MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};
 pub use self::outstanding::Owed;
 pub use self::plan::AttemptPlan;
 pub use self::replay::{Divergence, ReplayError, Replayed, replay, verify};

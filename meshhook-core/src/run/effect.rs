@@ -1,0 +1,144 @@
+//! Side effects: their attempts, retries and deadlines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::decide::Decider;
+use super::fact::Refusal;
+use super::meta::RunMeta;
+use super::state::{Work, locate};
+use crate::event::EventData;
+use crate::failure::{Failure, code};
+use crate::id::StepKey;
+use crate::node::NodeKind;
+use crate::policy::{EffectPolicy, retry_random};
+use crate::time::Timestamp;
+
+/// The longest that a `Retry-After` can put the next attempt off.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+impl Decider<'_> {
+    pub(super) fn is_effect(&self, key: &StepKey) -> bool {
+        self.state.active.contains(key)
+            && self.state.is_live(key)
+            && matches!(self.state.steps[key].work, Work::Effect { .. })
+    }
+
+    pub(super) fn policy(&self, key: &StepKey) -> Option<&EffectPolicy> {
+        locate(self.definition, key).and_then(|(_, _, node)| node.policy.as_ref())
+    }
+
+    pub(super) fn deadline(&self, key: &StepKey, policy: &EffectPolicy) -> Option<Timestamp> {
+        let from = self.state.steps.get(key)?.deadline_from;
+        policy.deadline.map(|deadline| from.after(deadline))
+    }
+
+    /// Refuses the result of an attempt that is not under way; says whether time was up before it came.
+    pub(super) fn check_attempt(&mut self, key: &StepKey, attempt: u32) -> Result<Late, Refusal> {
+        if !self.is_effect(key) || self.state.steps[key].attempts + 1 != attempt {
+            return Err(Refusal::StaleAttempt { step: key.clone(), attempt });
+        }
+        if self.now >= self.state.times_out_at(self.definition) {
+            self.time_out_run();
+            return Ok(Late::Yes);
+        }
+        let deadline = self.policy(key).and_then(|policy| self.deadline(key, policy));
+        if deadline.is_some_and(|deadline| self.now >= deadline) {
+            self.miss_deadline(key);
+            return Ok(Late::Yes);
+        }
+        Ok(Late::No)
+    }
+
+    pub(super) fn attempt_succeeded(
+        &mut self,
+        key: &StepKey,
+        attempt: u32,
+        port: Arc<str>,
+        output: Arc<Value>,
+    ) -> Result<(), Refusal> {
+        if let Some((_, _, node)) = locate(self.definition, key)
+            && let NodeKind::Effect(effect) = &node.kind
+            && !effect.ports().contains(&port)
+        {
+            return Err(Refusal::UnknownPort { step: key.clone(), port: port.to_string() });
+        }
+        if let Late::Yes = self.check_attempt(key, attempt)? {
+            return Ok(());
+        }
+        if let Err(failure) = self.succeed(key, Some(port), output) {
+            self.record_failed_attempt(key, attempt, &failure, None);
+            self.fail(key, failure);
+        }
+        Ok(())
+    }
+
+    pub(super) fn attempt_failed(
+        &mut self,
+        key: &StepKey,
+        attempt: u32,
+        failure: Failure,
+        not_before: Option<Timestamp>,
+    ) -> Result<(), Refusal> {
+        if let Late::Yes = self.check_attempt(key, attempt)? {
+            return Ok(());
+        }
+        let policy = self.policy(key).cloned().unwrap_or_default();
+        let tries = self.state.steps[key].tries + 1;
+        if !failure.retryable || tries >= policy.retry.max_attempts {
+            self.record_failed_attempt(key, attempt, &failure, None);
+            self.fail(key, failure);
+            return Ok(());
+        }
+        let random = retry_random(self.state.meta.run.as_bytes(), key, attempt);
+        let backoff = self.now.after(policy.retry.delay(tries, random));
+        let asked = not_before.map_or(backoff, |at| at.min(self.now.after(MAX_RETRY_AFTER)));
+        let retry_at = backoff.max(asked);
+        let in_time = self.deadline(key, &policy).is_none_or(|deadline| retry_at <= deadline);
+        self.record_failed_attempt(key, attempt, &failure, in_time.then_some(retry_at));
+        if !in_time {
+            self.miss_deadline(key);
+        }
+        Ok(())
+    }
+
+    fn record_failed_attempt(
+        &mut self,
+        key: &StepKey,
+        attempt: u32,
+        failure: &Failure,
+        retry_at: Option<Timestamp>,
+    ) {
+        self.emit(Some(key), EventData::AttemptFailed { attempt, failure: failure.clone(), retry_at });
+        let step = self.state.steps.get_mut(key).expect("an effect under way has an entry");
+        step.attempts = attempt;
+        step.tries += 1;
+        step.failure = Some(failure.clone());
+        step.work = Work::Effect { retry_at };
+    }
+
+    pub(super) fn miss_deadline(&mut self, key: &StepKey) {
+        let mut failure = Failure::permanent(code::TIMED_OUT, "the step did not succeed before its deadline");
+        if let Some(last) = &self.state.steps[key].failure {
+            failure = failure.with_details(json!({ "last_failure": last.to_value() }));
+        }
+        self.fail(key, failure);
+    }
+}
+
+pub(super) enum Late {
+    Yes,
+    No,
+}
+
+/// The same for every attempt of a step, different for every other step of any run.
+pub(super) fn idempotency_key(meta: &RunMeta, key: &StepKey) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(b"meshhook idempotency\0");
+    hasher.update(meta.run.as_bytes());
+    hasher.update(key.as_str().as_bytes());
+    format!("mh_{}", hex::encode(&hasher.finalize()[..16]))
+}
