@@ -16,11 +16,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::context::{Context, env, seed};
-use super::effect::idempotency_key;
+use super::effect::{Late, idempotency_key};
 use super::fact::{Fact, Refusal};
 use super::meta::RunMeta;
 use super::output::check_output;
-use super::state::{RunState, Scope, Stage, Step, Todo, Work, locate};
+use super::state::{RunEnd, RunState, Scope, Stage, Step, Todo, Work, locate};
 use crate::definition::ValidDefinition;
 use crate::event::{Event, EventData, RunCreated, RunStatus, TimerPurpose};
 use crate::failure::{Failure, code};
@@ -114,23 +114,17 @@ pub(super) struct Decider<'a> {
 
 impl<'a> Decider<'a> {
     fn take(&mut self, fact: Fact) -> Result<(), Refusal> {
-        if let Fact::Retry { by } = fact {
-            return self.retry(by);
-        }
-        if let Fact::Claimed { worker, epoch } = fact {
-            // Also of a run that ended: whoever claims it to retry it writes that down first.
-            if epoch <= self.state.epoch {
-                return Err(Refusal::StaleEpoch { epoch });
-            }
-            self.state.epoch = epoch;
-            self.emit(None, EventData::RunClaimed { worker, epoch });
-            return Ok(());
-        }
-        if self.state.end.is_some() {
-            return Err(Refusal::Ended);
-        }
         match fact {
-            Fact::Claimed { .. } | Fact::Retry { .. } => {}
+            Fact::Retry { by } => self.retry(by)?,
+            Fact::Claimed { worker, epoch } => {
+                // Also of a run that ended: whoever claims it to retry it writes that down first.
+                if epoch <= self.state.epoch {
+                    return Err(Refusal::StaleEpoch { epoch });
+                }
+                self.state.epoch = epoch;
+                self.emit(None, EventData::RunClaimed { worker, epoch });
+            }
+            _ if self.state.end.is_some() => return Err(Refusal::Ended),
             Fact::Pause { by } => {
                 if self.state.is_paused() {
                     return Err(Refusal::InvalidState { status: RunStatus::Paused });
@@ -147,8 +141,7 @@ impl<'a> Decider<'a> {
             }
             Fact::Cancel { by } => {
                 self.emit(None, EventData::RunCancelRequested { by });
-                self.emit(None, EventData::RunCancelled);
-                self.end(RunStatus::Cancelled, |_| {});
+                self.end(RunEnd::new(RunStatus::Cancelled, self.now));
             }
             Fact::TimedOut => {
                 if self.now < self.state.times_out_at(self.definition) {
@@ -161,10 +154,15 @@ impl<'a> Decider<'a> {
                 self.emit(step.as_ref(), EventData::StepLogged { level, message, fields });
             }
             Fact::AttemptSucceeded { step, attempt, port, output } => {
-                self.attempt_succeeded(&step, attempt, port, output)?;
+                self.check_port(&step, &port)?;
+                if let Late::No = self.check_attempt(&step, attempt)? {
+                    self.attempt_succeeded(&step, port, output);
+                }
             }
             Fact::AttemptFailed { step, attempt, failure, retry_not_before } => {
-                self.attempt_failed(&step, attempt, failure, retry_not_before)?;
+                if let Late::No = self.check_attempt(&step, attempt)? {
+                    self.attempt_failed(&step, failure, retry_not_before);
+                }
             }
             Fact::DeadlinePassed { step } => {
                 match self.policy(&step).map(|policy| self.deadline(&step, policy)) {
@@ -200,7 +198,7 @@ impl<'a> Decider<'a> {
         }
         if self.state.end.is_none() && !self.state.is_paused() && self.state.active.is_empty() {
             // Only after a retry: the run failed as a whole when all its steps had ended.
-            self.succeed_run(self.scope_output(""), None, false);
+            self.succeed_run(self.scope_output(""));
         }
     }
 
@@ -232,8 +230,8 @@ impl<'a> Decider<'a> {
             }
             NodeKind::Wait(wait) => self.start_wait(key, wait, &input),
             NodeKind::ForEach(each) => self.start_each(key, each, &input),
-            NodeKind::Repeat(repeat) => {
-                self.start_repeat(key, repeat, input.clone());
+            NodeKind::Repeat(_) => {
+                self.start_repeat(key, input.clone());
                 Ok(())
             }
             NodeKind::Terminate(terminate) => self
@@ -282,7 +280,7 @@ impl<'a> Decider<'a> {
             Some(key),
             EventData::StepSucceeded { port: port.clone(), output: output.clone(), attempts },
         );
-        self.finish(key, Stage::Succeeded, port, Some(output), None);
+        self.finish(key, Ended { port, output: Some(output), ..Ended::at(Stage::Succeeded) });
         Ok(())
     }
 
@@ -305,7 +303,8 @@ impl<'a> Decider<'a> {
         self.emit(Some(key), event);
         let output = port.is_some().then(|| Arc::new(failure.to_value()));
         let caught = port.is_some();
-        self.finish(key, Stage::Failed, port, output, Some(failure.clone()));
+        let ended = Ended { port, output, failure: Some(failure.clone()), ..Ended::at(Stage::Failed) };
+        self.finish(key, ended);
         if caught {
             return;
         }
@@ -315,26 +314,19 @@ impl<'a> Decider<'a> {
         }
     }
 
-    pub(super) fn finish(
-        &mut self,
-        key: &StepKey,
-        stage: Stage,
-        port: Option<Arc<str>>,
-        output: Option<Arc<Value>>,
-        failure: Option<Failure>,
-    ) {
+    pub(super) fn finish(&mut self, key: &StepKey, ended: Ended) {
         self.state.active.remove(key);
-        if let Some(output) = &output
+        if let Some(output) = &ended.output
             && let Some(scope) = self.state.scopes.get_mut(key.scope())
         {
             scope.outputs.insert(key.node().into(), output.clone());
         }
         let (seq, now) = (self.state.seq, self.now);
         let step = self.state.steps.get_mut(key).expect("a step that ends has an entry");
-        step.stage = stage;
-        step.port = port;
-        step.output = output;
-        step.failure = failure;
+        step.stage = ended.stage;
+        step.port = ended.port;
+        step.output = ended.output;
+        step.failure = ended.failure;
         step.finished_at = Some(now);
         step.ended_seq = Some(seq);
         self.state.agenda.push_back(Todo::Resolve(key.clone()));
@@ -344,6 +336,20 @@ impl<'a> Decider<'a> {
         self.state.seq += 1;
         self.state.at = self.now;
         self.events.push(Event::new(self.state.seq, self.now, step.cloned(), data));
+    }
+}
+
+/// How a step ended.
+pub(super) struct Ended {
+    stage: Stage,
+    port: Option<Arc<str>>,
+    output: Option<Arc<Value>>,
+    failure: Option<Failure>,
+}
+
+impl Ended {
+    pub(super) fn at(stage: Stage) -> Self {
+        Self { stage, port: None, output: None, failure: None }
     }
 }
 

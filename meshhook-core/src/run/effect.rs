@@ -53,71 +53,50 @@ impl Decider<'_> {
         Ok(Late::No)
     }
 
-    pub(super) fn attempt_succeeded(
-        &mut self,
-        key: &StepKey,
-        attempt: u32,
-        port: Arc<str>,
-        output: Arc<Value>,
-    ) -> Result<(), Refusal> {
-        if let Some((_, _, node)) = locate(self.definition, key)
-            && let NodeKind::Effect(effect) = &node.kind
-            && !effect.ports().contains(&port)
-        {
-            return Err(Refusal::UnknownPort { step: key.clone(), port: port.to_string() });
+    /// Refuses a port that the node type does not have.
+    pub(super) fn check_port(&self, key: &StepKey, port: &Arc<str>) -> Result<(), Refusal> {
+        match locate(self.definition, key).map(|(_, _, node)| &node.kind) {
+            Some(NodeKind::Effect(effect)) if !effect.ports().contains(port) => {
+                Err(Refusal::UnknownPort { step: key.clone(), port: port.to_string() })
+            }
+            _ => Ok(()),
         }
-        if let Late::Yes = self.check_attempt(key, attempt)? {
-            return Ok(());
-        }
-        if let Err(failure) = self.succeed(key, Some(port), output) {
-            self.record_failed_attempt(key, attempt, &failure, None);
-            self.fail(key, failure);
-        }
-        Ok(())
     }
 
-    pub(super) fn attempt_failed(
-        &mut self,
-        key: &StepKey,
-        attempt: u32,
-        failure: Failure,
-        not_before: Option<Timestamp>,
-    ) -> Result<(), Refusal> {
-        if let Late::Yes = self.check_attempt(key, attempt)? {
-            return Ok(());
-        }
-        let policy = self.policy(key).cloned().unwrap_or_default();
-        let tries = self.state.steps[key].tries + 1;
-        if !failure.retryable || tries >= policy.retry.max_attempts {
-            self.record_failed_attempt(key, attempt, &failure, None);
+    pub(super) fn attempt_succeeded(&mut self, key: &StepKey, port: Arc<str>, output: Arc<Value>) {
+        if let Err(failure) = self.succeed(key, Some(port), output) {
+            self.record_failed_attempt(key, &failure, None);
             self.fail(key, failure);
-            return Ok(());
+        }
+    }
+
+    pub(super) fn attempt_failed(&mut self, key: &StepKey, failure: Failure, not_before: Option<Timestamp>) {
+        let policy = self.policy(key).cloned().unwrap_or_default();
+        let step = &self.state.steps[key];
+        let (attempt, tries) = (step.attempts + 1, step.tries + 1);
+        if !failure.retryable || tries >= policy.retry.max_attempts {
+            self.record_failed_attempt(key, &failure, None);
+            return self.fail(key, failure);
         }
         let random = retry_random(self.state.meta.run.as_bytes(), key, attempt);
         let backoff = self.now.after(policy.retry.delay(tries, random));
         let asked = not_before.map_or(backoff, |at| at.min(self.now.after(MAX_RETRY_AFTER)));
         let retry_at = backoff.max(asked);
         let in_time = self.deadline(key, &policy).is_none_or(|deadline| retry_at <= deadline);
-        self.record_failed_attempt(key, attempt, &failure, in_time.then_some(retry_at));
+        self.record_failed_attempt(key, &failure, in_time.then_some(retry_at));
         if !in_time {
             self.miss_deadline(key);
         }
-        Ok(())
     }
 
-    fn record_failed_attempt(
-        &mut self,
-        key: &StepKey,
-        attempt: u32,
-        failure: &Failure,
-        retry_at: Option<Timestamp>,
-    ) {
-        self.emit(Some(key), EventData::AttemptFailed { attempt, failure: failure.clone(), retry_at });
+    fn record_failed_attempt(&mut self, key: &StepKey, failure: &Failure, retry_at: Option<Timestamp>) {
         let step = self.state.steps.get_mut(key).expect("an effect under way has an entry");
-        step.attempts = attempt;
+        step.attempts += 1;
         step.tries += 1;
         step.failure = Some(failure.clone());
         step.work = Work::Effect { retry_at };
+        let attempt = step.attempts;
+        self.emit(Some(key), EventData::AttemptFailed { attempt, failure: failure.clone(), retry_at });
     }
 
     pub(super) fn miss_deadline(&mut self, key: &StepKey) {

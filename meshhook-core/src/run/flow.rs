@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::decide::Decider;
+use super::decide::{Decider, Ended};
 use super::state::{Stage, Step, locate};
 use crate::definition::{Graph, Join, NodeIndex};
 use crate::event::EventData;
@@ -26,7 +26,7 @@ impl<'a> Decider<'a> {
             let owner = scope.owner.clone();
             let output = self.scope_output(key.scope());
             match owner {
-                None => self.succeed_run(output, None, false),
+                None => self.succeed_run(output),
                 Some((owner, iteration)) => self.iteration_succeeded(&owner, iteration, output),
             }
         }
@@ -48,7 +48,7 @@ impl<'a> Decider<'a> {
         } else if !open {
             self.state.steps.insert(key.clone(), Step::ready(self.now, self.state.seq));
             self.emit(Some(key), EventData::StepSkipped);
-            self.finish(key, Stage::Skipped, None, None, None);
+            self.finish(key, Ended::at(Stage::Skipped));
         }
     }
 

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::context::{Context, env, seed};
 use super::decide::Decider;
 use super::state::{Scope, Stage, Step, Work, locate};
-use crate::definition::Graph;
 use crate::event::TimerPurpose;
 use crate::failure::{Failure, code};
 use crate::id::StepKey;
@@ -77,18 +76,19 @@ impl<'a> Decider<'a> {
             let (index, item) = (work.next as u64, work.items[work.next].clone());
             work.next += 1;
             work.running.insert(index);
-            self.open_scope(key, index, item, &each.body);
+            self.open_scope(key, index, item);
         }
     }
 
-    pub(super) fn start_repeat(&mut self, key: &StepKey, repeat: &Repeat, input: Arc<Value>) {
+    pub(super) fn start_repeat(&mut self, key: &StepKey, input: Arc<Value>) {
         let step =
             self.activate(key, Work::Repeat(RepeatLoop { index: 0, counts_from: 0, carry: input.clone() }));
         step.input = Some(input.clone());
-        self.open_scope(key, 0, input, &repeat.body);
+        self.open_scope(key, 0, input);
     }
 
-    fn open_scope(&mut self, owner: &StepKey, index: u64, input: Arc<Value>, body: &Graph) {
+    fn open_scope(&mut self, owner: &StepKey, index: u64, input: Arc<Value>) {
+        let Some(body) = self.kind_of(owner).and_then(NodeKind::body) else { return };
         let prefix = format!("{owner}[{index}].");
         let scope = Scope {
             owner: Some((owner.clone(), index)),
@@ -112,9 +112,9 @@ impl<'a> Decider<'a> {
     pub(super) fn iteration_succeeded(&mut self, owner: &StepKey, index: u64, output: Arc<Value>) {
         self.close_scope(owner, index);
         match self.kind_of(owner) {
-            Some(NodeKind::ForEach(each)) => self.item_done(owner, each, index, output),
+            Some(NodeKind::ForEach(_)) => self.item_done(owner, index, output),
             Some(NodeKind::Repeat(repeat)) => {
-                if let Err(failure) = self.iteration_done(owner, repeat, index, output) {
+                if let Err(failure) = self.iteration_done(owner, repeat, output) {
                     self.fail(owner, failure);
                 }
             }
@@ -127,7 +127,7 @@ impl<'a> Decider<'a> {
             Some(NodeKind::ForEach(each)) if each.on_item_error == OnItemError::Collect => {
                 self.abandon(&format!("{owner}[{index}]."));
                 self.close_scope(owner, index);
-                self.item_done(owner, each, index, Arc::new(json!({ "error": failure.to_value() })));
+                self.item_done(owner, index, Arc::new(json!({ "error": failure.to_value() })));
             }
             Some(NodeKind::ForEach(_)) => {
                 self.abandon(&format!("{owner}["));
@@ -143,14 +143,17 @@ impl<'a> Decider<'a> {
         }
     }
 
-    fn item_done(&mut self, owner: &StepKey, each: &ForEach, index: u64, result: Arc<Value>) {
+    fn item_done(&mut self, owner: &StepKey, index: u64, result: Arc<Value>) {
         let Some(Work::Each(work)) = self.state.steps.get_mut(owner).map(|step| &mut step.work) else {
             return;
         };
         work.running.remove(&index);
         work.results.insert(index, result);
         if work.results.len() < work.items.len() {
-            return self.start_items(owner, each);
+            if let Some(NodeKind::ForEach(each)) = self.kind_of(owner) {
+                self.start_items(owner, each);
+            }
+            return;
         }
         self.finish_each(owner);
     }
@@ -168,14 +171,13 @@ impl<'a> Decider<'a> {
         &mut self,
         owner: &StepKey,
         repeat: &Repeat,
-        index: u64,
         output: Arc<Value>,
     ) -> Result<(), Failure> {
         let step = self.state.steps.get_mut(owner).expect("a looping step has an entry");
         let input = step.input.clone().unwrap_or_default();
         let Work::Repeat(work) = &mut step.work else { return Ok(()) };
         work.carry = output.clone();
-        let counts_from = work.counts_from;
+        let (index, counts_from) = (work.index, work.counts_from);
         let place = Value::from(index);
         let done = {
             let context = Context::new(self.state, self.definition, owner, input.clone());
@@ -196,7 +198,7 @@ impl<'a> Decider<'a> {
         }
         let next = RepeatLoop { index: index + 1, counts_from, carry: output };
         match repeat.every.filter(|every| !every.is_zero()) {
-            None => self.next_iteration(owner, repeat, next),
+            None => self.next_iteration(owner, next),
             Some(every) => {
                 let at = self.now.after(every);
                 let step = self.state.steps.get_mut(owner).expect("a looping step has an entry");
@@ -211,21 +213,20 @@ impl<'a> Decider<'a> {
         Ok(())
     }
 
-    fn next_iteration(&mut self, owner: &StepKey, repeat: &Repeat, next: RepeatLoop) {
+    fn next_iteration(&mut self, owner: &StepKey, next: RepeatLoop) {
         let (index, input) = (next.index, next.carry.clone());
         if let Some(step) = self.state.steps.get_mut(owner) {
             step.work = Work::Repeat(next);
         }
-        self.open_scope(owner, index, input, &repeat.body);
+        self.open_scope(owner, index, input);
     }
 
     /// Goes on after the pause between two iterations.
     pub(super) fn repeat_due(&mut self, owner: &StepKey) {
-        let Some(NodeKind::Repeat(repeat)) = self.kind_of(owner) else { return };
         let Some(Work::Repeat(next)) = self.state.steps.get(owner).map(|step| step.work.clone()) else {
             return;
         };
-        self.next_iteration(owner, repeat, next);
+        self.next_iteration(owner, next);
     }
 
     /// Ends what is under way below a prefix of step keys, without events.
@@ -289,11 +290,12 @@ impl<'a> Decider<'a> {
     /// Retries a loop that failed of itself. What its iterations did stays done: a `repeat` gets as many further ones as
     /// it had, a `for_each` only comes to its end again.
     fn go_on_after_failure(&mut self, key: &StepKey) {
-        let Some(NodeKind::Repeat(repeat)) = self.kind_of(key) else { return self.finish_each(key) };
-        let Some(Work::Repeat(work)) = self.state.steps.get(key).map(|step| &step.work) else { return };
+        let Some(Work::Repeat(work)) = self.state.steps.get(key).map(|step| &step.work) else {
+            return self.finish_each(key);
+        };
         let index = work.index + 1;
         let next = RepeatLoop { index, counts_from: index, carry: work.carry.clone() };
-        self.next_iteration(key, repeat, next);
+        self.next_iteration(key, next);
     }
 
     /// Lets what was abandoned with a loop go on: its open iterations, their steps, and the loops among these.

@@ -73,6 +73,12 @@ pub struct RunEnd {
     pub terminated: bool,
 }
 
+impl RunEnd {
+    pub(super) fn new(status: RunStatus, at: Timestamp) -> Self {
+        Self { status, at, output: None, failure: None, step: None, response: None, terminated: false }
+    }
+}
+
 /// Where a step stands, as people see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
