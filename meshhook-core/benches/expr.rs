@@ -1,57 +1,27 @@
 //! How long expressions take, beside the crates `jmespath` and `jpx-core`.
 //!
-//! `MESHHOOK_TEST_DATA=… cargo bench -p meshhook-core --bench expr`
+//! `MESHHOOK_TEST_DATA=… cargo bench -p meshhook-core --bench expr [-- part of a name]`
 //!
-//! - `suite`: the expressions that the official compliance suite names for benchmarks, parsed and evaluated.
-//! - `payload`: expressions as workflows have them, evaluated over a webhook of GitHub's of 29 kB (a pull request).
-//!   `jmespath` converts the whole payload at every search; that is what using it costs.
+//! The rows are expressions as workflows have them, over a webhook of GitHub's of 29 kB (a pull request), and those that
+//! the official compliance suite names for benchmarks. All engines get them compiled, and the document as a parsed
+//! `serde_json::Value`; a result is made and dropped. Two things differ: `jmespath` converts the document at every search,
+//! which is what using it costs, and its result shares what it was taken from, where the others own theirs. The column
+//! `result` is what owning it costs at least: cloning and dropping it.
+//!
+//! The engines take turns of half a millisecond, and a figure is the median of its turns, so that a busy machine slows
+//! them alike.
 
-use std::path::PathBuf;
-use std::sync::LazyLock;
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its figures")]
 
-use divan::{Bencher, black_box};
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
 use meshhook_core::expr::{Env, ExprLimits, Expression, View};
 use meshhook_core::json::{self, JsonLimits};
 use meshhook_core::time::Timestamp;
 use serde_json::Value;
-
-fn main() {
-    if DATA.is_none() {
-        eprintln(
-            "MESHHOOK_TEST_DATA is not set: the suite and the payload cannot be read, so nothing is measured",
-        );
-        return;
-    }
-    divan::main();
-}
-
-#[expect(clippy::print_stderr, reason = "a bench says why it measures nothing")]
-fn eprintln(message: &str) {
-    eprintln!("{message}");
-}
-
-static DATA: LazyLock<Option<PathBuf>> =
-    LazyLock::new(|| std::env::var_os("MESHHOOK_TEST_DATA").map(PathBuf::from));
-
-static PAYLOAD: LazyLock<Value> = LazyLock::new(|| read("github/pull_request.json"));
-
-/// Expression and document of each benchmark of the suite.
-static SUITE: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
-    let groups = read("jmespath/benchmarks.json");
-    let groups = groups.as_array().expect("the suite is an array");
-    groups
-        .iter()
-        .flat_map(|group| {
-            let cases = group["cases"].as_array().expect("a group has cases");
-            cases.iter().map(|case| {
-                (
-                    case["expression"].as_str().expect("a case has an expression").to_owned(),
-                    group["given"].clone(),
-                )
-            })
-        })
-        .collect()
-});
 
 const PAYLOAD_EXPRESSIONS: &[&str] = &[
     "action",
@@ -65,83 +35,110 @@ const PAYLOAD_EXPRESSIONS: &[&str] = &[
     "pull_request.head.repo",
 ];
 
-fn read(path: &str) -> Value {
-    let path = DATA.as_ref().expect("main returned without data").join(path);
-    let bytes = std::fs::read(&path).expect("the test data is complete");
+const TURN: Duration = Duration::from_micros(500);
+const TURNS: usize = 41;
+
+fn main() {
+    let Some(data) = std::env::var_os("MESHHOOK_TEST_DATA").map(PathBuf::from) else {
+        eprintln!(
+            "MESHHOOK_TEST_DATA is not set: the suite and the payload cannot be read, so nothing is measured"
+        );
+        return;
+    };
+    // Cargo adds `--bench`.
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    println!(
+        "{:60} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "ns per evaluation", "meshhook", "jpx-core", "jmespath", "result", "jpx/we", "jmes/we"
+    );
+    for case in cases(&data) {
+        if wanted.as_ref().is_none_or(|wanted| case.name.contains(wanted)) {
+            let [ours, jpx, jmespath, result] = measure(&case);
+            println!(
+                "{:60.60} {ours:>9.0} {jpx:>9.0} {jmespath:>9.0} {result:>9.0} {:>9.2} {:>9.1}",
+                case.name,
+                jpx / ours,
+                jmespath / ours
+            );
+        }
+    }
+}
+
+struct Case {
+    name: String,
+    text: String,
+    document: Value,
+}
+
+fn cases(data: &Path) -> Vec<Case> {
+    let payload = read(&data.join("github/pull_request.json"));
+    let mut cases: Vec<_> = PAYLOAD_EXPRESSIONS
+        .iter()
+        .map(|text| Case { name: (*text).to_owned(), text: (*text).to_owned(), document: payload.clone() })
+        .collect();
+    let suite = read(&data.join("jmespath/benchmarks.json"));
+    for group in suite.as_array().expect("the suite is an array") {
+        for case in group["cases"].as_array().expect("a group has cases") {
+            let member = |name: &str| case[name].as_str().expect("a case has a text of that name");
+            cases.push(Case {
+                name: format!("suite: {}", member("comment")),
+                text: member("expression").to_owned(),
+                document: group["given"].clone(),
+            });
+        }
+    }
+    cases
+}
+
+fn read(path: &Path) -> Value {
+    let bytes = std::fs::read(path).expect("the test data is complete");
     json::parse(&bytes, &JsonLimits::default()).expect("the test data is JSON")
 }
 
-/// One of the engines compared.
-trait Engine {
-    type Compiled;
-    fn compile(text: &str) -> Self::Compiled;
-    fn search(compiled: &Self::Compiled, document: &Value);
-}
-
-struct Meshhook;
-
-impl Engine for Meshhook {
-    type Compiled = Expression;
-
-    fn compile(text: &str) -> Expression {
-        Expression::parse(text, &ExprLimits::default()).expect("the expression is valid")
-    }
-
-    fn search(compiled: &Expression, document: &Value) {
+/// Nanoseconds of an evaluation by each engine, and of cloning the result.
+fn measure(case: &Case) -> [f64; 4] {
+    let document = &case.document;
+    let ours = Expression::parse(&case.text, &ExprLimits::default()).expect("the expression is valid");
+    let jpx = jpx_core::compile(&case.text).expect("the expression is valid");
+    let jmespath = jmespath::compile(&case.text).expect("the expression is valid");
+    let evaluate = || {
         let env = Env::new(Timestamp::EPOCH, b"");
-        black_box(compiled.evaluate(&View::from(document), &env).expect("the expression can be evaluated"));
-    }
+        ours.evaluate(&View::from(black_box(document)), &env).expect("the expression can be evaluated")
+    };
+    let result = evaluate();
+    interleave([
+        &|| drop(black_box(evaluate())),
+        &|| drop(black_box(jpx.search(black_box(document)).expect("the expression can be evaluated"))),
+        &|| drop(black_box(jmespath.search(black_box(document)).expect("the expression can be evaluated"))),
+        &|| drop(black_box(black_box(&result).clone())),
+    ])
 }
 
-struct JpxCore;
-
-impl Engine for JpxCore {
-    type Compiled = jpx_core::Expression<'static>;
-
-    fn compile(text: &str) -> Self::Compiled {
-        jpx_core::compile(text).expect("the expression is valid")
-    }
-
-    fn search(compiled: &Self::Compiled, document: &Value) {
-        black_box(compiled.search(document).expect("the expression can be evaluated"));
-    }
-}
-
-struct Jmespath;
-
-impl Engine for Jmespath {
-    type Compiled = jmespath::Expression<'static>;
-
-    fn compile(text: &str) -> Self::Compiled {
-        jmespath::compile(text).expect("the expression is valid")
-    }
-
-    fn search(compiled: &Self::Compiled, document: &Value) {
-        black_box(compiled.search(document).expect("the expression can be evaluated"));
-    }
-}
-
-#[divan::bench(types = [Meshhook, JpxCore, Jmespath])]
-fn suite_compile<E: Engine>(bencher: Bencher<'_, '_>) {
-    bencher.bench_local(|| {
-        for (text, _) in SUITE.iter() {
-            black_box(E::compile(black_box(text)));
+/// Median nanoseconds of each, taking turns.
+fn interleave(candidates: [&dyn Fn(); 4]) -> [f64; 4] {
+    let calls = candidates.map(|candidate| {
+        let mut calls = 1;
+        while time(candidate, calls) < TURN {
+            calls *= 2;
         }
+        calls
     });
-}
-
-#[divan::bench(types = [Meshhook, JpxCore, Jmespath])]
-fn suite_evaluate<E: Engine>(bencher: Bencher<'_, '_>) {
-    let compiled: Vec<_> = SUITE.iter().map(|(text, document)| (E::compile(text), document)).collect();
-    bencher.bench_local(|| {
-        for (expression, document) in &compiled {
-            E::search(expression, black_box(document));
+    let mut turns = [(); 4].map(|()| Vec::with_capacity(TURNS));
+    for _ in 0..TURNS {
+        for ((candidate, calls), turns) in candidates.iter().zip(calls).zip(&mut turns) {
+            turns.push(time(candidate, calls).as_secs_f64() * 1e9 / f64::from(calls));
         }
-    });
+    }
+    turns.map(|mut turns| {
+        turns.sort_by(f64::total_cmp);
+        turns[turns.len() / 2]
+    })
 }
 
-#[divan::bench(types = [Meshhook, JpxCore, Jmespath], args = PAYLOAD_EXPRESSIONS)]
-fn payload<E: Engine>(bencher: Bencher<'_, '_>, text: &str) {
-    let expression = E::compile(text);
-    bencher.bench_local(|| E::search(&expression, black_box(&PAYLOAD)));
+fn time(candidate: &dyn Fn(), calls: u32) -> Duration {
+    let started = Instant::now();
+    for _ in 0..calls {
+        candidate();
+    }
+    started.elapsed()
 }

@@ -113,7 +113,7 @@ impl<'a> Evaluator<'a> {
 
     fn project_values(&mut self, object: &Object<'a>, each: Option<&'a Node>) -> Result<Val<'a>, Fault> {
         self.budget.spend(object.len(), 0)?;
-        self.project_items(object.members().into_iter().map(|(_, value)| value), None, each)
+        self.project_items(object.values().into_iter(), None, each)
     }
 
     fn project_items(
@@ -122,7 +122,8 @@ impl<'a> Evaluator<'a> {
         predicate: Option<&'a Node>,
         each: Option<&'a Node>,
     ) -> Result<Val<'a>, Fault> {
-        let expected = if predicate.is_some() { 0 } else { items.size_hint().0 };
+        let expected = items.size_hint().0;
+        let expected = if predicate.is_some() { expected.min(16) } else { expected };
         let mut projected = Vec::with_capacity(expected);
         for item in items {
             self.budget.spend(1, 0)?;

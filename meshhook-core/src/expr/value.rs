@@ -374,13 +374,45 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The keys, sorted.
+    pub(super) fn keys(&self) -> Vec<Val<'a>> {
+        match self {
+            Object::Borrowed(members) if is_in_order(members) => {
+                let mut keys = Vec::with_capacity(members.len());
+                for key in members.keys() {
+                    keys.push(Val::Name(key));
+                }
+                keys
+            }
+            _ => self.members().into_iter().map(|(key, _)| key.into()).collect(),
+        }
+    }
+
+    /// The values, sorted by key.
+    pub(super) fn values(&self) -> Vec<Val<'a>> {
+        match self {
+            Object::Borrowed(members) if is_in_order(members) => {
+                let mut values = Vec::with_capacity(members.len());
+                for value in members.values() {
+                    values.push(Val::Json(value));
+                }
+                values
+            }
+            _ => self.members().into_iter().map(|(_, value)| value).collect(),
+        }
+    }
+
     /// The members sorted by key.
     pub(super) fn members(&self) -> Vec<(Text<'a>, Val<'a>)> {
         match self {
             Object::Borrowed(members) => {
                 let mut sorted = Vec::with_capacity(members.len());
-                sorted.extend(members.iter().map(|(key, value)| (Text::Name(key), Val::Json(value))));
-                sort(&mut sorted);
+                for (key, value) in *members {
+                    sorted.push((Text::Name(key), Val::Json(value)));
+                }
+                if !is_in_order(members) {
+                    sorted.sort_by(|(a, _), (b, _)| compare_keys(a, b));
+                }
                 sorted
             }
             Object::View(members) => {
@@ -398,13 +430,17 @@ fn name_of<'a>(key: &'a Cow<'a, str>) -> Text<'a> {
     }
 }
 
-/// Sorts members by key. A map that is a tree has them in the order of their bytes, which for ASCII is the order
-/// wanted; seeing that is cheaper than sorting.
-fn sort(members: &mut [(Text<'_>, Val<'_>)]) {
-    let ordered = members.is_sorted_by(|(a, _), (b, _)| **a < **b);
-    if !ordered || !members.iter().all(|(key, _)| key.is_ascii()) {
-        members.sort_by(|(a, _), (b, _)| compare_keys(a, b));
+/// Whether a map has its members in the order of their keys as it is. One that is a tree has them in the order of their
+/// bytes, which is the order wanted as long as all are ASCII; seeing that is cheaper than sorting.
+fn is_in_order(members: &Map<String, Value>) -> bool {
+    let mut last = "";
+    for key in members.keys() {
+        if !key.is_ascii() || **key < *last {
+            return false;
+        }
+        last = key;
     }
+    true
 }
 
 fn member_of_view<'a>(members: &'a Members<'a>, name: &str) -> Option<Val<'a>> {

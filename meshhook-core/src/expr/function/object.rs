@@ -4,13 +4,13 @@ use super::{Invocation, Outcome};
 use crate::expr::value::Val;
 
 pub(super) fn keys<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
-    let members = call.object(0)?.members();
-    call.eval.array(members.into_iter().map(|(key, _)| key.into()).collect())
+    let keys = call.object(0)?.keys();
+    call.eval.array(keys)
 }
 
 pub(super) fn values<'a>(call: &mut Invocation<'_, 'a>) -> Outcome<'a> {
-    let members = call.object(0)?.members();
-    call.eval.array(members.into_iter().map(|(_, value)| value).collect())
+    let values = call.object(0)?.values();
+    call.eval.array(values)
 }
 
 /// Later objects win.
