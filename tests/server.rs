@@ -131,6 +131,7 @@ async fn deliver(client: &Client, server: &Server, body: &str) -> (u16, Value) {
         .header("content-type", "application/json")
         .header("x-github-event", "star")
         .header("x-github-delivery", "delivery-1")
+        .header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
         .header("x-hub-signature-256", signature)
         .body(body.to_owned());
     let response = request.send().await.unwrap();
@@ -209,6 +210,12 @@ async fn a_signed_webhook_becomes_a_run_that_survives_a_restart() {
         let [(headers, sent)] = seen.as_slice() else { panic!("called {} times", seen.len()) };
         assert_eq!(headers["authorization"], "Bearer correct-horse-battery");
         assert!(headers.contains_key("idempotency-key"));
+        let trace = headers["traceparent"].to_str().unwrap();
+        assert!(
+            trace.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && trace.ends_with("-01"),
+            "{trace}"
+        );
+        assert!(!trace.contains("00f067aa0ba902b7"), "the call has a place of its own in the trace");
         assert_eq!(sent, &json!({ "room": "#releases", "text": "ada starred us (100)" }));
     }
     assert!(!view.to_string().contains("correct-horse"));

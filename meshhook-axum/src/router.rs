@@ -13,6 +13,7 @@ use axum::{RequestPartsExt as _, Router};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use meshhook_core::clock::{Entropy, SystemEntropy};
 use meshhook_core::engine::Engine;
+use meshhook_core::exec::TraceContext;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
@@ -98,7 +99,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Gives each request an id and a span, and each answer what all answers have.
 async fn envelop(request: Request, next: Next) -> Response {
     let id = request_id(&request);
-    let span = tracing::info_span!("http_request", request_id = id, method = %request.method());
+    let trace =
+        request.headers().get("traceparent").and_then(|header| TraceContext::parse(header.to_str().ok()?));
+    let traceparent = trace.map(tracing::field::display);
+    let span = tracing::info_span!("http_request", request_id = id, method = %request.method(), traceparent);
     let mut response = next.run(request).instrument(span).await;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

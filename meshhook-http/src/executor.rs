@@ -23,7 +23,7 @@ use crate::builder::HttpExecutorBuilder;
 use crate::guard::{Guard, GuardError};
 use crate::message::Message;
 use crate::redirect::{self, MAX_HOPS};
-use crate::request::{Redirects, Request, guard_failure};
+use crate::request::{Redirects, Request, Rules, guard_failure};
 use crate::slot::Slots;
 use crate::{header, response, retry_after, transport};
 
@@ -57,8 +57,8 @@ impl fmt::Debug for HttpExecutor {
 #[async_trait]
 impl Executor for HttpExecutor {
     async fn execute(&self, mut attempt: Attempt) -> Result<Outcome, AttemptError> {
-        let config = std::mem::take(&mut attempt.config);
-        let request = Request::parse(config, &attempt.idempotency_key, &self.guard, self.max_request_bytes)?;
+        let rules = Rules { guard: &self.guard, max_body_bytes: self.max_request_bytes };
+        let request = Request::parse(&mut attempt, rules)?;
         let host = transport::host_label(&request.message.url);
         let span = tracing::debug_span!("http_call", %host, run_id = %attempt.run, step = %attempt.step);
         let deadline = Instant::now() + attempt.timeout.min(LONGEST_TIMEOUT);

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::Method;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, Entry, HeaderMap, HeaderName, HeaderValue};
+use meshhook_core::exec::Attempt;
 use meshhook_core::failure::{Failure, code};
 use meshhook_core::json;
 use serde_json::{Map, Value};
@@ -25,6 +26,13 @@ pub(crate) struct Request {
     pub(crate) success: Success,
     pub(crate) parse: Parse,
     pub(crate) max_response_bytes: usize,
+}
+
+/// What the host allows.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) guard: &'a Guard,
+    pub(crate) max_body_bytes: usize,
 }
 
 /// What to do with a redirect.
@@ -59,14 +67,12 @@ impl Success {
 }
 
 impl Request {
-    /// Reads a rendered config.
-    pub(crate) fn parse(
-        config: Value,
-        idempotency_key: &str,
-        guard: &Guard,
-        max_body_bytes: usize,
-    ) -> Result<Self, Failure> {
-        let Value::Object(mut config) = config else { return Err(invalid("config", "is not an object")) };
+    /// Reads an attempt's rendered config.
+    pub(crate) fn parse(attempt: &mut Attempt, rules: Rules<'_>) -> Result<Self, Failure> {
+        let Rules { guard, max_body_bytes } = rules;
+        let Value::Object(mut config) = std::mem::take(&mut attempt.config) else {
+            return Err(invalid("config", "is not an object"));
+        };
         config.retain(|_, value| !value.is_null());
 
         let method = parse_method(config.remove("method"))?;
@@ -86,8 +92,13 @@ impl Request {
         let (parse, max_response_bytes) = parse_response(config.remove("response"))?;
         if let Some(name) = parse_idempotency_header(config.remove("idempotency_header"))? {
             // Last, so that no header of the node's can blank it.
-            let value = header::value(idempotency_key);
+            let value = header::value(&attempt.idempotency_key);
             headers.insert(name, value.map_err(|problem| invalid("the idempotency key", problem))?);
+        }
+        // A node that says which trace it belongs to knows better.
+        if let (Some(trace), Entry::Vacant(entry)) = (attempt.trace, headers.entry(TRACEPARENT)) {
+            let value = header::value(&trace.to_string());
+            entry.insert(value.map_err(|problem| invalid("the trace", problem))?);
         }
         let request = Self {
             message: Message { method, url, headers, body },
@@ -107,6 +118,8 @@ impl Request {
     }
 }
 
+/// The trace that a request belongs to (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The default of `response.max_bytes`.
 const DEFAULT_MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 

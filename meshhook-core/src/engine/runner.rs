@@ -25,7 +25,7 @@ use super::long_work::text_len;
 use super::{Inner, Stopping};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, ChunkHash, Event, RunStatus};
-use crate::exec::{Attempt, Level, StepLog};
+use crate::exec::{Attempt, Level, StepLog, TraceContext};
 use crate::failure::{Failure, code};
 use crate::id::StepKey;
 use crate::run::{Fact, MAX_HISTORY_EVENTS, Owed, Refusal, RunState};
@@ -292,12 +292,14 @@ impl Runner {
                 }
             };
             let cancelled = CancellationToken::new();
+            let trace = TraceContext::of_trigger(&self.run.state.created().trigger);
             let attempt = Attempt {
                 project: meta.project.clone(),
                 workflow: meta.workflow.clone(),
                 run: meta.run,
                 step: step.clone(),
                 number,
+                trace: trace.map(|trace| trace.child(&format!("{}/{number}", plan.idempotency_key))),
                 idempotency_key: plan.idempotency_key,
                 config: plan.config,
                 input: plan.input,

@@ -6,6 +6,7 @@
 
 mod log;
 mod node;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::log::{Level, LogEntry, MAX_ENTRIES as MAX_LOG_ENTRIES, StepLog};
 pub use self::node::Node;
 pub(crate) use self::node::NodeExecutor;
+pub use self::trace::TraceContext;
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, StepKey, WorkflowSlug};
 use crate::secret::Masker;
@@ -61,6 +63,8 @@ pub struct Attempt {
     pub decided_at: Timestamp,
     /// How long this attempt may take; the engine drops the future after that.
     pub timeout: Duration,
+    /// The trace that the run's webhook belongs to, with this attempt's place in it: for the `traceparent` of a request.
+    pub trace: Option<TraceContext>,
     /// Ends when the engine no longer wants the result.
     pub cancelled: CancellationToken,
     /// Writes `step_logged` events, bounded.
@@ -87,6 +91,7 @@ impl Attempt {
             input: Arc::new(Value::Null),
             decided_at: Timestamp::EPOCH,
             timeout: Duration::from_secs(30),
+            trace: None,
             cancelled: CancellationToken::new(),
             log: StepLog::default(),
             masker: Arc::new(Masker::none()),

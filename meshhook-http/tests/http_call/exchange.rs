@@ -1,6 +1,6 @@
 //! What goes over the wire, and what a config may say.
 
-use meshhook_core::exec::{Attempt, Executor};
+use meshhook_core::exec::{Attempt, Executor, TraceContext};
 use meshhook_http::HttpExecutor;
 use serde_json::{Value, json};
 
@@ -14,6 +14,21 @@ async fn arrived(mut config: Value) -> Received {
     config["url"] = server.url(&path).into();
     output(config).await;
     server.request()
+}
+
+#[tokio::test]
+async fn the_trace_of_the_webhook_goes_on_unless_the_node_names_one() {
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (headers, expected) in [(json!({}), parent), (json!({ "Traceparent": "mine" }), "mine")] {
+        let server = Server::always(json_answer("{}")).await;
+        let config = json!({"method": "GET", "url": server.url("/"), "headers": headers});
+        let mut attempt = Attempt::sample(config);
+        attempt.trace = TraceContext::parse(parent);
+        executor().execute(attempt).await.unwrap();
+        assert_eq!(server.request().header("traceparent"), Some(expected));
+    }
+    let untraced = arrived(json!({"method": "GET", "url": "/"})).await;
+    assert_eq!(untraced.header("traceparent"), None);
 }
 
 #[tokio::test]
