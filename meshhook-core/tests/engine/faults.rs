@@ -1,0 +1,133 @@
+//! What the engine does when the store or its workers fail, one fault at a time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use meshhook_core::engine::{Engine, EngineOptions, StartRequest};
+use meshhook_core::event::RunStatus;
+use meshhook_core::store::RunFilter;
+use meshhook_core::store::memory::{Fault, FaultPlan, Loss, MemoryStore, Operation};
+use meshhook_core::testing::{Gate, VirtualClock};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::kit::{Kit, Scripted};
+
+/// Faults that the next operations of a kind meet, in order.
+#[derive(Debug, Default)]
+struct Plan(Mutex<VecDeque<(Operation, Fault)>>);
+
+impl Plan {
+    fn store(self: &Arc<Self>, clock: VirtualClock) -> Arc<MemoryStore> {
+        Arc::new(MemoryStore::new(Arc::new(clock)).with_faults(self.clone()))
+    }
+
+    fn push(&self, operation: Operation, fault: Fault) {
+        self.0.lock().unwrap().push_back((operation, fault));
+    }
+
+    fn lose(&self, operation: Operation, loss: Loss) {
+        self.push(operation, Fault { loss: Some(loss), ..Fault::default() });
+    }
+}
+
+impl FaultPlan for Plan {
+    fn next(&self, operation: Operation) -> Fault {
+        let mut planned = self.0.lock().unwrap();
+        let place = planned.iter().position(|(kind, _)| *kind == operation);
+        place.and_then(|place| planned.remove(place)).map(|(_, fault)| fault).unwrap_or_default()
+    }
+}
+
+fn effect() -> Value {
+    let config = json!({ "method": "POST", "url": "https://example.com/" });
+    json!({ "name": "Effect", "nodes": [{ "id": "call", "type": "http_call", "config": config, "timeout": "1h" }] })
+}
+
+fn kit_with(plan: &Arc<Plan>) -> Kit {
+    let clock = VirtualClock::new();
+    Kit::on(plan.store(clock), clock)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_whose_reply_was_lost_is_found_again() {
+    for loss in [Loss::ReplyLost, Loss::RequestLost] {
+        let plan = Arc::new(Plan::default());
+        let kit = kit_with(&plan);
+        let slug = kit.publish("effect", effect()).await;
+        plan.lose(Operation::Commit, loss);
+        let run = kit.start_run(&slug, json!(1)).await;
+        plan.lose(Operation::Commit, loss);
+        assert_eq!(kit.finish(run).await.status, RunStatus::Succeeded);
+        assert_eq!(
+            kit.kinds(run).await,
+            ["run_created", "call step_started", "call step_succeeded", "run_succeeded"],
+            "{loss:?}"
+        );
+        assert_eq!(kit.effects.seen.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_start_could_not_be_told_is_given_back() {
+    let plan = Arc::new(Plan::default());
+    let kit = kit_with(&plan);
+    let slug = kit.publish("effect", effect()).await;
+    plan.lose(Operation::Commit, Loss::ReplyLost);
+    for _ in 0..20 {
+        plan.lose(Operation::Commit, Loss::Unavailable);
+    }
+    let refused = kit.project.start_run(&slug, StartRequest::new(json!(1))).await.unwrap_err();
+    assert!(refused.is_transient(), "{refused}");
+    assert_eq!(kit.project.runs(RunFilter::default()).await.unwrap().len(), 1);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // The worker lives and renews its lease, so that nobody else would ever take the run.
+    let runs = kit.project.runs(RunFilter::default()).await.unwrap();
+    assert_eq!(kit.finish(runs[0].id).await.status, RunStatus::Succeeded);
+    assert_eq!(kit.effects.seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_started_before_the_first_lease() {
+    let plan = Arc::new(Plan::default());
+    let late = || Fault { delay_before: Some(Duration::from_secs(3)), ..Fault::default() };
+    plan.push(Operation::Renew, late());
+    plan.push(Operation::Claim, late());
+    let began = Instant::now();
+    let kit = kit_with(&plan);
+    let slug = kit.publish("effect", effect()).await;
+    kit.start_run(&slug, json!(1)).await;
+    assert!(began.elapsed() >= Duration::from_secs(3), "started after {:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_two_workers_died_with_waits_for_one_that_has_lived() {
+    let clock = VirtualClock::new();
+    let store = Arc::new(MemoryStore::new(Arc::new(clock)));
+    let suspect_after = EngineOptions::default().suspect_after;
+    let mut started = None;
+    for _ in 0..2 {
+        let (gate, effects) = (Gate::new(), Arc::new(Scripted::default()));
+        *effects.takes.lock().unwrap() = Duration::from_secs(3_000);
+        let builder = Engine::builder(store.clone()).clock(Arc::new(clock)).gate(gate.clone());
+        let engine = builder.http_call(effects.clone()).start().unwrap();
+        if started.is_none() {
+            let project = engine.project(&meshhook_core::id::ProjectId::default_project());
+            let slug = meshhook_core::id::WorkflowSlug::new("effect").unwrap();
+            project.create_workflow(&slug, effect()).await.unwrap();
+            project.publish(&slug).await.unwrap();
+            started = Some(project.start_run(&slug, StartRequest::new(json!(1))).await.unwrap().run);
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(effects.seen.lock().unwrap().len(), 1);
+        gate.crash();
+    }
+    // The second worker's lease ends.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let (born, kit) = (Instant::now(), Kit::on(store, clock));
+    tokio::time::sleep(suspect_after - Duration::from_secs(1)).await;
+    assert_eq!(kit.engine.held_runs(), 0, "a young worker took a suspect");
+    assert_eq!(kit.finish(started.unwrap()).await.status, RunStatus::Succeeded);
+    assert!(born.elapsed() < suspect_after + Duration::from_secs(10), "{:?}", born.elapsed());
+}
