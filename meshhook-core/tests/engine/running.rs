@@ -30,6 +30,17 @@ fn pure() -> serde_json::Value {
     })
 }
 
+fn two_calls() -> serde_json::Value {
+    json!({
+        "name": "Two",
+        "nodes": [
+            { "id": "one", "type": "http_call", "config": { "method": "POST", "url": "https://example.com/1" } },
+            { "id": "two", "type": "http_call", "config": { "method": "POST", "url": "https://example.com/2" } },
+        ],
+        "edges": [{ "from": "one", "to": "two" }],
+    })
+}
+
 fn effect(config: &serde_json::Value) -> serde_json::Value {
     let mut node = json!({ "id": "call", "type": "http_call", "config": { "method": "POST", "url": "https://example.com/" } });
     node.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
@@ -194,15 +205,7 @@ async fn a_failed_step_with_an_error_edge_goes_on_there() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_run_is_retried_with_the_same_key_and_its_outputs() {
     let kit = Kit::start();
-    let definition = json!({
-        "name": "Two",
-        "nodes": [
-            { "id": "one", "type": "http_call", "config": { "method": "POST", "url": "https://example.com/1" } },
-            { "id": "two", "type": "http_call", "config": { "method": "POST", "url": "https://example.com/2" } },
-        ],
-        "edges": [{ "from": "one", "to": "two" }],
-    });
-    let slug = kit.publish("two", definition).await;
+    let slug = kit.publish("two", two_calls()).await;
     kit.effects.script.lock().unwrap().extend([
         Ok(meshhook_core::exec::Outcome::out(json!("first"))),
         Err(Failure::permanent("http_status", "status 404").into()),
@@ -225,15 +228,7 @@ async fn a_failed_run_is_retried_with_the_same_key_and_its_outputs() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_run_starts_nothing_until_it_is_resumed() {
     let kit = Kit::start();
-    let definition = json!({
-        "name": "Two",
-        "nodes": [
-            { "id": "one", "type": "http_call", "config": { "method": "POST", "url": "https://example.com/1" } },
-            { "id": "two", "type": "http_call", "config": { "method": "POST", "url": "https://example.com/2" } },
-        ],
-        "edges": [{ "from": "one", "to": "two" }],
-    });
-    let slug = kit.publish("two", definition).await;
+    let slug = kit.publish("two", two_calls()).await;
     *kit.effects.takes.lock().unwrap() = Duration::from_secs(1);
     let run = kit.start_run(&slug, json!(null)).await;
     kit.project.pause(run, None).await.unwrap();

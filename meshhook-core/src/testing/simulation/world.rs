@@ -152,7 +152,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, profile: Profile) -> Arc<Self> {
         let start = Instant::now();
-        let clock = SkewedClock::new(start);
+        let clock = SkewedClock::right();
         let store_clock = clock.skewed(0);
         let faults = Arc::new(Faults::new(Random::of(seed, "faults")));
         let store = MemoryStore::new(Arc::new(store_clock.clone())).with_faults(faults.clone());
