@@ -108,11 +108,8 @@ async fn list_steps(call: Call) -> Result<Response, Problem> {
 async fn list_events(call: Call) -> Result<Response, Problem> {
     let limit = call.query.limit()?;
     let given = call.query.read_with("after", "a position: an integer from 0", position)?;
-    let after = match (call.after_as::<u64>()?, given) {
-        (Some(_), Some(_)) => return Err(Problem::invalid("query.after", "cannot be given with a cursor")),
-        (Some(after), None) | (None, Some(after)) => after,
-        (None, None) => 0,
-    };
+    // Who pages behind a position may leave it in the query: the cursor, which is further, goes before it.
+    let after = call.after_as::<u64>()?.max(given).unwrap_or(0);
     let page = call.project().events(call.run()?, after, limit + 1).await?;
     let items: Vec<Value> = page.events.iter().map(Event::to_value).collect();
     call.page(items, limit, |event| event["seq"].to_string())

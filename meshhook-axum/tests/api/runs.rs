@@ -239,6 +239,8 @@ async fn a_failed_run_is_retried() {
     let id = failed["run_id"].as_str().unwrap();
     let retried = server.post(&format!("/runs/{id}/retry"), Value::Null).await;
     assert_eq!((retried.status.as_u16(), retried.json()), (202, json!({ "run_id": id })));
+    // Who was answered does not see the failure that was retried.
+    assert_ne!(server.get(&format!("/runs/{id}")).await.json()["status"], "failed");
     server.until(id, "succeeded").await;
     assert!(server.post(&format!("/runs/{id}/verify"), Value::Null).await.json()["ok"].as_bool().unwrap());
 }
@@ -289,9 +291,12 @@ async fn events_are_paged_from_a_position() {
     assert_eq!((seqs(&second), &second["next_cursor"]), (vec![3], &Value::Null));
     assert_eq!(seqs(&server.get(&format!("{path}?after=1")).await.json()), [2, 3]);
     assert_eq!(seqs(&server.get(&format!("{path}?after=9")).await.json()), [0_u64; 0]);
-    for bad in
-        ["after=-1", "after=x", "after=", "after=9223372036854775808", &format!("after=1&cursor={cursor}")]
-    {
+    let behind = server.get(&format!("{path}?after=1&limit=1")).await.json();
+    let cursor = behind["next_cursor"].as_str().unwrap();
+    for query in [format!("cursor={cursor}"), format!("after=1&limit=1&cursor={cursor}")] {
+        assert_eq!(seqs(&server.get(&format!("{path}?{query}")).await.json()), [3], "{query}");
+    }
+    for bad in ["after=-1", "after=x", "after=", "after=9223372036854775808"] {
         assert_eq!(server.get(&format!("{path}?{bad}")).await.problem().2, "query.after", "{bad}");
     }
 }

@@ -557,7 +557,7 @@ impl Project {
     /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
     pub async fn pause(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
         self.require(run, |status| matches!(status, RunStatus::Running | RunStatus::Waiting)).await?;
-        self.post(run, Message::Pause { by }).await
+        self.steer(run, Message::Pause { by }).await
     }
 
     /// Asks a paused run to go on.
@@ -567,7 +567,7 @@ impl Project {
     /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
     pub async fn resume(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
         self.require(run, |status| status == RunStatus::Paused).await?;
-        self.post(run, Message::Resume { by }).await
+        self.steer(run, Message::Resume { by }).await
     }
 
     /// Asks a run to end. Allowed until it has ended.
@@ -577,7 +577,7 @@ impl Project {
     /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
     pub async fn cancel(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
         self.require(run, |status| !status.is_terminal()).await?;
-        self.post(run, Message::Cancel { by }).await
+        self.steer(run, Message::Cancel { by }).await
     }
 
     /// Asks a failed run to start its failed steps again.
@@ -590,7 +590,7 @@ impl Project {
         if self.run(run).await?.terminated {
             return Err(EngineError::InvalidState { status: "terminated" });
         }
-        self.post(run, Message::Retry { by }).await
+        self.steer(run, Message::Retry { by }).await
     }
 
     /// Sends an external event to a run.
@@ -627,6 +627,25 @@ impl Project {
             _ => status,
         });
         if allowed(status) { Ok(()) } else { Err(EngineError::InvalidState { status: status.as_str() }) }
+    }
+
+    /// Posts what steers a run and gives it until the next poll to take effect, so that who looks next sees it: a run
+    /// that is retried would else still be `failed`, which reads as failed again. Only the posting is promised.
+    async fn steer(&self, run: RunId, message: Message) -> Result<(), EngineError> {
+        let mut news = self.inner.watchers.subscribe(run);
+        self.post(run, message).await?;
+        let taken = async {
+            while self.inner.store.messages_for(&self.id, run).await.is_ok_and(|left| !left.is_empty()) {
+                if news.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        // Where nothing works, another process takes it, and no news of that comes here.
+        if self.inner.options.works {
+            let _ = tokio::time::timeout(self.inner.options.poll, taken).await;
+        }
+        Ok(())
     }
 
     async fn post(&self, run: RunId, message: Message) -> Result<(), EngineError> {
