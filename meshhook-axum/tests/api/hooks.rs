@@ -218,6 +218,19 @@ async fn a_repetition_is_one_before_the_schema_is_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_is_held_against_the_schema_of_the_workflows_input() {
+    let server = Server::open();
+    let mut definition = hooked(json!({}));
+    definition["input_schema"] = json!({ "type": "object", "required": ["n"] });
+    server.publish_with_warnings("w", definition).await;
+    assert_eq!(server.send(post(r#"{"n":1}"#)).await.status, 202);
+    let refused = server.send(post("{}")).await;
+    let (status, code, _) = refused.problem();
+    assert_eq!((status, code.as_str()), (422, "input_invalid"));
+    assert_eq!(refused.json()["detail"], r#""n" is a required property"#);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sender_may_wait_for_the_end() {
     let server = serving(json!({ "respond": { "wait": "5s" } })).await;
     let sandboxed = |reply: &Reply| {

@@ -748,11 +748,7 @@ const PREVIEW_SEED: &[u8] = b"preview";
 fn check_input(definition: &ValidDefinition, input: &Value) -> Result<(), EngineError> {
     let Some(schema) = definition.input_schema() else { return Ok(()) };
     schema.validate(input).map_err(|violations| {
-        let shown: Vec<String> = violations
-            .iter()
-            .take(5)
-            .map(|violation| format!("{}: {}", violation.path, violation.message))
-            .collect();
+        let shown: Vec<String> = violations.iter().take(5).map(ToString::to_string).collect();
         EngineError::InputInvalid { message: shown.join("; ") }
     })
 }

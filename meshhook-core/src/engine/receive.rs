@@ -84,7 +84,7 @@ pub enum HookRefusal {
         /// The run that has the key.
         run: RunId,
     },
-    /// The body does not match the hook's schema.
+    /// The body does not match the hook's schema, or that of the workflow's input.
     #[error("the body does not match the schema: {0}")]
     SchemaViolation(String),
     /// The engine cannot take it now.
@@ -177,17 +177,17 @@ impl LiveHook {
         };
         let accepted =
             |started: Started| Received::Accepted { run: started.run, duplicate: started.duplicate, wait };
-        if let Some(schema) = &webhook.body_schema
-            && let Err(violations) = schema.validate(&body.value)
+        // The body is the run's input, so it has to please both.
+        let schemas = [webhook.body_schema.as_ref(), self.definition.input_schema()];
+        if let Some(violations) =
+            schemas.into_iter().flatten().find_map(|schema| schema.validate(&body.value).err())
         {
             // A repetition is one also when the schema has changed since.
             let first = self.inner.started_before(&self.project, dedupe.as_ref()).await;
             return match first.map_err(engine_refusal)? {
                 Some(first) => Ok(accepted(first)),
                 None => Err(HookRefusal::SchemaViolation(
-                    violations.first().map_or_else(String::new, |violation| {
-                        format!("{}: {}", violation.path, violation.message)
-                    }),
+                    violations.first().map(ToString::to_string).unwrap_or_default(),
                 )),
             };
         }

@@ -101,7 +101,7 @@ impl Effect {
 /// Holds a rendered config against its type's schema. The message names places and rules, and no value.
 pub(super) fn demand_config(schema: &Schema, config: &Value) -> Result<(), Failure> {
     schema.validate(config).map_err(|violations| {
-        let first = violations.first().map(|violation| format!("{}: {}", violation.path, violation.message));
+        let first = violations.first().map(ToString::to_string);
         let message = format!("the rendered config does not match its schema: {}", first.unwrap_or_default());
         Failure::permanent(code::INVALID_CONFIG, message)
     })
