@@ -36,11 +36,15 @@ pub(crate) async fn receive_body(
     let BodyBounds { max_bytes, timeout } = bounds;
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > max_bytes as u64) {
+    let mut body = body;
+    if let Some(length) = announced.filter(|length| *length > max_bytes as u64) {
+        // Who asks first, as with `Expect: 100-continue`, has sent nothing yet.
+        if length <= (max_bytes + MAX_DISCARDED) as u64 && !headers.contains_key(header::EXPECT) {
+            discard(&mut body).await;
+        }
         return Err(Problem::too_large(max_bytes));
     }
     let deadline = Instant::now() + timeout;
-    let mut body = body;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
@@ -56,6 +60,7 @@ pub(crate) async fn receive_body(
         };
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > max_bytes {
+            discard(&mut body).await;
             return Err(Problem::too_large(max_bytes));
         }
         // Most bodies come in one piece, which needs no copy.
@@ -69,6 +74,23 @@ pub(crate) async fn receive_body(
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// Bytes of a refused body that are still read, and how long that may take.
+const MAX_DISCARDED: usize = 8 * 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Reads away what is left of a refused body. Most clients read no answer before they have sent everything: they would
+/// see a torn connection and never learn why.
+async fn discard(body: &mut Body) {
+    let deadline = Instant::now() + DISCARD_TIMEOUT;
+    let mut left = MAX_DISCARDED;
+    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+    }
 }
 
 /// A body as JSON or YAML; `None` when it is empty.

@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
+use futures_util::StreamExt as _;
 use meshhook_axum::{AdminKey, OpenLoopback, RouterOptions};
 use serde_json::{Value, json};
 
@@ -126,6 +127,25 @@ async fn bodies_are_read_strictly() {
         api("POST", "/preview").header("content-length", "10737418240").body(Body::empty()).unwrap();
     let refused = server.send(announced).await;
     assert_eq!((refused.problem().1.as_str(), refused.header("connection")), ("payload_too_large", "close"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_read_away_so_that_its_sender_reads_the_answer() {
+    let server = Server::open();
+    for announced in [true, false] {
+        let sent = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counter = sent.clone();
+        let chunks = futures_util::stream::iter(0..80).map(move |_| {
+            counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, std::io::Error>(bytes::Bytes::from(vec![b' '; 64 * 1024]))
+        });
+        let mut request = api("POST", "/preview");
+        if announced {
+            request = request.header("content-length", (80 * 64 * 1024).to_string());
+        }
+        let reply = server.send(request.body(Body::from_stream(chunks)).unwrap()).await;
+        assert_eq!((reply.problem().0, sent.load(std::sync::atomic::Ordering::Relaxed)), (413, 80));
+    }
 }
 
 #[tokio::test(start_paused = true)]
