@@ -50,3 +50,8 @@ pub use meshhook_core::{
 pub use meshhook_http as http;
 #[cfg(feature = "sqlite")]
 pub use meshhook_sqlite as sqlite;
+
+/// The README's code is compiled as a test.
+#[cfg(all(doctest, feature = "sqlite", feature = "http", feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
