@@ -21,3 +21,25 @@ pub(crate) fn json_answer(status: StatusCode, body: &impl Serialize) -> Result<R
 pub(crate) fn empty(status: StatusCode) -> Response {
     status.into_response()
 }
+
+/// How long something is as JSON.
+pub(crate) fn json_bytes(value: &impl Serialize) -> usize {
+    /// Counts what is written.
+    struct Counted(usize);
+
+    impl std::io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut counted = Counted(0);
+    // What cannot be written is as long as what could be; answering it says what is wrong.
+    let _ = serde_json::to_writer(&mut counted, value);
+    counted.0
+}

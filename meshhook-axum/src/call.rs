@@ -1,6 +1,7 @@
 //! One call of the API: a request whose sender may do it, taken apart.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use meshhook_core::engine::{Engine, Project};
 use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
+use meshhook_core::store::Listing;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -16,7 +18,7 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::answer::json_answer;
+use crate::answer::{json_answer, json_bytes};
 use crate::auth::{Access, Denied, Grant, Permission};
 use crate::body::{self, Accepts};
 use crate::cursor::Cursors;
@@ -138,18 +140,25 @@ impl Call {
         self.after()?.map(|item| item.parse().map_err(|_| unreadable())).transpose()
     }
 
-    /// Answers a page. `items` may hold one more than `limit`, which tells that there are more.
+    /// Answers a page.
     pub(crate) fn page<T: Serialize>(
         &self,
-        mut items: Vec<T>,
-        limit: usize,
+        part: Listing<T>,
         key: impl Fn(&T) -> String,
     ) -> Result<Response, Problem> {
-        let more = items.len() > limit;
-        items.truncate(limit);
+        let Listing { items, more, .. } = part;
         let last = if more { items.last().map(key) } else { None };
         let next_cursor = last.map(|item| self.seal(&item));
         json_answer(StatusCode::OK, &Page { items, next_cursor })
+    }
+
+    /// As many of the items as fit on a page.
+    pub(crate) fn part<T: Serialize>(items: impl IntoIterator<Item = T>, limit: usize) -> Listing<T> {
+        let items = items.into_iter().map(Ok::<_, Infallible>);
+        match Listing::gather(items, limit, json_bytes) {
+            Ok(part) => part,
+            Err(never) => match never {},
+        }
     }
 
     fn seal(&self, item: &str) -> String {

@@ -185,6 +185,9 @@ impl From<EngineError> for Problem {
             EngineError::TooLarge { message } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message.clone())
             }
+            EngineError::InboxFull => Self::unavailable(
+                "too many messages wait for the run already; try again once it has taken some",
+            ),
             EngineError::Vault { .. } => {
                 tracing::error!(%error, "the vault is not usable");
                 Self::unavailable("the vault is not usable")

@@ -66,9 +66,10 @@ async fn list(call: Call) -> Result<Response, Problem> {
     };
     let unreadable = || Problem::invalid("query.cursor", "not a cursor of this list");
     let after = call.after()?.map(|item| place(item).ok_or_else(unreadable)).transpose()?;
-    let records = call.shared.engine.projects(Page { limit: limit + 1, after }).await?;
-    let items = records.into_iter().map(ProjectBody::from).collect();
-    call.page(items, limit, |project| format!("{} {}", project.created_at, project.slug))
+    let records = call.shared.engine.projects(Page { limit, after }).await?;
+    call.page(records.map(ProjectBody::from), |project: &ProjectBody| {
+        format!("{} {}", project.created_at, project.slug)
+    })
 }
 
 async fn create(call: Call) -> Result<Response, Problem> {

@@ -170,7 +170,7 @@ struct RunSummary {
 struct RunBody {
     #[serde(flatten)]
     run: RunSummary,
-    /// By key, at most 1,000.
+    /// By key, at most 1,000, and fewer where they are large.
     steps: Vec<StepBody>,
     /// Whether there are more steps, which `/steps` pages.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -255,17 +255,17 @@ async fn list(call: Call) -> Result<Response, Problem> {
         status: query.read_with("status", "a run's status", RunStatus::from_name)?,
         from: query.read::<Timestamp>("from", "an RFC 3339 time")?,
         to: query.read::<Timestamp>("to", "an RFC 3339 time")?,
-        page: StorePage { limit: limit + 1, after: call.after_as()? },
+        page: StorePage { limit, after: call.after_as()? },
     };
     let runs = call.project().runs(filter).await?;
-    call.page(runs.into_iter().map(summary).collect(), limit, |run: &RunSummary| run.id.clone())
+    call.page(runs.map(summary), |run: &RunSummary| run.id.clone())
 }
 
 async fn show(call: Call) -> Result<Response, Problem> {
     let mut view = call.project().run(call.run()?).await?;
-    let truncated = view.steps.len() > MAX_SHOWN;
-    let steps = std::mem::take(&mut view.steps).into_iter().take(MAX_SHOWN).map(step_body).collect();
-    let body = RunBody { run: summary(view), steps, steps_truncated: truncated.then_some(true) };
+    let shown = Call::part(std::mem::take(&mut view.steps).into_iter().map(step_body), MAX_SHOWN);
+    let truncated = shown.more.then_some(true);
+    let body = RunBody { run: summary(view), steps: shown.items, steps_truncated: truncated };
     json_answer(StatusCode::OK, &body)
 }
 

@@ -84,8 +84,8 @@ async fn list(call: Call) -> Result<Response, Problem> {
         Some(after) => (secret.created_at.as_str(), secret.name.as_str()) < split(after),
         None => true,
     };
-    let items = secrets.into_iter().map(body).filter(behind).take(limit + 1).collect();
-    call.page(items, limit, |secret| format!("{} {}", secret.created_at, secret.name))
+    let part = Call::part(secrets.into_iter().map(body).filter(behind), limit);
+    call.page(part, |secret| format!("{} {}", secret.created_at, secret.name))
 }
 
 /// A place in the list: time and name.

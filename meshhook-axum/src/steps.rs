@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::Method;
 use meshhook_core::engine::StepView;
 use meshhook_core::event::Event;
+use meshhook_core::store::Listing;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -101,8 +102,8 @@ async fn list_steps(call: Call) -> Result<Response, Problem> {
             steps.iter().position(|step| step.step.as_str() == after).map_or(steps.len(), |at| at + 1)
         }
     };
-    let items = steps.into_iter().skip(start).take(limit + 1).map(step_body).collect();
-    call.page(items, limit, |step: &StepBody| step.step.clone())
+    let part = Call::part(steps.into_iter().skip(start).map(step_body), limit);
+    call.page(part, |step: &StepBody| step.step.clone())
 }
 
 async fn list_events(call: Call) -> Result<Response, Problem> {
@@ -110,9 +111,9 @@ async fn list_events(call: Call) -> Result<Response, Problem> {
     let given = call.query.read_with("after", "a position: an integer from 0", position)?;
     // Who pages behind a position may leave it in the query: the cursor, which is further, goes before it.
     let after = call.after_as::<u64>()?.max(given).unwrap_or(0);
-    let page = call.project().events(call.run()?, after, limit + 1).await?;
+    let page = call.project().events(call.run()?, after, limit).await?;
     let items: Vec<Value> = page.events.iter().map(Event::to_value).collect();
-    call.page(items, limit, |event| event["seq"].to_string())
+    call.page(Listing::new(items, page.more), |event| event["seq"].to_string())
 }
 
 /// A position in a history: digits only.

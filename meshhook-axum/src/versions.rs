@@ -61,15 +61,13 @@ struct FullVersionBody {
 async fn list(call: Call) -> Result<Response, Problem> {
     let limit = call.query.limit()?;
     let after = call.after_as()?;
-    let records = call.project().versions(&call.slug()?, StorePage { limit: limit + 1, after }).await?;
+    let records = call.project().versions(&call.slug()?, StorePage { limit, after }).await?;
     let body = |record: VersionRecord| VersionBody {
         version: record.version,
         digest: record.digest.to_string(),
         created_at: record.created_at.to_string(),
     };
-    call.page(records.into_iter().map(body).collect(), limit, |version: &VersionBody| {
-        version.version.to_string()
-    })
+    call.page(records.map(body), |version: &VersionBody| version.version.to_string())
 }
 
 async fn show(call: Call) -> Result<Response, Problem> {

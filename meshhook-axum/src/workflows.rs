@@ -161,9 +161,10 @@ async fn list(call: Call) -> Result<Response, Problem> {
             Some((at, WorkflowSlug::new(slug).map_err(|_| unreadable())?))
         }
     };
-    let views = call.project().workflows(StorePage { limit: limit + 1, after }).await?;
-    let items = views.into_iter().map(|view| workflow_body(&call, view)).collect();
-    call.page(items, limit, |workflow: &WorkflowBody| format!("{} {}", workflow.created_at, workflow.slug))
+    let views = call.project().workflows(StorePage { limit, after }).await?;
+    call.page(views.map(|view| workflow_body(&call, view)), |workflow: &WorkflowBody| {
+        format!("{} {}", workflow.created_at, workflow.slug)
+    })
 }
 
 async fn create(call: Call) -> Result<Response, Problem> {
@@ -262,7 +263,7 @@ fn workflow_body(call: &Call, view: WorkflowView) -> WorkflowBody {
         revision: record.revision,
         problems: view.problems.iter().map(DefinitionProblemBody::from).collect(),
         latest_version: record.latest_version,
-        published_version: record.published_version,
+        published_version: record.live.map(|live| live.version),
         triggers: view.triggers.into_iter().map(|trigger| trigger_body(call, trigger)).collect(),
         created_at: record.created_at.to_string(),
         updated_at: record.updated_at.to_string(),

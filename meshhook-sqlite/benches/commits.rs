@@ -14,10 +14,12 @@ use divan::counter::ItemsCount;
 use meshhook_core::event::{Chunk, ChunkHash, RunStatus};
 use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook_core::run::RunMeta;
-use meshhook_core::store::{AdvanceRun, Claim, Commit, Hold, Ledger as _, StartRun};
+use meshhook_core::store::{AdvanceRun, Claim, Commit, Hold, Ledger as _, StartRun, WakeUp};
 use meshhook_core::time::Timestamp;
 use meshhook_sqlite::{SqliteOptions, SqliteStore};
 use tokio::runtime::Runtime;
+
+const KEEP: Hold = Hold::Keep { status: RunStatus::Running };
 
 fn main() {
     divan::main();
@@ -69,7 +71,7 @@ fn start(number: u32, hold: Hold) -> Commit {
 fn starts_in_one_batch(bencher: Bencher<'_, '_>, size: usize) {
     let bench = Bench::new();
     bencher
-        .with_inputs(|| bench.starts(size, &Hold::Keep))
+        .with_inputs(|| bench.starts(size, &KEEP))
         .counter(ItemsCount::new(size))
         .bench_values(|batch| bench.runtime.block_on(bench.store.commit(batch)).unwrap());
 }
@@ -78,10 +80,8 @@ fn starts_in_one_batch(bencher: Bencher<'_, '_>, size: usize) {
 #[divan::bench(args = [1, 16, 256], max_time = 3)]
 fn starts_of_many_callers(bencher: Bencher<'_, '_>, callers: usize) {
     let bench = Bench::new();
-    bencher
-        .with_inputs(|| bench.starts(callers, &Hold::Keep))
-        .counter(ItemsCount::new(callers))
-        .bench_values(|starts| {
+    bencher.with_inputs(|| bench.starts(callers, &KEEP)).counter(ItemsCount::new(callers)).bench_values(
+        |starts| {
             bench.runtime.block_on(async {
                 let mut calls = tokio::task::JoinSet::new();
                 for start in starts {
@@ -90,14 +90,15 @@ fn starts_of_many_callers(bencher: Bencher<'_, '_>, callers: usize) {
                 }
                 calls.join_all().await
             })
-        });
+        },
+    );
 }
 
 /// Sixteen held runs go on by one event each, in one commit.
 #[divan::bench(max_time = 3)]
 fn advances_in_one_batch(bencher: Bencher<'_, '_>) {
     let bench = Bench::new();
-    bench.runtime.block_on(bench.store.commit(bench.starts(16, &Hold::Keep))).unwrap();
+    bench.runtime.block_on(bench.store.commit(bench.starts(16, &KEEP))).unwrap();
     let seq = AtomicU32::new(4);
     bencher
         .with_inputs(|| {
@@ -108,7 +109,7 @@ fn advances_in_one_batch(bencher: Bencher<'_, '_>) {
                 worker: WorkerId::new("ann").unwrap(),
                 epoch: 1,
                 chunk: Some(Chunk::from_parts(seq, seq, "x".repeat(512), ChunkHash([1; 32]))),
-                hold: Hold::Keep,
+                hold: KEEP,
                 consumed: Vec::new(),
             };
             (0..16).map(|number| Commit::Advance(advance(number))).collect::<Vec<_>>()
@@ -121,11 +122,17 @@ fn advances_in_one_batch(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [1_000, 100_000], max_time = 2)]
 fn claims_past_future_timers(bencher: Bencher<'_, '_>, timers: usize) {
     let bench = Bench::new();
-    let hold = Hold::Release { wake_at: Some(Timestamp::MAX), status: RunStatus::Waiting };
+    let hold = Hold::Release { wake_up: WakeUp::At(Timestamp::MAX), status: RunStatus::Waiting };
     for _ in 0..timers / 1_000 {
         bench.runtime.block_on(bench.store.commit(bench.starts(1_000, &hold))).unwrap();
     }
     let worker = WorkerId::new("bob").unwrap();
-    let claim = || Claim { worker: worker.clone(), limit: 100, suspects: 2, lease: Duration::from_secs(30) };
+    let claim = || Claim {
+        worker: worker.clone(),
+        limit: 100,
+        suspects: 2,
+        messages: 100,
+        lease: Duration::from_secs(30),
+    };
     bencher.bench(|| bench.runtime.block_on(bench.store.claim(claim())).unwrap());
 }

@@ -1,3 +1,3 @@
--- Read transaction; down projects_by_creation.
-SELECT id, name, created_at FROM projects WHERE (created_at, id) < (?2, ?3)
-ORDER BY created_at DESC, id DESC LIMIT ?1
+-- Read transaction; down projects_by_creation, read as far as there is room.
+SELECT id, name, created_at FROM projects WHERE (created_at, id) < (?1, ?2)
+ORDER BY created_at DESC, id DESC

@@ -1,2 +1,2 @@
--- Read transaction; down projects_by_creation.
-SELECT id, name, created_at FROM projects ORDER BY created_at DESC, id DESC LIMIT ?1
+-- Read transaction; down projects_by_creation, read as far as there is room.
+SELECT id, name, created_at FROM projects ORDER BY created_at DESC, id DESC

@@ -2,4 +2,4 @@
 SELECT run_id, workflow, version, digest, created_at, test, status, finished_at, failure FROM runs
 WHERE project = ?1 AND run_id < ?2 AND created_at >= ?3 AND created_at < ?4
     AND (?5 IS NULL OR status = ?5) AND ?6 IS NULL
-ORDER BY run_id DESC LIMIT ?7
+ORDER BY run_id DESC

@@ -3,12 +3,14 @@
 use async_trait::async_trait;
 use meshhook_core::event::RunStatus;
 use meshhook_core::id::{ProjectId, RunId, WorkerId};
-use meshhook_core::store::{Inbox, InboxId, InboxItem, Message, Post, Posted, StoreError};
+use meshhook_core::store::{
+    Inbox, InboxId, InboxItem, Listing, MAX_MESSAGES_READ, Message, Post, Posted, StoreError,
+};
 use meshhook_core::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 
-use crate::row::{all, execute, first, parsed, parsed_or_null, run_id, status, unreadable};
+use crate::row::{count, execute, first, listing, parsed, parsed_or_null, run_id, status, unreadable};
 use crate::{SqliteStore, sql};
 
 fn leave(connection: &Connection, post: &Post, text: &str, now: Timestamp) -> rusqlite::Result<Posted> {
@@ -21,19 +23,25 @@ fn leave(connection: &Connection, post: &Post, text: &str, now: Timestamp) -> ru
         None => return Ok(Posted::NotFound),
         Some((Some(worker), ..)) => Posted::Held { worker },
         Some((None, true, status)) if !is_retry || status != RunStatus::Failed => return Ok(Posted::Ended),
-        Some((None, ..)) => {
-            execute(connection, sql!("run_wake"), params![project, run, now.as_micros()])?;
-            Posted::Due
-        }
+        Some((None, ..)) => Posted::Due,
     };
+    let waiting = first(connection, sql!("inbox_count"), params![project, run], |row| count(row, 0))?;
+    if waiting.unwrap_or(0) >= post.message.room() as u64 {
+        return Ok(Posted::Full);
+    }
+    if posted == Posted::Due {
+        execute(connection, sql!("run_wake"), params![project, run, now.as_micros()])?;
+    }
     execute(connection, sql!("inbox_insert"), params![project, run, is_retry, text])?;
     Ok(posted)
 }
 
-fn item(row: &Row<'_>) -> rusqlite::Result<InboxItem> {
+/// A message, and how long its text is.
+fn item(row: &Row<'_>) -> rusqlite::Result<(InboxItem, usize)> {
     let text: String = row.get(3)?;
     let message = Message::from_text(&text).ok_or_else(|| unreadable(3, Type::Text, "not a message"))?;
-    Ok(InboxItem::new(InboxId(row.get(0)?), parsed(row, 1)?, run_id(row, 2)?, message))
+    let item = InboxItem::new(InboxId(row.get(0)?), parsed(row, 1)?, run_id(row, 2)?, message);
+    Ok((item, text.len()))
 }
 
 #[async_trait]
@@ -46,18 +54,19 @@ impl Inbox for SqliteStore {
         .await
     }
 
-    async fn messages(&self, worker: &WorkerId) -> Result<Vec<InboxItem>, StoreError> {
-        let worker = worker.clone();
-        self.read(move |connection, _| {
-            all(connection, sql!("inbox_of_worker"), params![worker.as_str()], item)
-        })
-        .await
-    }
-
-    async fn messages_for(&self, project: &ProjectId, run: RunId) -> Result<Vec<InboxItem>, StoreError> {
+    async fn messages_for(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+        after: Option<InboxId>,
+    ) -> Result<Listing<InboxItem>, StoreError> {
         let project = project.clone();
         self.read(move |connection, _| {
-            all(connection, sql!("inbox_of_run"), params![project.as_str(), run.as_bytes()], item)
+            let after = after.map_or(i64::MIN, |after| after.0);
+            let params = params![project.as_str(), run.as_bytes(), after];
+            let read =
+                listing(connection, sql!("inbox_of_run"), params, MAX_MESSAGES_READ, item, |item| item.1)?;
+            Ok(read.map(|(item, _)| item))
         })
         .await
     }

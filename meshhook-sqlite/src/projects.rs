@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use meshhook_core::id::ProjectId;
-use meshhook_core::store::{Page, ProjectRecord, ProjectStore, StoreError};
+use meshhook_core::store::{Listing, Page, ProjectRecord, ProjectStore, StoreError};
 use meshhook_core::time::Timestamp;
 use rusqlite::{Row, params};
 
-use crate::row::{all, execute, first, int, parsed, time};
+use crate::row::{execute, first, listing, parsed, time};
 use crate::{SqliteStore, sql};
 
 fn record(row: &Row<'_>) -> rusqlite::Result<ProjectRecord> {
@@ -29,12 +29,15 @@ impl ProjectStore for SqliteStore {
             .await
     }
 
-    async fn projects(&self, page: Page<(Timestamp, ProjectId)>) -> Result<Vec<ProjectRecord>, StoreError> {
+    async fn projects(
+        &self,
+        page: Page<(Timestamp, ProjectId)>,
+    ) -> Result<Listing<ProjectRecord>, StoreError> {
         self.read(move |connection, _| match &page.after {
-            None => all(connection, sql!("projects_first"), params![int(page.limit)], record),
+            None => listing(connection, sql!("projects_first"), [], page.limit, record, ProjectRecord::bytes),
             Some((at, id)) => {
-                let params = params![int(page.limit), at.as_micros(), id.as_str()];
-                all(connection, sql!("projects_after"), params, record)
+                let params = params![at.as_micros(), id.as_str()];
+                listing(connection, sql!("projects_after"), params, page.limit, record, ProjectRecord::bytes)
             }
         })
         .await

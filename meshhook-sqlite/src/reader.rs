@@ -3,21 +3,31 @@
 use async_trait::async_trait;
 use meshhook_core::event::{Chunk, RunStatus};
 use meshhook_core::id::{ProjectId, RunId};
-use meshhook_core::store::{RunFilter, RunReader, RunRecord, StoreError, StoredRun};
+use meshhook_core::store::{Listing, RunFilter, RunReader, RunRecord, StoreError, StoredRun};
 use rusqlite::{Connection, params};
 
-use crate::row::{all, chunk, first, int, record};
+use crate::row::{all, chunk, first, int, listing, record};
 use crate::{SqliteStore, sql};
 
-/// The chunks that hold events after `seq`, at most `limit`; -1 for all.
-pub(crate) fn chunks(
+/// A run's whole history.
+pub(crate) fn history(
+    connection: &Connection,
+    project: &ProjectId,
+    run: RunId,
+) -> rusqlite::Result<Vec<Chunk>> {
+    all(connection, sql!("chunks"), params![project.as_str(), run.as_bytes(), 0], chunk)
+}
+
+/// The chunks that hold events after `seq`.
+fn chunks_after(
     connection: &Connection,
     project: &ProjectId,
     run: RunId,
     seq: u64,
-    limit: i64,
-) -> rusqlite::Result<Vec<Chunk>> {
-    all(connection, sql!("chunks"), params![project.as_str(), run.as_bytes(), int(seq), limit], chunk)
+    limit: usize,
+) -> rusqlite::Result<Listing<Chunk>> {
+    let params = params![project.as_str(), run.as_bytes(), int(seq)];
+    listing(connection, sql!("chunks"), params, limit, chunk, |chunk| chunk.text.len())
 }
 
 fn run_record(
@@ -34,7 +44,7 @@ fn runs(
     connection: &Connection,
     project: &ProjectId,
     filter: &RunFilter,
-) -> rusqlite::Result<Vec<StoredRun>> {
+) -> rusqlite::Result<Listing<StoredRun>> {
     let statement = match (&filter.status, &filter.workflow) {
         (Some(status), _) if *status != RunStatus::Succeeded => sql!("runs_by_status"),
         (_, Some(_)) => sql!("runs_by_workflow"),
@@ -45,20 +55,17 @@ fn runs(
     let to = filter.to.map_or(i64::MAX, |to| to.as_micros());
     let status = filter.status.map(RunStatus::as_str);
     let workflow = filter.workflow.as_ref().map(|workflow| workflow.as_str());
-    let limit = int(filter.page.limit);
-    let params = params![project.as_str(), before, from, to, status, workflow, limit];
-    let records = all(connection, statement, params, |row| record(row, project))?;
-    records
-        .into_iter()
-        .map(|record| {
-            let run = record.meta.run;
-            let mut ends = chunks(connection, project, run, 0, 1)?;
-            let last =
-                first(connection, sql!("chunk_last"), params![project.as_str(), run.as_bytes()], chunk)?;
-            ends.extend(last.filter(|last| ends.first().is_none_or(|first| first.last_seq != last.last_seq)));
-            Ok(StoredRun::new(record, ends))
-        })
-        .collect()
+    let params = params![project.as_str(), before, from, to, status, workflow];
+    let mut query = connection.prepare_cached(statement)?;
+    let runs = query.query_map(params, |row| record(row, project))?.map(|record| {
+        let record = record?;
+        let key = params![project.as_str(), record.meta.run.as_bytes()];
+        let mut ends: Vec<Chunk> = first(connection, sql!("chunk_first"), key, chunk)?.into_iter().collect();
+        let last = first(connection, sql!("chunk_last"), key, chunk)?;
+        ends.extend(last.filter(|last| ends.first().is_none_or(|first| first.last_seq != last.last_seq)));
+        Ok(StoredRun::new(record, ends))
+    });
+    Listing::gather(runs, filter.page.limit, StoredRun::bytes)
 }
 
 /// Greater than every run id.
@@ -70,7 +77,7 @@ impl RunReader for SqliteStore {
         let project = project.clone();
         self.read(move |connection, _| {
             let Some(record) = run_record(connection, &project, run)? else { return Ok(None) };
-            Ok(Some(StoredRun::new(record, chunks(connection, &project, run, 0, -1)?)))
+            Ok(Some(StoredRun::new(record, history(connection, &project, run)?)))
         })
         .await
     }
@@ -80,7 +87,7 @@ impl RunReader for SqliteStore {
         self.read(move |connection, _| run_record(connection, &project, run)).await
     }
 
-    async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Vec<StoredRun>, StoreError> {
+    async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Listing<StoredRun>, StoreError> {
         let project = project.clone();
         self.read(move |connection, _| runs(connection, &project, &filter)).await
     }
@@ -91,8 +98,8 @@ impl RunReader for SqliteStore {
         run: RunId,
         seq: u64,
         limit: usize,
-    ) -> Result<Vec<Chunk>, StoreError> {
+    ) -> Result<Listing<Chunk>, StoreError> {
         let project = project.clone();
-        self.read(move |connection, _| chunks(connection, &project, run, seq, int(limit))).await
+        self.read(move |connection, _| chunks_after(connection, &project, run, seq, limit)).await
     }
 }

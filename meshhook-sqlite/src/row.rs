@@ -8,7 +8,7 @@ use meshhook_core::failure::Failure;
 use meshhook_core::id::{ProjectId, RunId};
 use meshhook_core::json::{self, JsonLimits};
 use meshhook_core::run::RunMeta;
-use meshhook_core::store::RunRecord;
+use meshhook_core::store::{Listing, RunRecord};
 use meshhook_core::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Error, OptionalExtension as _, Params, Row};
@@ -36,6 +36,18 @@ pub(crate) fn all<T>(
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
     connection.prepare_cached(sql)?.query_map(params, read)?.collect()
+}
+
+/// Rows for as long as there is [room](Listing::gather) for them; those behind are not read.
+pub(crate) fn listing<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    limit: usize,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    bytes: impl Fn(&T) -> usize,
+) -> rusqlite::Result<Listing<T>> {
+    Listing::gather(connection.prepare_cached(sql)?.query_map(params, read)?, limit, bytes)
 }
 
 /// Text that is an identity.

@@ -1,28 +1,35 @@
 //! Drafts, versions, definitions and hooks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use meshhook_core::id::{Digest, ProjectId, WorkflowSlug};
 use meshhook_core::store::{
-    CreateWorkflow, Hook, HookRoute, Page, PublishOutcome, PublishWorkflow, SaveDraft, StoreError,
-    VersionRecord, WorkflowRecord, WorkflowStore, WorkflowStoreError,
+    CreateWorkflow, Hook, HookRoute, Listing, LiveVersion, Page, PublishOutcome, PublishWorkflow, SaveDraft,
+    StoreError, VersionRecord, WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
 use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use crate::row::{all, count, execute, first, int, parsed, time};
+use crate::row::{all, count, execute, first, listing, parsed, time};
 use crate::{SqliteStore, sql};
 
 /// What a statement says, or why the operation does nothing.
 type Checked<T> = rusqlite::Result<Result<T, WorkflowStoreError>>;
 
-fn record(row: &Row<'_>) -> rusqlite::Result<WorkflowRecord> {
+/// A record from a row, its live hooks looked up.
+fn record(connection: &Connection, project: &ProjectId, row: &Row<'_>) -> rusqlite::Result<WorkflowRecord> {
     let mut record = WorkflowRecord::new(parsed(row, 0)?, row.get(1)?, time(row, 5)?);
     record.revision = count(row, 2)?;
     record.latest_version = row.get(3)?;
-    record.published_version = row.get(4)?;
     record.updated_at = time(row, 6)?;
+    if let Some(version) = row.get(4)? {
+        let params = params![project.as_str(), record.slug.as_str()];
+        let hooks = all(connection, sql!("hooks"), params, |row| {
+            Ok(Hook { path: row.get(0)?, trigger: row.get(1)? })
+        })?;
+        record.live = Some(LiveVersion::new(version, parsed(row, 7)?, hooks));
+    }
     Ok(record)
 }
 
@@ -35,7 +42,9 @@ fn workflow(
     project: &ProjectId,
     slug: &WorkflowSlug,
 ) -> rusqlite::Result<Option<WorkflowRecord>> {
-    first(connection, sql!("workflow"), params![project.as_str(), slug.as_str()], record)
+    first(connection, sql!("workflow"), params![project.as_str(), slug.as_str()], |row| {
+        record(connection, project, row)
+    })
 }
 
 fn create(connection: &Connection, create: &CreateWorkflow) -> Checked<WorkflowRecord> {
@@ -78,7 +87,7 @@ fn publish(connection: &Connection, publish: &PublishWorkflow) -> Checked<Publis
     })?;
     let same = newest.filter(|(_, newest)| newest == digest).map(|(version, _)| version);
     if let Some(version) = same
-        && record.published_version == Some(version)
+        && record.live.is_some_and(|live| live.version == version)
     {
         return Ok(Ok(PublishOutcome::Unchanged { version }));
     }
@@ -102,6 +111,10 @@ fn publish(connection: &Connection, publish: &PublishWorkflow) -> Checked<Publis
     }))
 }
 
+fn hook_owner(connection: &Connection, project: &str, path: &str) -> rusqlite::Result<Option<WorkflowSlug>> {
+    first(connection, sql!("hook_owner"), params![project, path], |row| parsed(row, 0))
+}
+
 fn taken_path(
     connection: &Connection,
     project: &str,
@@ -110,9 +123,8 @@ fn taken_path(
 ) -> rusqlite::Result<Option<String>> {
     let mut paths = BTreeSet::new();
     for Hook { path, .. } in hooks {
-        let owner: Option<String> =
-            first(connection, sql!("hook_owner"), params![project, path], |row| row.get(0))?;
-        if owner.is_some_and(|owner| owner != slug) || !paths.insert(path) {
+        let owner = hook_owner(connection, project, path)?;
+        if owner.is_some_and(|owner| owner.as_str() != slug) || !paths.insert(path) {
             return Ok(Some(path.clone()));
         }
     }
@@ -144,15 +156,19 @@ impl WorkflowStore for SqliteStore {
         &self,
         project: &ProjectId,
         page: Page<(Timestamp, WorkflowSlug)>,
-    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+    ) -> Result<Listing<WorkflowRecord>, StoreError> {
         let project = project.clone();
         self.read(move |connection, _| {
-            let (project, limit) = (project.as_str(), int(page.limit));
+            let read = |row: &Row<'_>| record(connection, &project, row);
+            let bytes = |record: &WorkflowRecord| record.draft.len();
             match &page.after {
-                None => all(connection, sql!("workflows_first"), params![project, limit], record),
+                None => {
+                    let params = params![project.as_str()];
+                    listing(connection, sql!("workflows_first"), params, page.limit, read, bytes)
+                }
                 Some((at, slug)) => {
-                    let params = params![project, limit, at.as_micros(), slug.as_str()];
-                    all(connection, sql!("workflows_after"), params, record)
+                    let params = params![project.as_str(), at.as_micros(), slug.as_str()];
+                    listing(connection, sql!("workflows_after"), params, page.limit, read, bytes)
                 }
             }
         })
@@ -200,12 +216,13 @@ impl WorkflowStore for SqliteStore {
         project: &ProjectId,
         slug: &WorkflowSlug,
         page: Page<u32>,
-    ) -> Result<Vec<VersionRecord>, StoreError> {
+    ) -> Result<Listing<VersionRecord>, StoreError> {
         let (project, slug) = (project.clone(), slug.clone());
         self.read(move |connection, _| {
             let before = page.after.map_or(i64::MAX, i64::from);
-            let params = params![project.as_str(), slug.as_str(), before, int(page.limit)];
-            all(connection, sql!("versions"), params, version)
+            let params = params![project.as_str(), slug.as_str(), before];
+            let bytes = |version: &VersionRecord| version.definition.len();
+            listing(connection, sql!("versions"), params, page.limit, version, bytes)
         })
         .await
     }
@@ -244,12 +261,20 @@ impl WorkflowStore for SqliteStore {
         .await
     }
 
-    async fn hooks(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<Vec<Hook>, StoreError> {
-        let (project, slug) = (project.clone(), slug.clone());
+    async fn hook_owners(
+        &self,
+        project: &ProjectId,
+        paths: &[String],
+    ) -> Result<BTreeMap<String, WorkflowSlug>, StoreError> {
+        let (project, paths) = (project.clone(), paths.to_vec());
         self.read(move |connection, _| {
-            all(connection, sql!("hooks"), params![project.as_str(), slug.as_str()], |row| {
-                Ok(Hook { path: row.get(0)?, trigger: row.get(1)? })
-            })
+            let mut owners = BTreeMap::new();
+            for path in &paths {
+                if let Some(owner) = hook_owner(connection, project.as_str(), path)? {
+                    owners.insert(path.clone(), owner);
+                }
+            }
+            Ok(owners)
         })
         .await
     }

@@ -17,7 +17,7 @@ use meshhook_core::run::RunMeta;
 use meshhook_core::store::memory::MemoryStore;
 use meshhook_core::store::{
     AdvanceRun, Claim, Commit, CreateWorkflow, Dedupe, Hold, Hook, InboxId, Message, Page, Post,
-    PublishWorkflow, RunFilter, SaveDraft, StartRun, Store,
+    PublishWorkflow, RunFilter, SaveDraft, StartRun, Store, WakeUp,
 };
 use meshhook_core::testing::ManualClock;
 use meshhook_core::time::Timestamp;
@@ -157,12 +157,21 @@ impl Player {
         self.random.pick(&RunStatus::ALL)
     }
 
+    /// A status that is no end.
+    fn open_status(&mut self) -> RunStatus {
+        self.random.pick(&[RunStatus::Running, RunStatus::Waiting, RunStatus::Paused])
+    }
+
     fn hold(&mut self) -> Hold {
         match self.random.below(5) {
-            0 | 1 => Hold::Keep,
+            0 | 1 => Hold::Keep { status: self.open_status() },
             2 | 3 => Hold::Release {
-                wake_at: if self.random.one_in(3) { None } else { Some(self.time()) },
-                status: self.random.pick(&[RunStatus::Running, RunStatus::Waiting, RunStatus::Paused]),
+                wake_up: match self.random.below(4) {
+                    0 => WakeUp::Never,
+                    1 => WakeUp::Now,
+                    _ => WakeUp::At(self.time()),
+                },
+                status: self.open_status(),
             },
             _ => {
                 let status = self.random.pick(&[
@@ -261,6 +270,7 @@ impl Player {
                 worker: self.worker(),
                 limit: usize::try_from(self.random.below(6)).unwrap(),
                 suspects: usize::try_from(self.random.below(3)).unwrap(),
+                messages: usize::try_from(self.random.below(4)).unwrap(),
                 lease: self.seconds(20),
             }),
             21 => Operation::Renew(self.worker(), self.seconds(20)),
@@ -359,10 +369,10 @@ impl Player {
             }
             Operation::Claim(claim) => {
                 let claimed = store.claim(claim.clone()).await;
-                for run in claimed.iter().flatten().filter(|_| first) {
+                for run in claimed.iter().flat_map(|claimed| &claimed.runs).filter(|_| first) {
                     let last_seq = run.chunks.last().map_or(0, |chunk| chunk.last_seq);
                     let known = Known { worker: claim.worker.clone(), epoch: run.epoch, last_seq };
-                    self.held.insert((run.meta.project.clone(), run.meta.run), known);
+                    self.held.insert((run.record.meta.project.clone(), run.record.meta.run), known);
                 }
                 text(claimed)
             }
@@ -387,7 +397,7 @@ impl Player {
                 store.run(project, *run).await,
                 store.run_record(project, *run).await,
                 store.chunks_after(project, *run, *seq, *limit).await,
-                store.messages_for(project, *run).await,
+                store.messages_for(project, *run, None).await,
             )),
             Operation::ReadLists(project, filter, after) => {
                 let limit = filter.page.limit;
@@ -400,12 +410,10 @@ impl Player {
                     store.secrets(project).await,
                 ))
             }
-            Operation::ReadWorker(worker) => {
-                text((store.held(worker).await, store.messages(worker).await, store.next_wake_up().await))
-            }
+            Operation::ReadWorker(worker) => text((store.held(worker).await, store.ping().await)),
             Operation::ReadWorkflow(project, slug) => text((
                 store.workflow(project, slug).await,
-                store.hooks(project, slug).await,
+                store.hook_owners(project, &["p".to_owned(), "q".to_owned()]).await,
                 store.hook(project, "p").await,
                 store.version(project, slug, 1).await,
                 store.definition(project, &Digest::new(&"a".repeat(64)).unwrap()).await,
@@ -429,7 +437,7 @@ impl Player {
             }
             _ => return,
         };
-        if *hold == Hold::Keep {
+        if matches!(hold, Hold::Keep { .. }) {
             self.held.insert(key, known);
         } else {
             self.held.remove(&key);

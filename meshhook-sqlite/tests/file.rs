@@ -13,7 +13,8 @@ use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook_core::run::RunMeta;
 use meshhook_core::store::{
     Claim, Commit, CommitOutcome, CreateWorkflow, Hold, Inbox as _, Ledger as _, Message, Page, Post,
-    ProjectStore as _, RunFilter, RunReader as _, SecretStore as _, StartRun, StoreError, WorkflowStore as _,
+    ProjectStore as _, RunFilter, RunReader as _, SecretStore as _, StartRun, StoreError, WakeUp,
+    WorkflowStore as _,
 };
 use meshhook_core::time::Timestamp;
 use meshhook_sqlite::{OpenError, SqliteOptions, SqliteStore};
@@ -41,7 +42,7 @@ fn start(number: u32, text: String) -> Commit {
         dedupe: None,
         worker: ann(),
         chunk: Chunk::from_parts(1, 1, text, ChunkHash([1; 32])),
-        hold: Hold::Release { wake_at: Some(Timestamp::EPOCH), status: RunStatus::Waiting },
+        hold: Hold::Release { wake_up: WakeUp::Now, status: RunStatus::Waiting },
     })
 }
 
@@ -67,14 +68,14 @@ async fn a_reopened_file_holds_everything() {
     store.put_secret(&acme(), "token", 1, vec![7], at).await.unwrap();
     store.close().await;
     let store = open(&path).await;
-    let runs = store.runs(&acme(), RunFilter::default()).await.unwrap();
+    let runs = store.runs(&acme(), RunFilter::default()).await.unwrap().items;
     let texts: Vec<&str> = runs.iter().map(|stored| stored.chunks[0].text.as_str()).collect();
     assert_eq!(texts, ["two", "one"]);
-    assert_eq!(store.messages_for(&acme(), run(1)).await.unwrap()[0].message, message);
+    assert_eq!(store.messages_for(&acme(), run(1), None).await.unwrap().items[0].message, message);
     assert!(store.workflow(&acme(), &slug()).await.unwrap().is_some());
     assert_eq!(store.secrets(&acme()).await.unwrap()[0].sealed, [7]);
-    let claim = Claim { worker: ann(), limit: 9, suspects: 9, lease: Duration::from_secs(9) };
-    assert_eq!(store.claim(claim).await.unwrap().len(), 2);
+    let claim = Claim { worker: ann(), limit: 9, suspects: 9, messages: 9, lease: Duration::from_secs(9) };
+    assert_eq!(store.claim(claim).await.unwrap().runs.len(), 2);
 }
 
 #[tokio::test]
@@ -97,12 +98,15 @@ async fn runs_of_a_process_that_died_are_claimable_when_the_file_is_opened() {
     let store = open(&path).await;
     store.renew(&ann(), Duration::from_secs(3_600)).await.unwrap();
     let Commit::Start(held) = start(1, "one".into()) else { unreachable!() };
-    store.commit(vec![Commit::Start(StartRun { hold: Hold::Keep, ..held })]).await.unwrap();
+    store
+        .commit(vec![Commit::Start(StartRun { hold: Hold::Keep { status: RunStatus::Running }, ..held })])
+        .await
+        .unwrap();
     drop(store);
     let store = open(&path).await;
     let worker = WorkerId::new("bob").unwrap();
-    let claim = Claim { worker, limit: 9, suspects: 9, lease: Duration::from_secs(9) };
-    let claimed = store.claim(claim).await.unwrap();
+    let claim = Claim { worker, limit: 9, suspects: 9, messages: 9, lease: Duration::from_secs(9) };
+    let claimed = store.claim(claim).await.unwrap().runs;
     assert_eq!((claimed.len(), claimed[0].strikes), (1, 1));
 }
 
@@ -162,7 +166,7 @@ async fn eight_writers_and_readers_never_meet_a_busy_file() {
     }
     let all =
         RunFilter { page: meshhook_core::store::Page { limit: 999, after: None }, ..RunFilter::default() };
-    assert_eq!(store.runs(&acme(), all).await.unwrap().len(), 320);
+    assert_eq!(store.runs(&acme(), all).await.unwrap().items.len(), 320);
 }
 
 #[tokio::test]
@@ -203,9 +207,14 @@ async fn an_older_file_is_brought_up_to_date() {
     .unwrap();
     drop(old);
     let store = open(&path).await;
-    let claim =
-        Claim { worker: WorkerId::new("bob").unwrap(), limit: 9, suspects: 9, lease: Duration::from_secs(9) };
-    assert_eq!(store.claim(claim).await.unwrap().len(), 1);
+    let claim = Claim {
+        worker: WorkerId::new("bob").unwrap(),
+        limit: 9,
+        suspects: 9,
+        messages: 9,
+        lease: Duration::from_secs(9),
+    };
+    assert_eq!(store.claim(claim).await.unwrap().runs.len(), 1);
     assert!(store.put_secret(&acme(), "token", 1, vec![7], Timestamp::EPOCH).await.unwrap());
 }
 
@@ -223,7 +232,7 @@ async fn projects_that_were_used_before_there_was_a_list_exist() {
     )
     .unwrap();
     drop(old);
-    let projects = open(&path).await.projects(Page { limit: 9, after: None }).await.unwrap();
+    let projects = open(&path).await.projects(Page { limit: 9, after: None }).await.unwrap().items;
     let made: Vec<_> = projects.iter().map(|made| (made.id.as_str(), made.created_at.as_micros())).collect();
     assert_eq!(made, [("beta", 9), ("acme", 5), ("default", 0)]);
 }

@@ -13,6 +13,7 @@ use super::long_work::LongWork;
 use super::projects::KnownProjects;
 use super::receive::Routes;
 use super::registry::Registry;
+use super::store_time::StoreTime;
 use super::task::Tasks;
 use super::vault::Vault;
 use super::watch::Watchers;
@@ -184,7 +185,7 @@ impl EngineBuilder {
             born: tokio::time::Instant::now(),
             leased: CancellationToken::new(),
             store: self.store,
-            clock: self.clock,
+            time: StoreTime::new(self.clock),
             entropy: self.entropy,
             executors: self.executors,
             tasks: self.tasks,

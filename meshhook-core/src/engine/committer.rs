@@ -150,6 +150,7 @@ async fn committed_before(
     let Some(chunk) = &advance.chunk else { return Ok(None) };
     let stored = store.chunks_after(&advance.project, advance.run, chunk.first_seq - 1, 1).await?;
     Ok(stored
+        .items
         .first()
         .map(|stored| if stored == chunk { CommitOutcome::Committed } else { CommitOutcome::Stale }))
 }

@@ -72,6 +72,9 @@ pub enum EngineError {
     /// The engine has too much to do, or is shutting down. Trying again later makes sense.
     #[error("the engine has too much to do")]
     Overloaded,
+    /// Too many messages wait for the run already. Trying again later makes sense.
+    #[error("too many messages wait for the run")]
+    InboxFull,
     /// Secrets need a key provider, and the host gave none, or it failed.
     #[error("the vault is not usable: {message}")]
     Vault {
@@ -88,7 +91,7 @@ impl EngineError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            EngineError::Overloaded => true,
+            EngineError::Overloaded | EngineError::InboxFull => true,
             EngineError::Store(error) => error.is_transient(),
             _ => false,
         }

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::long_work::text_len;
-use super::runner::{Loaded, Runner, hold};
+use super::runner::{Loaded, Runner, hold, wake_up};
 use super::{EngineError, Inner, ended};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, genesis};
 use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::run::{Owed, RunEnd, RunMeta, RunState};
-use crate::store::{Commit, CommitOutcome, Dedupe, Hold, StartRun};
+use crate::store::{Commit, CommitOutcome, Dedupe, Hold, StartRun, WakeUp};
 
 /// A run to start.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +128,7 @@ impl Inner {
         if self.stopping.drains() {
             return Err(EngineError::Overloaded);
         }
-        let created_at = self.clock.now();
+        let created_at = self.time.now();
         let mut random = [0; 10];
         self.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
         let run = RunId::new(created_at, random);
@@ -152,14 +152,12 @@ impl Inner {
         };
         let (state, chunk, owed) = self.long_work.run(&new.definition, bytes, beginning).await;
 
-        let next_due = owed.iter().map(Owed::due_at).min().flatten();
+        let next_due = owed.iter().map(Owed::due_at).min().map_or(WakeUp::Now, wake_up);
         let mut hold = hold(&state, created_at, next_due, true, &self.stopping, self.options.hold);
-        let place = if hold == Hold::Keep && self.options.works { self.reserve(run) } else { None };
-        if hold == Hold::Keep && place.is_none() {
-            hold = Hold::Release {
-                wake_at: Some(next_due.unwrap_or(created_at)),
-                status: state.status(created_at),
-            };
+        let keeps = matches!(hold, Hold::Keep { .. });
+        let place = if keeps && self.options.works { self.reserve(run) } else { None };
+        if keeps && place.is_none() {
+            hold = Hold::Release { wake_up: next_due, status: state.status(created_at) };
         }
         let start = StartRun {
             meta: meta.clone(),
@@ -170,8 +168,13 @@ impl Inner {
         };
         let answer = self.committer.try_commit(Commit::Start(start)).map_err(|_| EngineError::Overloaded)?;
         let end = state.end().cloned();
-        let run_loaded =
-            Loaded { definition: new.definition, state, hash: chunk.hash, bytes: chunk.text.len() as u64 };
+        let run_loaded = Loaded {
+            definition: new.definition,
+            status: state.status(created_at),
+            state,
+            hash: chunk.hash,
+            bytes: chunk.text.len() as u64,
+        };
         let inner = self.clone();
         let (told, outcome) = tokio::sync::oneshot::channel();
         // From here on the run's fate does not depend on the caller's.
@@ -190,13 +193,13 @@ impl Inner {
                 return;
             }
             match (hold, place) {
-                (Hold::Keep, Some(place)) => {
+                (Hold::Keep { .. }, Some(place)) => {
                     Runner::new(inner, run_loaded, place.inbox.clone()).go_on().await;
                     drop(place);
                 }
-                (Hold::Release { wake_at, .. }, _) => inner.wake_by(wake_at),
+                (Hold::Release { wake_up, .. }, _) => inner.wake_by(wake_up),
                 (Hold::End { status, .. }, _) => ended(&meta, status),
-                (Hold::Keep, None) => {}
+                (Hold::Keep { .. }, None) => {}
             }
         });
         let gone = || EngineError::Overloaded;

@@ -27,6 +27,7 @@ mod projects;
 mod receive;
 mod registry;
 mod runner;
+mod store_time;
 mod task;
 mod vault;
 mod view;
@@ -51,12 +52,12 @@ pub use self::project::{Project, Published, Saved, TriggerView, Validated, Workf
 pub use self::receive::{HookRefusal, LiveHook, Received};
 pub use self::vault::Rotated;
 pub use self::view::{Difference, EventPage, RunView, StepView, Verdict};
-use crate::clock::{Clock, Entropy};
+use crate::clock::Entropy;
 use crate::event::RunStatus;
 use crate::exec::Executor;
 use crate::id::{ProjectId, RunId, WorkerId};
 use crate::run::RunMeta;
-use crate::store::Store;
+use crate::store::{Store, StoreError, WakeUp};
 use crate::time::Timestamp;
 
 /// A running engine. Cheap to clone; all clones are one engine.
@@ -94,10 +95,13 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Store`] when the store cannot be reached, [`EngineError::Overloaded`] when the worker has not
+    /// [`EngineError::Store`] when the store cannot be reached within 2 s, [`EngineError::Overloaded`] when the worker has not
     /// renewed its lease in time or the engine is stopping.
     pub async fn check_ready(&self) -> Result<(), EngineError> {
-        self.inner.store.next_wake_up().await?;
+        let before = self.inner.time.by_own_clock();
+        let ping = tokio::time::timeout(READY_WITHIN, self.inner.store.ping()).await;
+        let slow = || StoreError::Unavailable(format!("no answer within {READY_WITHIN:?}").into());
+        self.inner.time.learn(before, ping.map_err(|_| slow())??);
         if self.inner.stopping.drains() || (self.inner.options.works && !self.inner.lease_is_good()) {
             return Err(EngineError::Overloaded);
         }
@@ -131,13 +135,16 @@ impl Engine {
     }
 }
 
+/// How long the store may take to show that it can be reached.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long the last commits of a shutdown may take.
 const LAST_COMMITS: Duration = Duration::from_secs(5);
 
 /// What all parts of an engine share.
 pub(crate) struct Inner {
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    time: store_time::StoreTime,
     entropy: Arc<dyn Entropy>,
     options: EngineOptions,
     worker: WorkerId,
@@ -158,6 +165,7 @@ pub(crate) struct Inner {
     held_count: tokio_watch::Sender<usize>,
     /// Wakes the worker: something may be due earlier than it plans to look.
     wake: Notify,
+    /// When the worker looks next, by the store's clock.
     planned: Mutex<Timestamp>,
     /// Counts how often this worker stopped believing in what it holds.
     lost: tokio_watch::Sender<u64>,
@@ -234,10 +242,10 @@ impl Inner {
         });
     }
 
-    /// Makes the worker look no later than this.
-    fn wake_by(&self, at: Option<Timestamp>) {
+    /// Makes the worker look no later than a run wakes up that was just released.
+    fn wake_by(&self, wake_up: WakeUp) {
         let planned = *self.planned.lock().unwrap_or_else(PoisonError::into_inner);
-        if at.is_some_and(|at| at < planned) {
+        if wake_up.at(Timestamp::MIN).is_some_and(|at| at < planned) {
             self.wake.notify_one();
         }
     }
@@ -268,9 +276,37 @@ impl Inner {
         leased.map_err(|_| EngineError::Overloaded)
     }
 
+    /// Notes that the store has renewed this worker's lease, in a call that began at `began`.
+    fn note_renewal(&self, began: tokio::time::Instant) {
+        // A process that stood still for longer than its lease may have lost runs without noticing.
+        let lapsed = !self.lease_is_good() && self.leased.is_cancelled();
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        *renewed = began.max(*renewed);
+        drop(renewed);
+        self.leased.cancel();
+        if lapsed {
+            self.drop_everything();
+        }
+    }
+
+    /// Stops believing in what this worker holds. Its runs are loaded again by whoever claims them.
+    fn drop_everything(&self) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if !held.is_empty() {
+            tracing::error!(runs = held.len(), "the lease is lost: dropping all runs");
+        }
+        drop(held);
+        self.lost.send_modify(|generation| *generation += 1);
+        self.reconcile_soon();
+    }
+
+    /// When the lease was last renewed, at the latest.
+    fn renewed_at(&self) -> tokio::time::Instant {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lease_is_good(&self) -> bool {
-        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        renewed.elapsed() < self.options.lease
+        self.renewed_at().elapsed() < self.options.lease
     }
 
     /// Waits until no run is held in memory.

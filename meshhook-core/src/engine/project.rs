@@ -23,8 +23,8 @@ use crate::id::{Digest, ProjectId, RunId, WorkflowSlug};
 use crate::json::{self, JsonLimits};
 use crate::secret::{SecretName, SecretValue};
 use crate::store::{
-    CreateWorkflow, Hook, Message, Page, Post, Posted, PublishOutcome, PublishWorkflow, RunFilter, SaveDraft,
-    StoreError, StoredRun, VersionRecord, WorkflowRecord, WorkflowStoreError,
+    CreateWorkflow, Hook, Listing, Message, Page, Post, Posted, PublishOutcome, PublishWorkflow, RunFilter,
+    SaveDraft, StoreError, StoredRun, VersionRecord, WorkflowRecord, WorkflowStoreError,
 };
 use crate::time::Timestamp;
 use crate::webhook::HookPath;
@@ -117,7 +117,7 @@ impl Project {
     pub async fn create_workflow(&self, slug: &WorkflowSlug, draft: Value) -> Result<Saved, EngineError> {
         let draft = self.accept_draft(draft)?;
         self.require_existing().await?;
-        let at = self.inner.clock.now();
+        let at = self.inner.time.now();
         let create = CreateWorkflow { project: self.id.clone(), slug: slug.clone(), draft, at };
         let record = self.inner.store.create_workflow(create).await?;
         Ok(Saved { workflow: self.workflow_view(record).await? })
@@ -141,12 +141,13 @@ impl Project {
     pub async fn workflows(
         &self,
         page: Page<(Timestamp, WorkflowSlug)>,
-    ) -> Result<Vec<WorkflowView>, EngineError> {
+    ) -> Result<Listing<WorkflowView>, EngineError> {
         let mut views = Vec::new();
-        for record in self.inner.store.workflows(&self.id, page).await? {
+        let Listing { items, more, .. } = self.inner.store.workflows(&self.id, page).await?;
+        for record in items {
             views.push(self.workflow_view(record).await?);
         }
-        Ok(views)
+        Ok(Listing::new(views, more))
     }
 
     /// Saves a draft, which may have problems; with `revision` only if that is still the current one.
@@ -162,7 +163,7 @@ impl Project {
         revision: Option<u64>,
     ) -> Result<Saved, EngineError> {
         let draft = self.accept_draft(draft)?;
-        let at = self.inner.clock.now();
+        let at = self.inner.time.now();
         let save = SaveDraft { project: self.id.clone(), slug: slug.clone(), draft, revision, at };
         let record = self.inner.store.save_draft(save).await?;
         Ok(Saved { workflow: self.workflow_view(record).await? })
@@ -198,7 +199,7 @@ impl Project {
         let document = parse_stored(&record.draft)?;
         let Checked { definition, problems, .. } = self.check(slug, &document).await?;
         let Some(definition) = definition else { return Err(EngineError::InvalidDefinition { problems }) };
-        let live = self.inner.store.hooks(&self.id, slug).await?;
+        let live = record.live.map(|live| live.hooks).unwrap_or_default();
         let mut hooks = Vec::new();
         for trigger in definition.triggers() {
             if let TriggerKind::Webhook(webhook) = &trigger.kind {
@@ -213,7 +214,7 @@ impl Project {
             digest: definition.digest().clone(),
             definition: json::to_canonical_string(definition.document()),
             hooks: hooks.clone(),
-            at: self.inner.clock.now(),
+            at: self.inner.time.now(),
         };
         let outcome = self.inner.store.publish(publish).await;
         // Whatever the answer: it may have happened.
@@ -233,7 +234,7 @@ impl Project {
             PublishOutcome::Published { version } => (version, true),
             PublishOutcome::Unchanged { version } => (version, false),
         };
-        let hooks = if is_new { hooks } else { self.inner.store.hooks(&self.id, slug).await? };
+        let hooks = if is_new { hooks } else { self.live_hooks(slug).await? };
         let triggers = trigger_views(&definition, &hooks);
         Ok(Published { version, digest: definition.digest().clone(), is_new, triggers })
     }
@@ -280,7 +281,7 @@ impl Project {
         &self,
         slug: &WorkflowSlug,
         page: Page<u32>,
-    ) -> Result<Vec<VersionRecord>, EngineError> {
+    ) -> Result<Listing<VersionRecord>, EngineError> {
         self.record(slug).await?;
         Ok(self.inner.store.versions(&self.id, slug, page).await?)
     }
@@ -290,16 +291,20 @@ impl Project {
         found.ok_or(EngineError::NotFound { what: "workflow" })
     }
 
+    /// The hooks of a workflow that are live now.
+    async fn live_hooks(&self, slug: &WorkflowSlug) -> Result<Vec<Hook>, EngineError> {
+        let record = self.inner.store.workflow(&self.id, slug).await?;
+        Ok(record.and_then(|record| record.live).map(|live| live.hooks).unwrap_or_default())
+    }
+
     async fn workflow_view(&self, record: WorkflowRecord) -> Result<WorkflowView, EngineError> {
         let draft = parse_stored(&record.draft)?;
         let problems = self.check(&record.slug, &draft).await?.problems;
         let mut triggers = Vec::new();
-        if let Some(version) = record.published_version
-            && let Some(version) = self.inner.store.version(&self.id, &record.slug, version).await?
-        {
+        if let Some(live) = &record.live {
             let definition =
-                self.inner.registry.definition(&self.inner.store, &self.id, &version.digest).await?;
-            triggers = trigger_views(&definition, &self.inner.store.hooks(&self.id, &record.slug).await?);
+                self.inner.registry.definition(&self.inner.store, &self.id, &live.digest).await?;
+            triggers = trigger_views(&definition, &live.hooks);
         }
         Ok(WorkflowView { record, draft, problems, triggers })
     }
@@ -309,14 +314,8 @@ impl Project {
         let records = self.inner.store.secrets(&self.id).await?;
         let names: BTreeSet<SecretName> =
             records.iter().filter_map(|record| SecretName::new(&record.name).ok()).collect();
-        let mut taken = BTreeSet::new();
-        for path in hook_paths(document, slug) {
-            let route = self.inner.store.hook(&self.id, &path).await?;
-            if route.is_some_and(|route| route.workflow != *slug) {
-                taken.insert(path);
-            }
-        }
-        let is_taken = |path: &str| taken.contains(path);
+        let owners = self.inner.store.hook_owners(&self.id, &hook_paths(document, slug)).await?;
+        let is_taken = |path: &str| owners.get(path).is_some_and(|owner| owner != slug);
         let registry = &self.inner.registry;
         let context = CheckContext::new(registry.node_types())
             .limits(registry.limits().clone())
@@ -427,19 +426,21 @@ impl Project {
         record: &WorkflowRecord,
         request: &StartRequest,
     ) -> Result<(Option<u32>, ValidDefinition), EngineError> {
-        if let Some(version) = request.version.or(if request.test { None } else { record.published_version })
-        {
-            if !request.test && record.published_version.is_none() {
-                return Err(EngineError::NotPublished);
-            }
-            let found = self.inner.store.version(&self.id, &record.slug, version).await?;
-            let found = found.ok_or(EngineError::NotFound { what: "version" })?;
-            let definition =
-                self.inner.registry.definition(&self.inner.store, &self.id, &found.digest).await?;
-            return Ok((Some(version), definition));
-        }
-        if !request.test {
+        let live = record.live.as_ref();
+        if !request.test && live.is_none() {
             return Err(EngineError::NotPublished);
+        }
+        let chosen = match request.version {
+            Some(version) if live.is_none_or(|live| live.version != version) => {
+                let found = self.inner.store.version(&self.id, &record.slug, version).await?;
+                Some((version, found.ok_or(EngineError::NotFound { what: "version" })?.digest))
+            }
+            None if request.test => None,
+            _ => live.map(|live| (live.version, live.digest.clone())),
+        };
+        if let Some((version, digest)) = chosen {
+            let definition = self.inner.registry.definition(&self.inner.store, &self.id, &digest).await?;
+            return Ok((Some(version), definition));
         }
         let document = parse_stored(&record.draft)?;
         let Checked { definition, problems, .. } = self.check(&record.slug, &document).await?;
@@ -469,7 +470,7 @@ impl Project {
             self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
         let meta = &stored.record.meta;
         let definition = self.inner.registry.definition(&self.inner.store, &self.id, &meta.digest).await?;
-        let now = self.inner.clock.now();
+        let now = self.inner.time.now();
         self.replayed(definition, stored, move |definition, stored| run_view(definition, stored, now)).await
     }
 
@@ -478,8 +479,10 @@ impl Project {
     /// # Errors
     ///
     /// [`EngineError::Unreadable`], or a store error.
-    pub async fn runs(&self, filter: RunFilter) -> Result<Vec<RunView>, EngineError> {
-        self.inner.store.runs(&self.id, filter).await?.into_iter().map(summary).collect()
+    pub async fn runs(&self, filter: RunFilter) -> Result<Listing<RunView>, EngineError> {
+        let Listing { items, more, .. } = self.inner.store.runs(&self.id, filter).await?;
+        let views = items.into_iter().map(summary).collect::<Result<_, _>>()?;
+        Ok(Listing::new(views, more))
     }
 
     /// A run's events after a position, at most `limit`.
@@ -491,19 +494,20 @@ impl Project {
         let record = self.inner.store.run_record(&self.id, run).await?;
         record.ok_or(EngineError::NotFound { what: "run" })?;
         // Every chunk holds at least one event, so this many chunks are enough.
-        let chunks = self.inner.store.chunks_after(&self.id, run, after, limit + 1).await?;
+        let chunks = self.inner.store.chunks_after(&self.id, run, after, limit).await?;
         let mut events = Vec::new();
-        for chunk in &chunks {
+        let mut more = chunks.more;
+        for chunk in &chunks.items {
             let decoded = chunk
                 .events()
                 .map_err(|error| EngineError::Unreadable(crate::run::ReplayError::Chain(error.into())))?;
             events.extend(decoded.into_iter().filter(|event| event.seq > after));
             if events.len() > limit {
+                more = true;
+                events.truncate(limit);
                 break;
             }
         }
-        let more = events.len() > limit;
-        events.truncate(limit);
         Ok(EventPage { events, more })
     }
 
@@ -616,16 +620,18 @@ impl Project {
     /// Refuses what a run's status does not allow.
     async fn require(&self, run: RunId, allowed: impl Fn(RunStatus) -> bool) -> Result<(), EngineError> {
         // What was asked for before takes effect before. Read first: a message that is gone then is in the history.
-        let asked = self.inner.store.messages_for(&self.id, run).await?;
-        // The record says `running` for as long as the run is held, so only the history tells.
-        let status = self.run(run).await?.status;
-        let status = asked.iter().fold(status, |status, item| match item.message {
-            Message::Pause { .. } if !status.is_terminal() => RunStatus::Paused,
-            Message::Resume { .. } if status == RunStatus::Paused => RunStatus::Running,
-            Message::Cancel { .. } if !status.is_terminal() => RunStatus::Cancelled,
-            Message::Retry { .. } if status == RunStatus::Failed => RunStatus::Running,
-            _ => status,
-        });
+        let (mut asked, mut after) = (Vec::new(), None);
+        loop {
+            let part = self.inner.store.messages_for(&self.id, run, after).await?;
+            after = part.items.last().map(|item| item.id);
+            asked.extend(part.items.iter().map(|item| effect_of(&item.message)));
+            if !part.more {
+                break;
+            }
+        }
+        let record = self.inner.store.run_record(&self.id, run).await?;
+        let status = record.ok_or(EngineError::NotFound { what: "run" })?.status;
+        let status = asked.into_iter().fold(status, |status, effect| effect(status));
         if allowed(status) { Ok(()) } else { Err(EngineError::InvalidState { status: status.as_str() }) }
     }
 
@@ -635,7 +641,7 @@ impl Project {
         let mut news = self.inner.watchers.subscribe(run);
         self.post(run, message).await?;
         let taken = async {
-            while self.inner.store.messages_for(&self.id, run).await.is_ok_and(|left| !left.is_empty()) {
+            while self.has_messages(run).await {
                 if news.changed().await.is_err() {
                     break;
                 }
@@ -646,6 +652,11 @@ impl Project {
             let _ = tokio::time::timeout(self.inner.options.poll, taken).await;
         }
         Ok(())
+    }
+
+    async fn has_messages(&self, run: RunId) -> bool {
+        let left = self.inner.store.messages_for(&self.id, run, None).await;
+        left.is_ok_and(|left| !left.items.is_empty())
     }
 
     async fn post(&self, run: RunId, message: Message) -> Result<(), EngineError> {
@@ -659,6 +670,7 @@ impl Project {
                 self.inner.wake.notify_one();
                 Ok(())
             }
+            Some(Posted::Full) => Err(EngineError::InboxFull),
             Some(Posted::Ended) => {
                 let status = self.run(run).await?.status;
                 Err(EngineError::InvalidState { status: status.as_str() })
@@ -676,7 +688,7 @@ impl Project {
     /// [`EngineError::NotFound`] when the project does not exist, [`EngineError::Vault`], or a store error.
     pub async fn set_secret(&self, name: &SecretName, value: &SecretValue) -> Result<(), EngineError> {
         self.require_existing().await?;
-        self.inner.vault.set(&self.inner.store, &self.id, name, value, self.inner.clock.now()).await
+        self.inner.vault.set(&self.inner.store, &self.id, name, value, self.inner.time.now()).await
     }
 
     /// Removes a secret.
@@ -720,7 +732,7 @@ impl Project {
     /// What the expression fails with.
     pub fn preview_expression(&self, expression: &str, sample: &Value) -> Result<Value, ExprError> {
         let expression = Expression::parse(expression, &self.inner.registry.limits().expr)?;
-        expression.evaluate(&View::from(sample), &Env::new(self.inner.clock.now(), PREVIEW_SEED))
+        expression.evaluate(&View::from(sample), &Env::new(self.inner.time.now(), PREVIEW_SEED))
     }
 
     /// Renders a template over a sample of the root object. Secrets are never resolved.
@@ -738,7 +750,22 @@ impl Project {
         }
         let options = TemplateOptions { limits: limits.expr.clone(), ..TemplateOptions::default() };
         let template = Template::parse(template, &options).map_err(|mut errors| errors.remove(0))?;
-        template.render(&View::from(sample), &Env::new(self.inner.clock.now(), PREVIEW_SEED))
+        template.render(&View::from(sample), &Env::new(self.inner.time.now(), PREVIEW_SEED))
+    }
+}
+
+/// What a message will make of a run's status.
+fn effect_of(message: &Message) -> fn(RunStatus) -> RunStatus {
+    match message {
+        Message::Pause { .. } => |status| if status.is_terminal() { status } else { RunStatus::Paused },
+        Message::Resume { .. } => {
+            |status| if status == RunStatus::Paused { RunStatus::Running } else { status }
+        }
+        Message::Cancel { .. } => |status| if status.is_terminal() { status } else { RunStatus::Cancelled },
+        Message::Retry { .. } => {
+            |status| if status == RunStatus::Failed { RunStatus::Running } else { status }
+        }
+        Message::Event { .. } | Message::ChildFinished { .. } => |status| status,
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Engine, EngineError, Inner, Project};
 use crate::id::ProjectId;
-use crate::store::{Page, ProjectRecord};
+use crate::store::{Listing, Page, ProjectRecord};
 use crate::time::Timestamp;
 
 /// Projects that were seen.
@@ -64,7 +64,7 @@ impl Engine {
             let message = format!("a project's name has 1 to {MAX_NAME_BYTES} bytes");
             return Err(EngineError::InvalidArgument { message });
         }
-        let record = ProjectRecord::new(project.clone(), name, self.inner.clock.now());
+        let record = ProjectRecord::new(project.clone(), name, self.inner.time.now());
         let is_new = self.inner.store.create_project(record.clone()).await?;
         is_new.then_some(record).ok_or(EngineError::ProjectTaken)
     }
@@ -77,7 +77,7 @@ impl Engine {
     pub async fn projects(
         &self,
         page: Page<(Timestamp, ProjectId)>,
-    ) -> Result<Vec<ProjectRecord>, EngineError> {
+    ) -> Result<Listing<ProjectRecord>, EngineError> {
         Ok(self.inner.store.projects(page).await?)
     }
 }

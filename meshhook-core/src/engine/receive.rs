@@ -158,7 +158,7 @@ impl LiveHook {
             ("body", View::from(&body.value)),
             ("method", View::from(&method)),
         ]);
-        let env = Env::new(self.inner.clock.now(), b"filter");
+        let env = Env::new(self.inner.time.now(), b"filter");
         if let Some(filter) = &webhook.filter
             && !filter.evaluate_truthy(&root, &env).unwrap_or(false)
         {
@@ -224,11 +224,11 @@ impl LiveHook {
     ) -> Result<Verified, HookRefusal> {
         let names = webhook.verify.secret_names();
         let verified = if names.is_empty() {
-            webhook.verify.verify(request, &[], self.inner.clock.now())
+            webhook.verify.verify(request, &[], self.inner.time.by_own_clock())
         } else {
             let secrets = self.inner.unsealed(&self.project).await?;
             let values: Vec<_> = names.iter().map(|name| secrets.get(name.as_str())).collect();
-            webhook.verify.verify(request, &values, self.inner.clock.now())
+            webhook.verify.verify(request, &values, self.inner.time.by_own_clock())
         };
         verified.map_err(|refusal| {
             metrics::counter!("meshhook_deliveries_refused_total", "reason" => refusal.code()).increment(1);

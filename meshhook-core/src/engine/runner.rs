@@ -29,7 +29,7 @@ use crate::exec::{Attempt, Level, StepLog, TraceContext};
 use crate::failure::{Failure, code};
 use crate::id::StepKey;
 use crate::run::{Fact, MAX_HISTORY_EVENTS, Owed, Refusal, RunState};
-use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, InboxId, Message, StoreError};
+use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, InboxId, Listing, Message, StoreError, WakeUp};
 use crate::time::Timestamp;
 
 /// A run in memory, as far as it is durable.
@@ -41,6 +41,8 @@ pub(super) struct Loaded {
     pub(super) hash: ChunkHash,
     /// How many bytes the history has.
     pub(super) bytes: u64,
+    /// Where its record says that it stands.
+    pub(super) status: RunStatus,
 }
 
 /// Owns one run until it is released, ends or is lost.
@@ -53,6 +55,8 @@ pub(super) struct Runner {
     under_way: BTreeMap<StepKey, UnderWay>,
     /// Attempts are not started before this time: the vault or the store could not be reached.
     not_before: Option<Timestamp>,
+    /// More messages wait than were read.
+    has_unread: bool,
 }
 
 /// Whether the run is still this task's.
@@ -75,6 +79,7 @@ impl Runner {
             attempts: JoinSet::new(),
             under_way: BTreeMap::new(),
             not_before: None,
+            has_unread: false,
         }
     }
 
@@ -87,7 +92,7 @@ impl Runner {
                 return;
             }
             let (facts, consumed) = match self.start_attempts().await {
-                facts if facts.is_empty() => match self.next().await {
+                facts if facts.is_empty() && self.record_is_true() => match self.next().await {
                     Some(next) => next,
                     None => return,
                 },
@@ -112,6 +117,11 @@ impl Runner {
         if let Held::Yes = self.commit(chunk, consumed).await {
             self.go_on().await;
         }
+    }
+
+    /// Whether the run's record says where the run stands: the time of a retry comes without an event.
+    fn record_is_true(&self) -> bool {
+        self.run.state.status(self.inner.time.now()) == self.run.status
     }
 
     /// Waits for the next facts; `None` when the run was handed back.
@@ -192,31 +202,31 @@ impl Runner {
         })
     }
 
-    /// When the run needs its owner next: `None` is now.
-    fn next_due(&self) -> Option<Timestamp> {
+    /// When the run needs its owner next.
+    fn next_due(&self) -> WakeUp {
         let not_before = self.not_before;
         let due = self.owed().map(|owed| match owed {
             Owed::Attempt { at, .. } => at.max(not_before),
             other => other.due_at(),
         });
-        due.min().unwrap_or(Some(Timestamp::MAX))
+        due.min().map_or(WakeUp::Never, wake_up)
     }
 
     fn has_due_attempts(&self) -> bool {
-        let now = self.inner.clock.now();
+        let now = self.inner.time.now();
         self.owed().any(|owed| matches!(owed, Owed::Attempt { at, .. } if at.max(self.not_before).is_none_or(|at| at <= now)))
     }
 
     fn sleep(&self) -> Duration {
-        let now = self.inner.clock.now();
+        let now = self.inner.time.now();
         // While the engine stops nothing is started, so a due attempt is no reason to wake up.
-        let due = if self.inner.stopping.drains() { Some(Timestamp::MAX) } else { self.next_due() };
-        due.map_or(Duration::ZERO, |at| at.since(now)).min(LONGEST_SLEEP)
+        let due = if self.inner.stopping.drains() { WakeUp::Never } else { self.next_due() };
+        due.at(now).map_or(LONGEST_SLEEP, |at| at.since(now)).min(LONGEST_SLEEP)
     }
 
     /// The timers, deadlines and timeouts that are due now.
     fn due_facts(&self) -> Vec<Fact> {
-        let now = self.inner.clock.now();
+        let now = self.inner.time.now();
         let is_due = |owed: &Owed| owed.due_at().is_some_and(|at| at <= now);
         let mut facts: Vec<Fact> = Vec::new();
         for owed in self.owed().filter(is_due) {
@@ -230,11 +240,18 @@ impl Runner {
         facts
     }
 
-    /// Reads what others want from the run.
+    /// Reads what others want from the run, as much of it as is read at once.
     async fn messages(&mut self) -> (Vec<Fact>, Vec<InboxId>) {
         let meta = self.run.state.meta();
-        let items = match self.inner.store.messages_for(&meta.project, meta.run).await {
-            Ok(items) => items,
+        let items = match self.inner.store.messages_for(&meta.project, meta.run, None).await {
+            Ok(Listing { items, more, .. }) => {
+                self.has_unread = more;
+                if more {
+                    // The rest is read once these are consumed.
+                    self.inbox.notify_one();
+                }
+                items
+            }
             Err(error) => {
                 tracing::warn!(%error, run_id = %meta.run, "could not read the inbox");
                 self.inner.poke_inbox_later(meta.run);
@@ -251,7 +268,7 @@ impl Runner {
         if self.inner.stopping.drains() || !self.has_due_attempts() {
             return Vec::new();
         }
-        let now = self.inner.clock.now();
+        let now = self.inner.time.now();
         self.not_before = None;
         let meta = self.run.state.meta().clone();
         let secrets = match self.inner.unsealed(&meta.project).await {
@@ -339,7 +356,7 @@ impl Runner {
     fn decide_each(&mut self, facts: Vec<Fact>) -> Vec<Event> {
         let mut events = Vec::new();
         for fact in facts {
-            let now = self.inner.clock.now();
+            let now = self.inner.time.now();
             match self.run.state.decide(&self.run.definition, fact.clone(), now) {
                 Ok(decided) => events.extend(decided),
                 Err(Refusal::UnknownPort { step, port }) => {
@@ -365,7 +382,8 @@ impl Runner {
             self.drop_queued();
         }
         let hold = self.hold();
-        if chunk.is_none() && consumed.is_empty() && hold == Hold::Keep {
+        let stands = hold == Hold::Keep { status: self.run.status };
+        if chunk.is_none() && consumed.is_empty() && stands {
             return Held::Yes;
         }
         let advance = self.advance(chunk.clone(), hold.clone(), consumed);
@@ -386,9 +404,12 @@ impl Runner {
             self.inner.watchers.announce(run, chunk.last_seq);
         }
         match hold {
-            Hold::Keep => Held::Yes,
-            Hold::Release { wake_at, .. } => {
-                self.inner.wake_by(wake_at);
+            Hold::Keep { status } => {
+                self.run.status = status;
+                Held::Yes
+            }
+            Hold::Release { wake_up, .. } => {
+                self.inner.wake_by(wake_up);
                 Held::No
             }
             Hold::End { status, .. } => {
@@ -469,17 +490,16 @@ impl Runner {
     }
 
     fn hold(&self) -> Hold {
-        let now = self.inner.clock.now();
+        let now = self.inner.time.now();
         let next_due = self.next_due();
-        let idle = self.under_way.is_empty();
+        let idle = self.under_way.is_empty() && !self.has_unread;
         hold(&self.run.state, now, next_due, idle, &self.inner.stopping, self.inner.options.hold)
     }
 
     /// Releases the run, due as soon as it has something to do.
     async fn hand_back(&self) {
-        let wake_at = Some(self.next_due().unwrap_or(Timestamp::MIN));
-        let status = self.run.state.status(self.inner.clock.now());
-        let advance = self.advance(None, Hold::Release { wake_at, status }, Vec::new());
+        let status = self.run.state.status(self.inner.time.now());
+        let advance = self.advance(None, Hold::Release { wake_up: self.next_due(), status }, Vec::new());
         if let Err(error) = self.inner.committer.commit(Commit::Advance(advance)).await {
             tracing::warn!(%error, "could not hand a run back; it is claimed when this worker's lease ends");
         }
@@ -490,7 +510,7 @@ impl Runner {
 pub(super) fn hold(
     state: &RunState,
     now: Timestamp,
-    next_due: Option<Timestamp>,
+    next_due: WakeUp,
     idle: bool,
     stopping: &Stopping,
     hold: Duration,
@@ -498,11 +518,17 @@ pub(super) fn hold(
     if let Some(end) = state.end() {
         return Hold::End { status: end.status, at: end.at, failure: end.failure.clone() };
     }
-    let far = next_due.is_some_and(|at| at > now.after(hold));
+    let far = next_due.at(now).is_none_or(|at| at > now.after(hold));
+    let status = state.status(now);
     if !idle || !(far || stopping.drains()) {
-        return Hold::Keep;
+        return Hold::Keep { status };
     }
-    Hold::Release { wake_at: Some(next_due.unwrap_or(now)), status: state.status(now) }
+    Hold::Release { wake_up: next_due, status }
+}
+
+/// When a run wakes up that is owed something at this time; `None` means now.
+pub(super) fn wake_up(due_at: Option<Timestamp>) -> WakeUp {
+    due_at.map_or(WakeUp::Now, WakeUp::At)
 }
 
 /// Says that a history is nearly as long as it may be.
@@ -539,8 +565,8 @@ fn fact_of(message: Message) -> Fact {
 impl Inner {
     /// Releases a run that cannot be gone on with now, to be tried again in a while.
     pub(super) async fn set_aside(&self, project: &crate::id::ProjectId, run: crate::id::RunId, epoch: u64) {
-        let hold =
-            Hold::Release { wake_at: Some(self.clock.now().after(SET_ASIDE)), status: RunStatus::Waiting };
+        let wake_up = WakeUp::At(self.time.now().after(SET_ASIDE));
+        let hold = Hold::Release { wake_up, status: RunStatus::Waiting };
         let advance = AdvanceRun {
             project: project.clone(),
             run,

@@ -141,7 +141,7 @@ pub(super) fn run_view(
         id: meta.run,
         workflow: meta.workflow.clone(),
         version: meta.version,
-        status: state.status(now),
+        status: stored.record.status,
         test: meta.test,
         trigger: state.created().trigger.clone(),
         input: state.created().input.clone(),

@@ -2,8 +2,15 @@
 //!
 //! ```text
 //!   lease:  renew ── every third of it ──► renew …        could not renew in time: drop everything
-//!   claim:  look ─► claim ─► take over ─► look again at the next due time, when woken, or at the next poll
+//!   claim:  look ─► take over ─► look again at the next due time, when woken, or at the next poll
 //! ```
+//!
+//! A look is one call of the store. It renews the lease, takes what is due or orphaned, names the held runs for which
+//! others left messages, and says when the next run wakes up; so an idle process makes one call for each poll interval.
+//! The lease is renewed by itself only where no claim did so in time.
+//!
+//! What is due is for the store's clock to say: the next look is planned by the difference of two of its times, and a
+//! claimed run finds itself due by the [same time](super::store_time).
 //!
 //! Being woken is a hint; looking at every poll alone would give the same result, later. The worker trusts its own
 //! clock only to stop *earlier*: when it could not renew its lease for as long as that lasts, it drops what it holds,
@@ -25,58 +32,60 @@ use crate::time::Timestamp;
 
 /// The most runs taken in one look.
 const CLAIM_LIMIT: usize = 64;
+/// The most runs with messages that are named in one look.
+const MESSAGE_LIMIT: usize = 1_000;
 
-/// Keeps the lease.
+/// Keeps the lease. While claims renew it in time, there is nothing to do.
 pub(super) async fn keep_lease(inner: Arc<Inner>) {
     let every = inner.options.lease / 3;
+    let mut next = tokio::time::Instant::now();
     loop {
-        let renewing = tokio::time::Instant::now();
+        tokio::select! {
+            biased;
+            () = inner.stopping.abandon.cancelled() => return,
+            () = tokio::time::sleep_until(next) => {}
+        }
+        let fresh_until = inner.renewed_at() + every;
+        if inner.leased.is_cancelled() && tokio::time::Instant::now() < fresh_until {
+            next = fresh_until;
+            continue;
+        }
+        let (began, before) = (tokio::time::Instant::now(), inner.time.by_own_clock());
         match tokio::time::timeout(every, inner.store.renew(&inner.worker, inner.options.lease)).await {
-            Ok(Ok(())) => {
-                // A process that stood still for longer than its lease may have lost runs without noticing.
-                let lapsed = !inner.lease_is_good() && inner.leased.is_cancelled();
-                *inner.renewed.lock().unwrap_or_else(PoisonError::into_inner) = renewing;
-                inner.leased.cancel();
-                if lapsed {
-                    drop_everything(&inner);
-                }
+            Ok(Ok(now)) => {
+                inner.time.learn(before, now);
+                inner.note_renewal(began);
             }
             Ok(Err(error)) => tracing::warn!(%error, "could not renew the lease"),
             Err(_) => tracing::warn!("renewing the lease took too long"),
         }
         if !inner.lease_is_good() {
-            drop_everything(&inner);
+            inner.drop_everything();
         }
         let pause = if inner.lease_is_good() { every } else { every / 4 };
-        tokio::select! {
-            biased;
-            () = inner.stopping.abandon.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+        next = tokio::time::Instant::now() + pause;
     }
-}
-
-/// Stops believing in what this worker holds. Its runs are loaded again by whoever claims them.
-fn drop_everything(inner: &Inner) {
-    let held = inner.held.lock().unwrap_or_else(PoisonError::into_inner);
-    if !held.is_empty() {
-        tracing::error!(runs = held.len(), "the lease is lost: dropping all runs");
-    }
-    drop(held);
-    inner.lost.send_modify(|generation| *generation += 1);
-    inner.reconcile_soon();
 }
 
 /// Claims runs that are due or orphaned, until the engine stops.
 pub(super) async fn claim_runs(inner: Arc<Inner>) {
     let mut patience = SHORTEST_PAUSE;
+    let mut messages = Messages::default();
     loop {
-        let more = look(&inner).await;
-        if !more {
-            let due_in = plan(&inner).await;
-            // What is due but was not claimed waits for room, or is not due yet by the store's clock.
-            let pause = if due_in.is_zero() { patience } else { due_in.max(SHORTEST_PAUSE) };
-            patience = if due_in.is_zero() { (patience * 2).min(inner.options.poll) } else { SHORTEST_PAUSE };
+        let pause = match look(&inner, &mut messages).await {
+            Look::MoreIsDue => Duration::ZERO,
+            // What is due but was not claimed waits for room, or for a worker that may take suspects.
+            Look::NextIn(pause) if pause.is_zero() => {
+                let pause = patience;
+                patience = (patience * 2).min(inner.options.poll);
+                pause
+            }
+            Look::NextIn(pause) => {
+                patience = SHORTEST_PAUSE;
+                pause.max(SHORTEST_PAUSE)
+            }
+        };
+        if !pause.is_zero() {
             tokio::select! {
                 biased;
                 () = inner.stopping.drain.cancelled() => return,
@@ -90,67 +99,83 @@ pub(super) async fn claim_runs(inner: Arc<Inner>) {
     }
 }
 
-/// Looks once; whether there may be more to claim right now.
-async fn look(inner: &Arc<Inner>) -> bool {
+/// When messages from other processes were asked for last.
+#[derive(Default)]
+struct Messages {
+    asked: Option<tokio::time::Instant>,
+}
+
+impl Messages {
+    /// How many runs with messages to ask for: none if that was done a moment ago, however often something is due.
+    fn ask(&mut self, poll: Duration) -> usize {
+        let now = tokio::time::Instant::now();
+        if self.asked.is_some_and(|asked| now.duration_since(asked) < poll / 10) {
+            return 0;
+        }
+        self.asked = Some(now);
+        MESSAGE_LIMIT
+    }
+}
+
+/// What is to be done after a look.
+enum Look {
+    /// There may be more to claim right now.
+    MoreIsDue,
+    /// The next look is worth while after this time.
+    NextIn(Duration),
+}
+
+/// Looks once at what is due and what others want.
+async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
+    let poll = inner.options.poll;
     if inner.reconcile.swap(false, Ordering::AcqRel)
         && let Err(error) = reconcile(inner).await
     {
         tracing::warn!(%error, "could not look up what this worker holds");
         inner.reconcile.store(true, Ordering::Release);
     }
-    pass_messages(inner).await;
     let room = inner.options.max_held_runs.saturating_sub(inner.held_count.borrow().to_owned());
     let limit = room.min(CLAIM_LIMIT);
-    if limit == 0 || !inner.lease_is_good() {
-        return false;
-    }
     // One suspect at a time, and none before this worker has lived for a while: if it dies then, few others are blamed.
     let may_suspect =
         inner.born.elapsed() >= inner.options.suspect_after && inner.suspect.available_permits() > 0;
-    let suspects = usize::from(may_suspect);
-    let claim = Claim { worker: inner.worker.clone(), limit, suspects, lease: inner.options.lease };
+    let claim = Claim {
+        worker: inner.worker.clone(),
+        limit,
+        suspects: usize::from(may_suspect),
+        messages: messages.ask(poll),
+        lease: inner.options.lease,
+    };
+    let (began, before) = (tokio::time::Instant::now(), inner.time.by_own_clock());
     let claimed = match inner.store.claim(claim).await {
         Ok(claimed) => claimed,
         Err(error) => {
             tracing::warn!(%error, "could not claim runs");
+            messages.asked = None;
             if error.is_outcome_unknown() {
                 inner.reconcile.store(true, Ordering::Release);
             }
-            return false;
+            return Look::NextIn(poll);
         }
     };
-    let full = claimed.len() == limit;
-    metrics::counter!("meshhook_claims_total").increment(claimed.len() as u64);
-    for run in claimed {
+    inner.time.learn(before, claimed.now);
+    inner.note_renewal(began);
+    for (_, run) in claimed.messages {
+        inner.poke_inbox(run);
+    }
+    // Until when there is nothing to do, by the clock that decides what is due.
+    let next = claimed.next_wake_up.unwrap_or(Timestamp::MAX).min(claimed.now.after(poll));
+    *inner.planned.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    let full = limit > 0 && claimed.runs.len() == limit;
+    metrics::counter!("meshhook_claims_total").increment(claimed.runs.len() as u64);
+    for run in claimed.runs {
         take(inner, run);
     }
-    full
+    if full { Look::MoreIsDue } else { Look::NextIn(next.since(claimed.now)) }
 }
 
 /// The shortest time between two looks when nobody wakes the worker.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
-
-/// How long it is until something is due, or the next poll.
-async fn plan(inner: &Inner) -> Duration {
-    let poll = inner.options.poll;
-    let next = inner.store.next_wake_up().await.ok().flatten();
-    let now = inner.clock.now();
-    let next = next.unwrap_or(Timestamp::MAX).min(now.after(poll));
-    *inner.planned.lock().unwrap_or_else(PoisonError::into_inner) = next;
-    next.since(now)
-}
-
-/// Wakes the owners of runs that have messages from other processes.
-async fn pass_messages(inner: &Inner) {
-    match inner.store.messages(&inner.worker).await {
-        Ok(items) => {
-            for item in items {
-                inner.poke_inbox(item.run);
-            }
-        }
-        Err(error) => tracing::warn!(%error, "could not read inboxes"),
-    }
-}
 
 /// Gives back runs that the store counts as held here, but are not in memory.
 async fn reconcile(inner: &Inner) -> Result<(), StoreError> {
@@ -168,15 +193,15 @@ async fn reconcile(inner: &Inner) -> Result<(), StoreError> {
 }
 
 fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
-    let Some(place) = inner.reserve(claimed.meta.run) else {
-        inner.reconcile_after(claimed.meta.run);
+    let Some(place) = inner.reserve(claimed.record.meta.run) else {
+        inner.reconcile_after(claimed.record.meta.run);
         return;
     };
     let owner = inner.clone();
     inner.tasks.spawn(async move {
         let _suspect = if claimed.strikes >= 2 { owner.suspect.clone().try_acquire_owned().ok() } else { None };
-        let run = claimed.meta.run;
-        let (project, epoch) = (claimed.meta.project.clone(), claimed.epoch);
+        let run = claimed.record.meta.run;
+        let (project, epoch) = (claimed.record.meta.project.clone(), claimed.epoch);
         if let Err(error) = own(&owner, &place, claimed).await {
             if error.is_transient() {
                 tracing::warn!(%error, run_id = %run, "could not load a claimed run");
@@ -192,7 +217,7 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
 }
 
 async fn own(inner: &Arc<Inner>, place: &Place, claimed: ClaimedRun) -> Result<(), EngineError> {
-    let meta = Arc::new(claimed.meta.clone());
+    let meta = Arc::new(claimed.record.meta.clone());
     let definition = inner.registry.definition(&inner.store, &meta.project, &meta.digest).await?;
     let bytes = claimed.chunks.iter().map(|chunk| chunk.text.len()).sum();
     let (owner, known) = (inner.clone(), definition.clone());
@@ -212,7 +237,7 @@ fn load(
     let replayed = replay(&definition, meta.clone(), &claimed.chunks).map_err(EngineError::Unreadable)?;
     let Replayed { mut state, hash, bytes, .. } = replayed;
     let mut events = Vec::new();
-    let now = inner.clock.now();
+    let now = inner.time.now();
     if claimed.epoch > state.epoch() {
         let fact = Fact::Claimed { worker: inner.worker.clone(), epoch: claimed.epoch };
         events.extend(state.decide(&definition, fact, now).unwrap_or_default());
@@ -225,5 +250,5 @@ fn load(
         metrics::counter!("meshhook_runs_quarantined_total").increment(1);
     }
     debug_assert!(events.iter().all(|event| !matches!(event.data, EventData::RunCreated(_))));
-    Ok((Loaded { definition, state, hash, bytes }, events))
+    Ok((Loaded { definition, state, hash, bytes, status: claimed.record.status }, events))
 }

@@ -6,18 +6,23 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::StoreError;
+use super::{Listing, StoreError};
 use crate::event::RunStatus;
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, WorkerId};
 use crate::json::{self, JsonLimits};
+
+/// The most messages that are read at once.
+pub const MAX_MESSAGES_READ: usize = 64;
 
 /// Keeps messages for runs.
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
     /// Leaves messages, in order, and answers for each. A released run becomes due at once; a run that is held is
     /// left to its owner, who is named in the answer, even if its lease has ended. [`Message::Retry`] makes a failed
-    /// run due; until it is claimed its record still says `failed`, and it takes any message as a released run does.
+    /// run due; until the next commit its record still says `failed`, and it takes any message as a released run does.
+    ///
+    /// A message is refused while as many wait for its run as it has [room](Message::room) among.
     ///
     /// # Errors
     ///
@@ -25,19 +30,18 @@ pub trait Inbox: Send + Sync + 'static {
     /// [`StoreError::Internal`] when a message [does not read back](Message::from_text).
     async fn post(&self, posts: Vec<Post>) -> Result<Vec<Posted>, StoreError>;
 
-    /// The messages for all runs that the worker holds, in the order in which they were left.
+    /// The messages for one run, in the order in which they were left, behind a place. A part holds at most
+    /// [`MAX_MESSAGES_READ`].
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn messages(&self, worker: &WorkerId) -> Result<Vec<InboxItem>, StoreError>;
-
-    /// The messages for one run, in the order in which they were left.
-    ///
-    /// # Errors
-    ///
-    /// Any [`StoreError`].
-    async fn messages_for(&self, project: &ProjectId, run: RunId) -> Result<Vec<InboxItem>, StoreError>;
+    async fn messages_for(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+        after: Option<InboxId>,
+    ) -> Result<Listing<InboxItem>, StoreError>;
 }
 
 /// A message to leave.
@@ -127,6 +131,8 @@ pub enum Posted {
     NotFound,
     /// The run has ended and the message is not one that an ended run takes; nothing was left.
     Ended,
+    /// Too many messages wait for the run already; nothing was left.
+    Full,
 }
 
 /// A message's place in the inbox.
@@ -156,6 +162,21 @@ impl InboxItem {
 }
 
 impl Message {
+    /// How many messages may wait for a run before this one is refused: fewer than 100 for external events, a few more
+    /// for what people ask for, so that a run whose inbox is full can still be cancelled. A child that ended is never
+    /// refused: its parent knows how many there are, and waits for each.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        match self {
+            Message::Event { .. } => 100,
+            Message::Pause { .. }
+            | Message::Resume { .. }
+            | Message::Cancel { .. }
+            | Message::Retry { .. } => 120,
+            Message::ChildFinished { .. } => usize::MAX,
+        }
+    }
+
     /// The message as a store keeps it: an object with a `type`.
     #[must_use]
     pub fn to_value(&self) -> Value {

@@ -10,7 +10,7 @@
 //! A run that is held belongs to one **worker** through one **epoch**. A worker's lease covers all that it holds:
 //! it is renewed once per process, not per run. A run is claimable when
 //!
-//! - it is released and its wake-up time has come, or
+//! - it is released and its wake-up time has come by the store's clock, or
 //! - it is held by a worker whose lease has ended (it is *orphaned*).
 //!
 //! A claim by another worker than the one that held the run last raises the epoch. **Invariant:** an [`AdvanceRun`]
@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{InboxId, StoreError};
+use super::{InboxId, RunRecord, StoreError};
 use crate::event::{Chunk, RunStatus};
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, WorkerId};
@@ -63,9 +63,13 @@ pub trait Ledger: Send + Sync + 'static {
         key: &str,
     ) -> Result<Option<KeyHolder>, StoreError>;
 
-    /// Renews the worker's lease, then takes runs that are due or orphaned and makes them held by the worker, at most
-    /// `claim.limit`: by [turns](crate::store::ClaimCandidate::choose) across projects, in each the oldest first. An orphan is as
-    /// old as the end of its worker's lease. What the worker itself holds is never taken again.
+    /// One look at everything that a worker wants to know: renews the worker's lease, finds the runs among those that
+    /// it holds for which messages wait, takes runs that are due or orphaned, and says when the next one will be.
+    ///
+    /// Runs are taken, and held by the worker from then on, at most `claim.limit`: by
+    /// [turns](crate::store::ClaimCandidate::choose) across projects, in each the oldest first. An orphan is as old as
+    /// the end of its worker's lease. What the worker itself holds is never taken again. Taking a run leaves its record
+    /// as it stands: the next commit says where the run stands then.
     ///
     /// An orphan that would reach two or more strikes is a *suspect*; at most `claim.suspects` of them are taken.
     ///
@@ -73,15 +77,15 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// Any [`StoreError`]. If the outcome is unknown, the runs may be held: the worker finds them among those that it
     /// [holds](Ledger::held) and gives them [back](Ledger::forget).
-    async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedRun>, StoreError>;
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
 
     /// Makes the worker's lease last for `lease` from now. A lease that already ended, or was retired, is renewed
-    /// too: runs that nobody took meanwhile are still held. Each run's epoch tells.
+    /// too: runs that nobody took meanwhile are still held. Each run's epoch tells. Answers the store's time.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<(), StoreError>;
+    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<Timestamp, StoreError>;
 
     /// The runs that the worker holds, by project and id: for a worker that does not know what a call with an unknown
     /// outcome gave it.
@@ -91,8 +95,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError>;
 
-    /// Gives runs that the worker holds, but does not know how to go on with, back at once: they are released as
-    /// `running`, due now. Runs that it does not hold are left alone.
+    /// Gives runs that the worker holds, but does not know how to go on with, back at once: they are released, due
+    /// now, their records as they stand. Runs that it does not hold are left alone.
     ///
     /// # Errors
     ///
@@ -106,13 +110,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn retire(&self, worker: &WorkerId) -> Result<(), StoreError>;
 
-    /// The earliest time at which a released run wakes up, in any project, or `None`. Used to sleep no longer than
-    /// needed; a time in the past means that something is due.
+    /// Answers the store's time, as soon as it can: for whoever wants to know whether the store can be reached.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn next_wake_up(&self) -> Result<Option<Timestamp>, StoreError>;
+    async fn ping(&self) -> Result<Timestamp, StoreError>;
 }
 
 /// One thing to commit.
@@ -184,7 +187,11 @@ pub struct AdvanceRun {
     pub consumed: Vec<InboxId>,
 }
 
-/// Who has a run after a commit.
+/// Who has a run after a commit, and where the run stands then.
+///
+/// The status is that of the run's record, which lists go by. A store writes it only where the record says something
+/// else, so that the steps of a run that goes on running do not touch its record. A status that is not an end takes
+/// back how the run ended before.
 ///
 /// Messages that are not consumed are not lost: a run that is released while messages wait for it is due at once, and
 /// so is a run that ends as `failed` while a [`Message::Retry`](super::Message::Retry) waits. Other messages wait on
@@ -192,12 +199,15 @@ pub struct AdvanceRun {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Hold {
     /// The worker that commits.
-    Keep,
-    /// Nobody, until the time comes, a message is posted for it, or never, where that is `None`.
+    Keep {
+        /// Where it stands: not an end.
+        status: RunStatus,
+    },
+    /// Nobody, until it wakes up or a message is posted for it.
     Release {
         /// When it is due by itself.
-        wake_at: Option<Timestamp>,
-        /// Where it stands meanwhile.
+        wake_up: WakeUp,
+        /// Where it stands meanwhile: not an end.
         status: RunStatus,
     },
     /// Nobody: it ended.
@@ -209,6 +219,29 @@ pub enum Hold {
         /// Why, if it failed.
         failure: Option<Failure>,
     },
+}
+
+/// When a released run is due by itself, by the store's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WakeUp {
+    /// At once: as of the commit.
+    Now,
+    /// When the time comes.
+    At(Timestamp),
+    /// Never.
+    Never,
+}
+
+impl WakeUp {
+    /// The time, for a commit at `now`; `None` for never.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            WakeUp::Now => Some(now),
+            WakeUp::At(at) => Some(at),
+            WakeUp::Never => None,
+        }
+    }
 }
 
 /// At most one run for one key, for a while.
@@ -269,16 +302,46 @@ pub struct Claim {
     pub limit: usize,
     /// The most suspects among them.
     pub suspects: usize,
+    /// The most runs with messages to name.
+    pub messages: usize,
     /// How long the worker's lease lasts from now.
     pub lease: Duration,
+}
+
+/// What a worker's look at the store found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Claimed {
+    /// The runs that were taken.
+    pub runs: Vec<ClaimedRun>,
+    /// Runs that the worker held before, for which messages wait: by project and id, at most `claim.messages`.
+    pub messages: Vec<(ProjectId, RunId)>,
+    /// The earliest time at which a run that is released now wakes up, in any project. A time in the past means that
+    /// something is due that was not taken.
+    pub next_wake_up: Option<Timestamp>,
+    /// The store's time.
+    pub now: Timestamp,
+}
+
+impl Claimed {
+    /// What a worker's look at the store found.
+    #[must_use]
+    pub fn new(
+        runs: Vec<ClaimedRun>,
+        messages: Vec<(ProjectId, RunId)>,
+        next_wake_up: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        Self { runs, messages, next_wake_up, now }
+    }
 }
 
 /// A run that was taken.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClaimedRun {
-    /// The run.
-    pub meta: RunMeta,
+    /// Its record, as it stands.
+    pub record: RunRecord,
     /// The epoch through which it is held now.
     pub epoch: u64,
     /// Whether its history was last written by another worker, so that the claim is worth an event. It stays so until
@@ -293,7 +356,7 @@ pub struct ClaimedRun {
 impl ClaimedRun {
     /// A run that was taken.
     #[must_use]
-    pub fn new(meta: RunMeta, epoch: u64, changed_hands: bool, strikes: u32, chunks: Vec<Chunk>) -> Self {
-        Self { meta, epoch, changed_hands, strikes, chunks }
+    pub fn new(record: RunRecord, epoch: u64, changed_hands: bool, strikes: u32, chunks: Vec<Chunk>) -> Self {
+        Self { record, epoch, changed_hands, strikes, chunks }
     }
 }

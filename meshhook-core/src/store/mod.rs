@@ -25,6 +25,7 @@ mod claim;
 mod error;
 mod inbox;
 mod ledger;
+mod listing;
 pub mod memory;
 mod projects;
 mod reader;
@@ -33,15 +34,17 @@ mod workflows;
 
 pub use self::claim::ClaimCandidate;
 pub use self::error::StoreError;
-pub use self::inbox::{Inbox, InboxId, InboxItem, Message, Post, Posted};
+pub use self::inbox::{Inbox, InboxId, InboxItem, MAX_MESSAGES_READ, Message, Post, Posted};
 pub use self::ledger::{
-    AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder, Ledger, StartRun,
+    AdvanceRun, Claim, Claimed, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder, Ledger, StartRun,
+    WakeUp,
 };
+pub use self::listing::{Listing, MAX_LISTING_BYTES, Page};
 pub use self::projects::{ProjectRecord, ProjectStore};
-pub use self::reader::{Page, RunFilter, RunReader, RunRecord, StoredRun};
+pub use self::reader::{RunFilter, RunReader, RunRecord, StoredRun};
 pub use self::secrets::{Resealed, SecretRecord, SecretStore};
 pub use self::workflows::{
-    CreateWorkflow, Hook, HookRoute, PublishOutcome, PublishWorkflow, SaveDraft, VersionRecord,
+    CreateWorkflow, Hook, HookRoute, LiveVersion, PublishOutcome, PublishWorkflow, SaveDraft, VersionRecord,
     WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
 

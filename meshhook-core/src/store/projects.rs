@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 
-use super::{Page, StoreError};
+use super::{Listing, Page, StoreError};
 use crate::id::ProjectId;
 use crate::time::Timestamp;
 
@@ -34,7 +34,10 @@ pub trait ProjectStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn projects(&self, page: Page<(Timestamp, ProjectId)>) -> Result<Vec<ProjectRecord>, StoreError>;
+    async fn projects(
+        &self,
+        page: Page<(Timestamp, ProjectId)>,
+    ) -> Result<Listing<ProjectRecord>, StoreError>;
 }
 
 /// A project as it is kept.
@@ -50,6 +53,12 @@ pub struct ProjectRecord {
 }
 
 impl ProjectRecord {
+    /// How many bytes of text it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.name.as_ref().map_or(0, String::len)
+    }
+
     /// A project as it is kept.
     #[must_use]
     pub fn new(id: ProjectId, name: Option<String>, created_at: Timestamp) -> Self {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{Listing, Page, StoreError};
 use crate::event::{Chunk, RunStatus};
 use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, WorkflowSlug};
@@ -27,14 +27,15 @@ pub trait RunReader: Send + Sync + 'static {
     async fn run_record(&self, project: &ProjectId, run: RunId) -> Result<Option<RunRecord>, StoreError>;
 
     /// Runs that match the filter, newest first, each with its first and last chunk (once, where they are the same).
+    /// What counts for the size of a part is the text of the chunks.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Vec<StoredRun>, StoreError>;
+    async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Listing<StoredRun>, StoreError>;
 
-    /// The chunks of a run that hold events after position `seq`, ascending, at most `limit`; empty when there are
-    /// none or no such run.
+    /// The chunks of a run that hold events after position `seq`, ascending, at most `limit` and of bounded size; empty
+    /// when there are none or no such run.
     ///
     /// # Errors
     ///
@@ -45,7 +46,7 @@ pub trait RunReader: Send + Sync + 'static {
         run: RunId,
         seq: u64,
         limit: usize,
-    ) -> Result<Vec<Chunk>, StoreError>;
+    ) -> Result<Listing<Chunk>, StoreError>;
 }
 
 /// A run's record: what is kept beside its history.
@@ -54,8 +55,7 @@ pub trait RunReader: Send + Sync + 'static {
 pub struct RunRecord {
     /// What does not change.
     pub meta: RunMeta,
-    /// Where it stands, as of the last time it was started, released, claimed or ended: while it is held it says
-    /// `running`.
+    /// Where it stands, as of the last commit.
     pub status: RunStatus,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
@@ -87,6 +87,12 @@ impl StoredRun {
     pub fn new(record: RunRecord, chunks: Vec<Chunk>) -> Self {
         Self { record, chunks }
     }
+
+    /// How many bytes of text it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.text.len()).sum()
+    }
 }
 
 /// Which runs to list.
@@ -102,19 +108,4 @@ pub struct RunFilter {
     pub to: Option<Timestamp>,
     /// Which part of the list.
     pub page: Page<RunId>,
-}
-
-/// A part of a list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page<K> {
-    /// The most items.
-    pub limit: usize,
-    /// Only items that come after this one in the list's order.
-    pub after: Option<K>,
-}
-
-impl<K> Default for Page<K> {
-    fn default() -> Self {
-        Self { limit: 50, after: None }
-    }
 }

@@ -3,9 +3,11 @@
 //! Definitions are kept once each, by digest: versions and runs point to them, and they outlive the workflow, so that
 //! a run can always be gone on with.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
-use super::{Page, StoreError};
+use super::{Listing, Page, StoreError};
 use crate::id::{Digest, ProjectId, WorkflowSlug};
 use crate::time::Timestamp;
 
@@ -30,7 +32,8 @@ pub trait WorkflowStore: Send + Sync + 'static {
         slug: &WorkflowSlug,
     ) -> Result<Option<WorkflowRecord>, StoreError>;
 
-    /// Workflows, newest first: descending by creation, then by slug.
+    /// Workflows, newest first: descending by creation, then by slug. What counts for the size of a part is the text
+    /// of the drafts.
     ///
     /// # Errors
     ///
@@ -39,7 +42,7 @@ pub trait WorkflowStore: Send + Sync + 'static {
         &self,
         project: &ProjectId,
         page: Page<(Timestamp, WorkflowSlug)>,
-    ) -> Result<Vec<WorkflowRecord>, StoreError>;
+    ) -> Result<Listing<WorkflowRecord>, StoreError>;
 
     /// Saves a draft and raises its revision.
     ///
@@ -87,7 +90,7 @@ pub trait WorkflowStore: Send + Sync + 'static {
         version: u32,
     ) -> Result<Option<VersionRecord>, StoreError>;
 
-    /// Versions, newest first.
+    /// Versions, newest first. What counts for the size of a part is the text of the definitions.
     ///
     /// # Errors
     ///
@@ -97,7 +100,7 @@ pub trait WorkflowStore: Send + Sync + 'static {
         project: &ProjectId,
         slug: &WorkflowSlug,
         page: Page<u32>,
-    ) -> Result<Vec<VersionRecord>, StoreError>;
+    ) -> Result<Listing<VersionRecord>, StoreError>;
 
     /// Keeps a definition by its digest, if it is not kept yet: for test runs of drafts.
     ///
@@ -125,12 +128,16 @@ pub trait WorkflowStore: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn hook(&self, project: &ProjectId, path: &str) -> Result<Option<HookRoute>, StoreError>;
 
-    /// The live hooks of a workflow, by path.
+    /// Which workflows have live hooks at these paths, by path; paths without one are left out.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn hooks(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<Vec<Hook>, StoreError>;
+    async fn hook_owners(
+        &self,
+        project: &ProjectId,
+        paths: &[String],
+    ) -> Result<BTreeMap<String, WorkflowSlug>, StoreError>;
 }
 
 /// Why a workflow operation did nothing.
@@ -267,7 +274,7 @@ pub struct WorkflowRecord {
     /// The newest version's number.
     pub latest_version: Option<u32>,
     /// The version whose triggers are live and which runs start from: the newest, or `None` when it is unpublished.
-    pub published_version: Option<u32>,
+    pub live: Option<LiveVersion>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When the draft was last saved.
@@ -278,15 +285,27 @@ impl WorkflowRecord {
     /// A workflow that was just created.
     #[must_use]
     pub fn new(slug: WorkflowSlug, draft: String, at: Timestamp) -> Self {
-        Self {
-            slug,
-            draft,
-            revision: 1,
-            latest_version: None,
-            published_version: None,
-            created_at: at,
-            updated_at: at,
-        }
+        Self { slug, draft, revision: 1, latest_version: None, live: None, created_at: at, updated_at: at }
+    }
+}
+
+/// The version that is live, and its hooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LiveVersion {
+    /// Its number.
+    pub version: u32,
+    /// Its definition's digest.
+    pub digest: Digest,
+    /// Its hooks, by path.
+    pub hooks: Vec<Hook>,
+}
+
+impl LiveVersion {
+    /// The version that is live, and its hooks.
+    #[must_use]
+    pub fn new(version: u32, digest: Digest, hooks: Vec<Hook>) -> Self {
+        Self { version, digest, hooks }
     }
 }
 

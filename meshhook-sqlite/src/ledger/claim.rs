@@ -4,35 +4,49 @@
 //! not at all with how many wake up later.
 
 use meshhook_core::id::{ProjectId, RunId, WorkerId};
-use meshhook_core::store::{Claim, ClaimCandidate, ClaimedRun};
+use meshhook_core::store::{Claim, ClaimCandidate, Claimed, ClaimedRun};
 use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::due_project;
-use crate::reader::chunks;
+use crate::reader::history;
 use crate::row::{all, count, execute, first, int, parsed, parsed_or_null, record, run_id, time};
 use crate::sql;
 
-pub(super) fn claim(
-    connection: &Connection,
-    claim: &Claim,
-    now: Timestamp,
-) -> rusqlite::Result<Vec<ClaimedRun>> {
+pub(super) fn claim(connection: &Connection, claim: &Claim, now: Timestamp) -> rusqlite::Result<Claimed> {
     let params = params![claim.worker.as_str(), now.after(claim.lease).as_micros()];
     execute(connection, sql!("worker_renew"), params)?;
+    let messages = match claim.messages {
+        0 => Vec::new(),
+        limit => {
+            let params = params![claim.worker.as_str(), int(limit)];
+            all(connection, sql!("held_with_messages"), params, |row| Ok((parsed(row, 0)?, run_id(row, 1)?)))?
+        }
+    };
     let mut candidates = Vec::new();
-    due(connection, claim, now, &mut candidates)?;
-    orphaned(connection, claim, now, &mut candidates)?;
+    if claim.limit > 0 {
+        due(connection, claim, now, &mut candidates)?;
+        orphaned(connection, claim, now, &mut candidates)?;
+    }
     let mut claimed = Vec::new();
     for candidate in ClaimCandidate::choose(candidates, claim) {
         claimed.extend(take(connection, &candidate.project, candidate.run, &claim.worker)?);
     }
     execute(connection, sql!("workers_drop_spent"), params![now.as_micros()])?;
-    Ok(claimed)
+    Ok(Claimed::new(claimed, messages, next_wake_up(connection)?, now))
+}
+
+/// The earliest time at which a run wakes up.
+fn next_wake_up(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let mut earliest: Option<Timestamp> = None;
+    each_due_project(connection, |_, wake_at| {
+        earliest = Some(earliest.map_or(wake_at, |earliest| earliest.min(wake_at)));
+        Ok(())
+    })?;
+    Ok(earliest)
 }
 
 /// Visits each project that has runs which wake up by themselves, with the earliest time.
-pub(super) fn each_due_project(
+fn each_due_project(
     connection: &Connection,
     mut visit: impl FnMut(&ProjectId, Timestamp) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
@@ -42,6 +56,11 @@ pub(super) fn each_due_project(
         next = due_project(connection, project.as_str())?;
     }
     Ok(())
+}
+
+/// The first project behind another one that has runs which wake up by themselves, with the earliest time.
+fn due_project(connection: &Connection, after: &str) -> rusqlite::Result<Option<(ProjectId, Timestamp)>> {
+    first(connection, sql!("due_next_project"), params![after], |row| Ok((parsed(row, 0)?, time(row, 1)?)))
 }
 
 fn due(
@@ -143,9 +162,9 @@ fn take(
         strike_seq
     ];
     execute(connection, sql!("run_take"), params)?;
-    let chunks = chunks(connection, project, run, 0, -1)?;
+    let chunks = history(connection, project, run)?;
     let changed_hands = state.last_writer != *worker;
-    Ok(Some(ClaimedRun::new(record.meta, state.epoch, changed_hands, state.strikes, chunks)))
+    Ok(Some(ClaimedRun::new(record, state.epoch, changed_hands, state.strikes, chunks)))
 }
 
 struct State {

@@ -8,7 +8,7 @@ use meshhook_core::store::{AdvanceRun, Commit, CommitOutcome, Dedupe, Hold, KeyH
 use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::row::{count, execute, failure_text, first, int, parsed, parsed_or_null, run_id};
+use crate::row::{count, execute, failure_text, first, int, parsed, parsed_or_null, run_id, status};
 use crate::sql;
 
 pub(super) fn commit(
@@ -38,14 +38,14 @@ fn start(connection: &Connection, start: &StartRun, now: Timestamp) -> rusqlite:
     }
     let (mut owner, mut wake_at, mut finished_at, mut failure) = (None, None, None, None);
     let status = match &start.hold {
-        Hold::Keep => {
+        Hold::Keep { status } => {
             owner = Some(start.worker.as_str());
             let params = params![start.worker.as_str(), now.as_micros()];
             execute(connection, sql!("worker_ensure"), params)?;
-            RunStatus::Running
+            *status
         }
-        Hold::Release { wake_at: at, status } => {
-            wake_at = at.map(Timestamp::as_micros);
+        Hold::Release { wake_up, status } => {
+            wake_at = wake_up.at(now).map(Timestamp::as_micros);
             *status
         }
         Hold::End { status, at, failure: why } => {
@@ -110,9 +110,11 @@ fn advance(connection: &Connection, advance: &AdvanceRun, now: Timestamp) -> rus
     let (project, run) = (advance.project.as_str(), advance.run.as_bytes());
     let fence = first(connection, sql!("run_fence"), params![project, run], |row| {
         let owner = parsed_or_null::<WorkerId>(row, 0)?;
-        Ok((owner, count(row, 1)?, parsed::<WorkerId>(row, 2)?, count(row, 3)?))
+        Ok((owner, count(row, 1)?, parsed::<WorkerId>(row, 2)?, count(row, 3)?, status(row, 4)?))
     })?;
-    let Some((Some(owner), epoch, last_writer, last_seq)) = fence else { return Ok(CommitOutcome::Stale) };
+    let Some((Some(owner), epoch, last_writer, last_seq, stood)) = fence else {
+        return Ok(CommitOutcome::Stale);
+    };
     let follows = advance.chunk.as_ref().is_none_or(|chunk| chunk.first_seq == last_seq + 1);
     if owner != advance.worker || epoch != advance.epoch || !follows {
         return Ok(CommitOutcome::Stale);
@@ -126,7 +128,7 @@ fn advance(connection: &Connection, advance: &AdvanceRun, now: Timestamp) -> rus
     for id in &advance.consumed {
         execute(connection, sql!("inbox_consume"), params![project, run, id.0])?;
     }
-    hold(connection, advance, now)?;
+    hold(connection, advance, stood, now)?;
     Ok(CommitOutcome::Committed)
 }
 
@@ -136,7 +138,13 @@ fn append(connection: &Connection, project: &ProjectId, run: RunId, chunk: &Chun
     execute(connection, sql!("chunk_insert"), params).map(|_| ())
 }
 
-fn hold(connection: &Connection, advance: &AdvanceRun, now: Timestamp) -> rusqlite::Result<()> {
+/// Gives the run to whom it belongs now; `stood` is what its record says so far.
+fn hold(
+    connection: &Connection,
+    advance: &AdvanceRun,
+    stood: RunStatus,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let (project, run) = (advance.project.as_str(), advance.run.as_bytes());
     // None when nothing waits, else whether a retry does.
     let waiting = || {
@@ -144,11 +152,15 @@ fn hold(connection: &Connection, advance: &AdvanceRun, now: Timestamp) -> rusqli
             .map(Option::flatten)
     };
     match &advance.hold {
-        Hold::Keep => {}
-        Hold::Release { wake_at, status } => {
+        Hold::Keep { status } if *status == stood => {}
+        Hold::Keep { status } => {
+            execute(connection, sql!("run_status"), params![project, run, status.as_str()])?;
+        }
+        Hold::Release { wake_up, status } => {
+            let wake_at = wake_up.at(now);
             let wake_at = match waiting()? {
                 Some(_) => Some(wake_at.map_or(now, |at| at.min(now))),
-                None => *wake_at,
+                None => wake_at,
             };
             let params = params![project, run, wake_at.map(Timestamp::as_micros), status.as_str()];
             execute(connection, sql!("run_release"), params)?;

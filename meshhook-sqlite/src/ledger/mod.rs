@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshhook_core::id::{ProjectId, RunId, WorkerId};
-use meshhook_core::store::{Claim, ClaimedRun, Commit, CommitOutcome, KeyHolder, Ledger, StoreError};
+use meshhook_core::store::{Claim, Claimed, Commit, CommitOutcome, KeyHolder, Ledger, StoreError};
 use meshhook_core::time::Timestamp;
 use rusqlite::params;
 
-use crate::row::{all, execute, first, parsed, run_id, time};
+use crate::row::{all, execute, first, parsed, run_id};
 use crate::{SqliteStore, sql};
 
 #[async_trait]
@@ -33,15 +33,15 @@ impl Ledger for SqliteStore {
         self.read(move |connection, now| commit::key_holder(connection, &project, &scope, &key, now)).await
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedRun>, StoreError> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         self.write(move |connection, now| claim::claim(connection, &claim, now)).await
     }
 
-    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<(), StoreError> {
+    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<Timestamp, StoreError> {
         let worker = worker.clone();
         self.write(move |connection, now| {
             let params = params![worker.as_str(), now.after(lease).as_micros()];
-            execute(connection, sql!("worker_renew"), params).map(|_| ())
+            execute(connection, sql!("worker_renew"), params).map(|_| now)
         })
         .await
     }
@@ -76,23 +76,12 @@ impl Ledger for SqliteStore {
         .await
     }
 
-    async fn next_wake_up(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|connection, _| {
-            let mut earliest = None;
-            claim::each_due_project(connection, |_, wake_at| {
-                earliest = Some(earliest.map_or(wake_at, |earliest: Timestamp| earliest.min(wake_at)));
-                Ok(())
-            })?;
-            Ok(earliest)
+    async fn ping(&self) -> Result<Timestamp, StoreError> {
+        self.read(|connection, now| {
+            // A file that is gone or broken shows when it is read.
+            first(connection, sql!("ping"), [], |_| Ok(()))?;
+            Ok(now)
         })
         .await
     }
-}
-
-/// Reads the one time of a row, if there is a row.
-fn due_project(
-    connection: &rusqlite::Connection,
-    after: &str,
-) -> rusqlite::Result<Option<(ProjectId, Timestamp)>> {
-    first(connection, sql!("due_next_project"), params![after], |row| Ok((parsed(row, 0)?, time(row, 1)?)))
 }

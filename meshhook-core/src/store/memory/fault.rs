@@ -148,8 +148,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_is_never_of_unknown_outcome() {
         for loss in [Loss::Unavailable, Loss::Full, Loss::RequestLost, Loss::ReplyLost] {
-            let error =
-                store(Fault { loss: Some(loss), ..Fault::default() }).next_wake_up().await.unwrap_err();
+            let error = store(Fault { loss: Some(loss), ..Fault::default() }).ping().await.unwrap_err();
             assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
         }
     }

@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use super::ledger::{Place, RunKey};
 use super::{MemoryStore, Operation, State};
 use crate::event::RunStatus;
-use crate::id::{ProjectId, RunId, WorkerId};
-use crate::store::{Inbox, InboxId, InboxItem, Message, Post, Posted, StoreError};
+use crate::id::{ProjectId, RunId};
+use crate::store::{
+    Inbox, InboxId, InboxItem, Listing, MAX_MESSAGES_READ, Message, Post, Posted, StoreError,
+};
 use crate::time::Timestamp;
 
 #[derive(Default)]
@@ -44,7 +46,6 @@ impl Messages {
         self.by_run.get(key).is_some_and(|waiting| waiting.values().any(|message| message.is_retry))
     }
 
-    #[cfg(feature = "testing")]
     pub(super) fn count(&self, key: &RunKey) -> usize {
         self.by_run.get(key).map_or(0, BTreeMap::len)
     }
@@ -54,13 +55,15 @@ impl Messages {
         self.by_run.entry(key).or_default().insert(InboxId(self.last), Waiting { text, is_retry });
     }
 
-    fn of(&self, key: &RunKey, into: &mut Vec<InboxItem>) -> Result<(), StoreError> {
-        for (id, waiting) in self.by_run.get(key).into_iter().flatten() {
-            let message = Message::from_text(&waiting.text)
-                .ok_or_else(|| StoreError::corrupt(format!("message {} of run {}", id.0, key.1)))?;
-            into.push(InboxItem::new(*id, key.0.clone(), key.1, message));
-        }
-        Ok(())
+    fn of(&self, key: &RunKey, after: Option<InboxId>) -> Result<Listing<InboxItem>, StoreError> {
+        let waiting = self.by_run.get(key).into_iter().flatten();
+        let waiting =
+            waiting.filter(|(id, _)| after.is_none_or(|after| **id > after)).map(|(id, waiting)| {
+                let message = Message::from_text(&waiting.text)
+                    .ok_or_else(|| StoreError::corrupt(format!("message {} of run {}", id.0, key.1)))?;
+                Ok((InboxItem::new(*id, key.0.clone(), key.1, message), waiting.text.len()))
+            });
+        Ok(Listing::gather(waiting, MAX_MESSAGES_READ, |(_, bytes)| *bytes)?.map(|(item, _)| item))
     }
 }
 
@@ -75,6 +78,9 @@ impl State {
             Place::Ended if is_retry && run.status == RunStatus::Failed => (Some(now), Posted::Due),
             Place::Ended => return Posted::Ended,
         };
+        if self.inbox.count(&key) >= post.message.room() {
+            return Posted::Full;
+        }
         if let Some(at) = place {
             self.ledger.place(&key, Place::Released(Some(at)));
         }
@@ -93,24 +99,12 @@ impl Inbox for MemoryStore {
         .await
     }
 
-    async fn messages(&self, worker: &WorkerId) -> Result<Vec<InboxItem>, StoreError> {
-        self.run(Operation::Read, |state, _| {
-            let mut items = Vec::new();
-            for key in state.ledger.held_by(worker) {
-                state.inbox.of(&key, &mut items)?;
-            }
-            items.sort_by_key(|item| item.id);
-            Ok(items)
-        })
-        .await
-    }
-
-    async fn messages_for(&self, project: &ProjectId, run: RunId) -> Result<Vec<InboxItem>, StoreError> {
-        self.run(Operation::Read, |state, _| {
-            let mut items = Vec::new();
-            state.inbox.of(&(project.clone(), run), &mut items)?;
-            Ok(items)
-        })
-        .await
+    async fn messages_for(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+        after: Option<InboxId>,
+    ) -> Result<Listing<InboxItem>, StoreError> {
+        self.run(Operation::Read, |state, _| state.inbox.of(&(project.clone(), run), after)).await
     }
 }

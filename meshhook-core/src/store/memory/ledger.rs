@@ -1,6 +1,7 @@
 //! Runs, their holders, their histories.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,8 +12,8 @@ use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, WorkerId};
 use crate::run::RunMeta;
 use crate::store::{
-    AdvanceRun, Claim, ClaimCandidate, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder, Ledger,
-    StartRun, StoreError,
+    AdvanceRun, Claim, ClaimCandidate, Claimed, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder,
+    Ledger, StartRun, StoreError,
 };
 use crate::time::Timestamp;
 
@@ -69,6 +70,13 @@ impl Run {
         self.chunks.last().map_or(0, |chunk| chunk.last_seq)
     }
 
+    /// Notes where the run stands, which is no end.
+    fn stands(&mut self, status: RunStatus) {
+        self.status = status;
+        self.finished_at = None;
+        self.failure = None;
+    }
+
     /// The strikes that the run would have if it were claimed as an orphan now.
     fn next_strikes(&self) -> u32 {
         if self.last_seq() > self.strike_seq + 1 { 1 } else { self.strikes.saturating_add(1) }
@@ -104,12 +112,21 @@ impl Runs {
         }
     }
 
-    pub(super) fn held_by(&self, worker: &WorkerId) -> Vec<RunKey> {
-        self.held
-            .range((worker.clone(), first_key())..)
-            .take_while(|(holder, _)| holder == worker)
-            .map(|(_, key)| key.clone())
-            .collect()
+    fn held_by<'a>(&'a self, worker: &'a WorkerId) -> impl Iterator<Item = &'a RunKey> {
+        let from = self.held.range((worker.clone(), first_key())..);
+        from.take_while(move |(holder, _)| holder == worker).map(|(_, key)| key)
+    }
+
+    /// The earliest time at which a run wakes up: a step for each project that has one.
+    fn next_wake_up(&self) -> Option<Timestamp> {
+        let mut earliest: Option<Timestamp> = None;
+        let mut next = self.due.first();
+        while let Some((project, at, _)) = next {
+            earliest = Some(earliest.map_or(*at, |earliest| earliest.min(*at)));
+            let past = (project.clone(), Timestamp::MAX, RunId::from_bytes([0xFF; 16]));
+            next = self.due.range((Bound::Excluded(past), Bound::Unbounded)).next();
+        }
+        earliest
     }
 
     fn key_holder(&self, project: &ProjectId, scope: &str, key: &str, now: Timestamp) -> Option<&KeyHolder> {
@@ -161,7 +178,7 @@ impl Runs {
             let past = (current, Timestamp::MAX, RunId::from_bytes([0xFF; 16]));
             project = self
                 .due
-                .range((std::ops::Bound::Excluded(past), std::ops::Bound::Unbounded))
+                .range((Bound::Excluded(past), Bound::Unbounded))
                 .next()
                 .map(|(project, ..)| project.clone());
         }
@@ -170,9 +187,13 @@ impl Runs {
                 continue;
             }
             for key in self.held_by(worker) {
-                let suspect =
-                    !lease.retired && self.runs.get(&key).is_some_and(|run| run.next_strikes() >= 2);
-                found.push(ClaimCandidate { since: lease.until, run: key.1, project: key.0, suspect });
+                let suspect = !lease.retired && self.runs.get(key).is_some_and(|run| run.next_strikes() >= 2);
+                found.push(ClaimCandidate {
+                    since: lease.until,
+                    run: key.1,
+                    project: key.0.clone(),
+                    suspect,
+                });
             }
         }
         found
@@ -190,12 +211,9 @@ impl Runs {
             run.epoch += 1;
             run.last_holder = worker.clone();
         }
-        run.status = RunStatus::Running;
-        run.finished_at = None;
-        run.failure = None;
         let changed_hands = run.last_writer != *worker;
         let claimed =
-            ClaimedRun::new(run.meta.clone(), run.epoch, changed_hands, run.strikes, run.chunks.clone());
+            ClaimedRun::new(run.record(), run.epoch, changed_hands, run.strikes, run.chunks.clone());
         self.place(key, Place::Held(worker.clone()));
         Some(claimed)
     }
@@ -222,7 +240,7 @@ impl State {
             }
             self.ledger.remember(&key.0, dedupe, key.1, now);
         }
-        if start.hold == Hold::Keep {
+        if matches!(start.hold, Hold::Keep { .. }) {
             self.ledger.leases.entry(start.worker.clone()).or_insert(Lease { until: now, retired: false });
         }
         let run = Run {
@@ -266,9 +284,13 @@ impl State {
     fn hold(&mut self, key: &RunKey, hold: Hold, worker: &WorkerId, now: Timestamp) {
         let Some(run) = self.ledger.runs.get_mut(key) else { return };
         let place = match hold {
-            Hold::Keep => Place::Held(worker.clone()),
-            Hold::Release { wake_at, status } => {
-                run.status = status;
+            Hold::Keep { status } => {
+                run.stands(status);
+                Place::Held(worker.clone())
+            }
+            Hold::Release { wake_up, status } => {
+                run.stands(status);
+                let wake_at = wake_up.at(now);
                 if self.inbox.has_any(key) {
                     Place::Released(Some(wake_at.map_or(now, |at| at.min(now))))
                 } else {
@@ -322,29 +344,31 @@ impl Ledger for MemoryStore {
             .await
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Vec<ClaimedRun>, StoreError> {
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         self.run(Operation::Claim, |state, now| {
             let runs = &mut state.ledger;
             runs.renew(&claim.worker, now.after(claim.lease));
+            let with_messages = runs.held_by(&claim.worker).filter(|key| state.inbox.has_any(key));
+            let messages = with_messages.take(claim.messages).cloned().collect();
             let chosen = ClaimCandidate::choose(runs.candidates(&claim, now), &claim);
             let take = |run: ClaimCandidate| runs.take(&(run.project, run.run), &claim.worker);
             let claimed = chosen.into_iter().filter_map(take).collect();
             runs.drop_spent_leases(now);
-            Ok(claimed)
+            Ok(Claimed::new(claimed, messages, runs.next_wake_up(), now))
         })
         .await
     }
 
-    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<(), StoreError> {
+    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<Timestamp, StoreError> {
         self.run(Operation::Renew, |state, now| {
             state.ledger.renew(worker, now.after(lease));
-            Ok(())
+            Ok(now)
         })
         .await
     }
 
     async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError> {
-        self.run(Operation::Read, |state, _| Ok(state.ledger.held_by(worker))).await
+        self.run(Operation::Read, |state, _| Ok(state.ledger.held_by(worker).cloned().collect())).await
     }
 
     async fn forget(&self, worker: &WorkerId, runs: &[(ProjectId, RunId)]) -> Result<(), StoreError> {
@@ -368,8 +392,8 @@ impl Ledger for MemoryStore {
         .await
     }
 
-    async fn next_wake_up(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.run(Operation::Read, |state, _| Ok(state.ledger.due.iter().map(|(_, at, _)| *at).min())).await
+    async fn ping(&self) -> Result<Timestamp, StoreError> {
+        self.run(Operation::Read, |_, now| Ok(now)).await
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, Operation};
 use crate::id::ProjectId;
-use crate::store::{Page, ProjectRecord, ProjectStore, StoreError};
+use crate::store::{Listing, Page, ProjectRecord, ProjectStore, StoreError};
 use crate::time::Timestamp;
 
 pub(super) struct Projects {
@@ -37,7 +37,10 @@ impl ProjectStore for MemoryStore {
         self.run(Operation::Read, |state, _| Ok(state.projects.by_id.get(project).cloned())).await
     }
 
-    async fn projects(&self, page: Page<(Timestamp, ProjectId)>) -> Result<Vec<ProjectRecord>, StoreError> {
+    async fn projects(
+        &self,
+        page: Page<(Timestamp, ProjectId)>,
+    ) -> Result<Listing<ProjectRecord>, StoreError> {
         self.run(Operation::Read, |state, _| {
             let place = |record: &ProjectRecord| (record.created_at, record.id.clone());
             let all = state.projects.by_id.values();
@@ -46,8 +49,7 @@ impl ProjectStore for MemoryStore {
                 .cloned()
                 .collect();
             records.sort_by_key(|record| std::cmp::Reverse(place(record)));
-            records.truncate(page.limit);
-            Ok(records)
+            Listing::gather(records.into_iter().map(Ok), page.limit, ProjectRecord::bytes)
         })
         .await
     }

@@ -6,7 +6,7 @@ use super::ledger::Run;
 use super::{MemoryStore, Operation};
 use crate::event::Chunk;
 use crate::id::{ProjectId, RunId};
-use crate::store::{RunFilter, RunReader, RunRecord, StoreError, StoredRun};
+use crate::store::{Listing, RunFilter, RunReader, RunRecord, StoreError, StoredRun};
 
 impl Run {
     pub(super) fn record(&self) -> RunRecord {
@@ -51,20 +51,19 @@ impl RunReader for MemoryStore {
         .await
     }
 
-    async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Vec<StoredRun>, StoreError> {
+    async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Listing<StoredRun>, StoreError> {
         self.run(Operation::Read, |state, _| {
             let first = (project.clone(), RunId::from_bytes([0; 16]));
             let last = (project.clone(), RunId::from_bytes([0xFF; 16]));
-            Ok(state
+            let runs = state
                 .ledger
                 .runs
                 .range(first..=last)
                 .rev()
                 .filter(|((_, run), _)| filter.page.after.is_none_or(|after| *run < after))
                 .filter(|(_, run)| run.matches(&filter))
-                .take(filter.page.limit)
-                .map(|(_, run)| StoredRun::new(run.record(), run.ends_of_history()))
-                .collect())
+                .map(|(_, run)| Ok(StoredRun::new(run.record(), run.ends_of_history())));
+            Listing::gather(runs, filter.page.limit, StoredRun::bytes)
         })
         .await
     }
@@ -75,11 +74,12 @@ impl RunReader for MemoryStore {
         run: RunId,
         seq: u64,
         limit: usize,
-    ) -> Result<Vec<Chunk>, StoreError> {
+    ) -> Result<Listing<Chunk>, StoreError> {
         self.run(Operation::Read, |state, _| {
             let found = state.ledger.runs.get(&(project.clone(), run));
             let chunks = found.map_or(&[][..], |run| run.chunks.as_slice());
-            Ok(chunks.iter().filter(|chunk| chunk.last_seq > seq).take(limit).cloned().collect())
+            let chunks = chunks.iter().filter(|chunk| chunk.last_seq > seq).map(|chunk| Ok(chunk.clone()));
+            Listing::gather(chunks, limit, |chunk| chunk.text.len())
         })
         .await
     }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::{MemoryStore, Operation};
 use crate::id::{Digest, ProjectId, WorkflowSlug};
 use crate::store::{
-    CreateWorkflow, Hook, HookRoute, Page, PublishOutcome, PublishWorkflow, SaveDraft, StoreError,
-    VersionRecord, WorkflowRecord, WorkflowStore, WorkflowStoreError,
+    CreateWorkflow, Hook, HookRoute, Listing, LiveVersion, Page, PublishOutcome, PublishWorkflow, SaveDraft,
+    StoreError, VersionRecord, WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
 use crate::time::Timestamp;
 
@@ -40,7 +40,7 @@ impl Workflows {
         let newest = self.found(&key)?.versions.last().cloned();
         let newest = newest.filter(|newest| newest.digest == publish.digest);
         if let Some(newest) = &newest
-            && record.published_version == Some(newest.version)
+            && record.live.as_ref().is_some_and(|live| live.version == newest.version)
         {
             return Ok(PublishOutcome::Unchanged { version: newest.version });
         }
@@ -53,7 +53,7 @@ impl Workflows {
             }
         }
         self.take_hooks_down(&key);
-        for Hook { path, trigger } in publish.hooks {
+        for Hook { path, trigger } in publish.hooks.clone() {
             self.hooks.insert((key.0.clone(), path), (key.1.clone(), trigger));
         }
         let definition = self
@@ -66,13 +66,16 @@ impl Workflows {
             Some(newest) => PublishOutcome::Unchanged { version: newest.version },
             None => {
                 let version = record.latest_version.unwrap_or(0) + 1;
-                kept.versions.push(VersionRecord::new(version, publish.digest, definition, publish.at));
+                let record = VersionRecord::new(version, publish.digest.clone(), definition, publish.at);
+                kept.versions.push(record);
                 PublishOutcome::Published { version }
             }
         };
-        let version = kept.versions.last().map(|newest| newest.version);
-        kept.record.latest_version = version;
-        kept.record.published_version = version;
+        let mut hooks = publish.hooks;
+        hooks.sort_by(|a, b| a.path.cmp(&b.path));
+        let (PublishOutcome::Published { version } | PublishOutcome::Unchanged { version }) = outcome;
+        kept.record.latest_version = Some(version);
+        kept.record.live = Some(LiveVersion::new(version, publish.digest, hooks));
         Ok(outcome)
     }
 
@@ -112,20 +115,20 @@ impl WorkflowStore for MemoryStore {
         &self,
         project: &ProjectId,
         page: Page<(Timestamp, WorkflowSlug)>,
-    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+    ) -> Result<Listing<WorkflowRecord>, StoreError> {
         self.run(Operation::Read, |state, _| {
             let place = |record: &WorkflowRecord| (record.created_at, record.slug.clone());
-            let mut records: Vec<WorkflowRecord> = state
+            let mut records: Vec<&WorkflowRecord> = state
                 .workflows
                 .kept
                 .iter()
                 .filter(|((of, _), _)| of == project)
-                .map(|(_, kept)| kept.record.clone())
+                .map(|(_, kept)| &kept.record)
                 .filter(|record| page.after.as_ref().is_none_or(|after| place(record) < *after))
                 .collect();
             records.sort_by_key(|record| std::cmp::Reverse(place(record)));
-            records.truncate(page.limit);
-            Ok(records)
+            let records = records.into_iter().map(|record| Ok(record.clone()));
+            Listing::gather(records, page.limit, |record| record.draft.len())
         })
         .await
     }
@@ -157,7 +160,7 @@ impl WorkflowStore for MemoryStore {
             let key = (project.clone(), slug.clone());
             state.workflows.take_hooks_down(&key);
             let kept = state.workflows.kept.get_mut(&key);
-            Ok(kept.map(|kept| kept.record.published_version = None).is_some())
+            Ok(kept.map(|kept| kept.record.live = None).is_some())
         })
         .await
     }
@@ -189,17 +192,16 @@ impl WorkflowStore for MemoryStore {
         project: &ProjectId,
         slug: &WorkflowSlug,
         page: Page<u32>,
-    ) -> Result<Vec<VersionRecord>, StoreError> {
+    ) -> Result<Listing<VersionRecord>, StoreError> {
         self.run(Operation::Read, |state, _| {
             let kept = state.workflows.kept.get(&(project.clone(), slug.clone()));
-            Ok(kept
+            let versions = kept
                 .map_or(&[][..], |kept| kept.versions.as_slice())
                 .iter()
                 .rev()
                 .filter(|kept| page.after.is_none_or(|after| kept.version < after))
-                .take(page.limit)
-                .cloned()
-                .collect())
+                .map(|kept| Ok(kept.clone()));
+            Listing::gather(versions, page.limit, |version| version.definition.len())
         })
         .await
     }
@@ -240,15 +242,17 @@ impl WorkflowStore for MemoryStore {
         .await
     }
 
-    async fn hooks(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<Vec<Hook>, StoreError> {
+    async fn hook_owners(
+        &self,
+        project: &ProjectId,
+        paths: &[String],
+    ) -> Result<BTreeMap<String, WorkflowSlug>, StoreError> {
         self.run(Operation::Read, |state, _| {
-            Ok(state
-                .workflows
-                .hooks
-                .iter()
-                .filter(|((of, _), (owner, _))| of == project && owner == slug)
-                .map(|((_, path), (_, trigger))| Hook { path: path.clone(), trigger: trigger.clone() })
-                .collect())
+            let owner = |path: &String| {
+                let found = state.workflows.hooks.get(&(project.clone(), path.clone()))?;
+                Some((path.clone(), found.0.clone()))
+            };
+            Ok(paths.iter().filter_map(owner).collect())
         })
         .await
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
-use crate::store::{AdvanceRun, CommitOutcome};
+use crate::store::{AdvanceRun, CommitOutcome, Hold, StartRun, WakeUp};
 
 pub async fn a_released_run_is_claimed_when_its_time_comes(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now().after(SECOND)))).await;
@@ -18,18 +18,45 @@ pub async fn a_run_released_for_ever_is_not_claimed(kit: Kit) {
     kit.committed(start_released(1, None)).await;
     kit.clock.advance(Duration::from_secs(1 << 30));
     assert!(kit.claim(&bob()).await.is_empty());
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), None);
+    assert_eq!(kit.next_wake_up().await, None);
 }
 
-pub async fn a_claimed_run_is_running_and_held(kit: Kit) {
+pub async fn a_claimed_run_is_held(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now()))).await;
     assert_eq!(kit.record(1).await.status, RunStatus::Waiting);
     let claimed = kit.claim_one(&bob()).await;
-    assert_eq!(claimed.meta, meta(1));
+    assert_eq!(claimed.record, kit.record(1).await);
+    assert_eq!(claimed.record.meta, meta(1));
     assert_eq!(claimed.chunks, [chunk(1, 1)]);
     assert_eq!((claimed.epoch, claimed.changed_hands, claimed.strikes), (2, true, 0));
-    assert_eq!(kit.record(1).await.status, RunStatus::Running);
     assert_eq!(kit.store.held(&bob()).await.unwrap(), [(acme(), run(1))]);
+}
+
+pub async fn a_claim_leaves_the_record_as_it_stands(kit: Kit) {
+    kit.committed(start_released(1, Some(kit.now()))).await;
+    kit.committed(start_ended(2, RunStatus::Failed)).await;
+    kit.post(2, retry()).await;
+    let before = (kit.record(1).await, kit.record(2).await);
+    assert_eq!(kit.claim(&bob()).await.len(), 2);
+    assert_eq!((kit.record(1).await, kit.record(2).await), before);
+}
+
+pub async fn a_claim_answers_the_time_of_the_store(kit: Kit) {
+    assert_eq!(kit.look(&bob(), 9, 9).await.now, kit.now());
+    kit.clock.advance(SECOND);
+    assert_eq!(kit.look(&bob(), 0, 0).await.now, kit.now());
+    assert_eq!(kit.store.renew(&bob(), LEASE).await.unwrap(), kit.now());
+    assert_eq!(kit.store.ping().await.unwrap(), kit.now());
+}
+
+pub async fn a_run_released_to_be_due_now_is_due_by_the_clock_of_the_store(kit: Kit) {
+    let hold = Hold::Release { wake_up: WakeUp::Now, status: RunStatus::Running };
+    kit.committed(StartRun { hold: hold.clone(), ..start(1) }).await;
+    assert_eq!(kit.next_wake_up().await, Some(kit.now()));
+    let claimed = kit.claim_one(&bob()).await;
+    kit.clock.advance(SECOND);
+    kit.committed(AdvanceRun { hold, ..advance_claimed(&claimed, bob()) }).await;
+    assert_eq!(kit.next_wake_up().await, Some(kit.now()));
 }
 
 pub async fn the_claiming_worker_may_write_through_the_new_epoch(kit: Kit) {
@@ -89,18 +116,21 @@ pub async fn a_claim_of_nothing_is_empty(kit: Kit) {
 
 pub async fn the_next_wake_up_is_the_earliest_of_all_projects(kit: Kit) {
     let now = kit.now();
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), None);
+    assert_eq!(kit.next_wake_up().await, None);
     kit.lease(&ann()).await;
     kit.committed(start_released(1, Some(now.after(SECOND * 9)))).await;
     kit.committed(start_in(project("zeta"), start_released(2, Some(now.after(SECOND * 3))))).await;
     kit.committed(start_released(3, None)).await;
     kit.committed(start(4)).await;
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(now.after(SECOND * 3)));
+    assert_eq!(kit.next_wake_up().await, Some(now.after(SECOND * 3)));
     kit.committed(start_released(5, Some(now.before(SECOND)))).await;
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(now.before(SECOND)));
+    assert_eq!(kit.next_wake_up().await, Some(now.before(SECOND)));
     kit.clock.advance(SECOND * 3);
-    assert_eq!(kit.claim(&bob()).await.len(), 2);
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(now.after(SECOND * 9)));
+    // What is left behind is in the past; a run that is taken wakes nobody up.
+    let some = kit.look(&bob(), 1, 0).await;
+    assert_eq!((ids(&some.runs), some.next_wake_up), (vec![run(5)], Some(now.after(SECOND * 3))));
+    let rest = kit.look(&bob(), 9, 0).await;
+    assert_eq!((ids(&rest.runs), rest.next_wake_up), (vec![run(2)], Some(now.after(SECOND * 9))));
 }
 
 pub async fn forgotten_runs_are_due_at_once(kit: Kit) {
@@ -110,7 +140,7 @@ pub async fn forgotten_runs_are_due_at_once(kit: Kit) {
     assert_eq!(kit.store.held(&ann()).await.unwrap(), []);
     assert_eq!(kit.record(1).await.status, RunStatus::Running);
     assert_eq!(kit.commit(advance(1, 2)).await, CommitOutcome::Stale);
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(kit.now()));
+    assert_eq!(kit.next_wake_up().await, Some(kit.now()));
     assert_eq!(kit.claim_one(&bob()).await.strikes, 0);
 }
 
@@ -165,5 +195,5 @@ pub async fn ended_runs_are_never_claimed(kit: Kit) {
     }
     kit.clock.advance(LEASE * 10);
     assert!(kit.claim(&bob()).await.is_empty());
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), None);
+    assert_eq!(kit.next_wake_up().await, None);
 }

@@ -4,7 +4,7 @@ use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
 use crate::failure::Failure;
-use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, StartRun, StoreError};
+use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, RunFilter, StartRun, StoreError, WakeUp};
 
 pub async fn a_started_run_reads_back_as_it_was_given(kit: Kit) {
     let mut given = start(1);
@@ -129,11 +129,32 @@ pub async fn an_ended_run_says_how_when_and_why(kit: Kit) {
 
 pub async fn a_run_can_be_given_back_without_events(kit: Kit) {
     kit.committed(start(1)).await;
-    let hold = Hold::Release { wake_at: Some(kit.now()), status: RunStatus::Paused };
+    let hold = Hold::Release { wake_up: WakeUp::Now, status: RunStatus::Paused };
     kit.committed(AdvanceRun { chunk: None, hold, ..advance(1, 2) }).await;
     assert_eq!(kit.record(1).await.status, RunStatus::Paused);
     assert_eq!(kit.history(1).await, [chunk(1, 1)]);
     assert_eq!(kit.claim_one(&bob()).await.chunks, [chunk(1, 1)]);
+}
+
+pub async fn a_commit_says_where_the_run_stands(kit: Kit) {
+    let standing = |status| Hold::Keep { status };
+    kit.committed(StartRun { hold: standing(RunStatus::Waiting), ..start(1) }).await;
+    assert_eq!(kit.record(1).await.status, RunStatus::Waiting);
+    let all =
+        [RunStatus::Running, RunStatus::Running, RunStatus::Paused, RunStatus::Waiting, RunStatus::Running];
+    for (seq, status) in (2..).zip(all) {
+        kit.committed(AdvanceRun { hold: standing(status), ..advance(1, seq) }).await;
+        assert_eq!(kit.record(1).await.status, status);
+        let filter = RunFilter { status: Some(status), ..RunFilter::default() };
+        assert_eq!(kit.store.runs(&acme(), filter).await.unwrap().items.len(), 1);
+    }
+    // A commit without events says it too; one that is refused does not.
+    let hold = standing(RunStatus::Paused);
+    kit.committed(AdvanceRun { chunk: None, hold: hold.clone(), ..advance(1, 9) }).await;
+    assert_eq!(kit.record(1).await.status, RunStatus::Paused);
+    let stale = AdvanceRun { epoch: 9, hold: standing(RunStatus::Running), ..advance(1, 7) };
+    assert_eq!(kit.commit(stale).await, CommitOutcome::Stale);
+    assert_eq!(kit.record(1).await.status, RunStatus::Paused);
 }
 
 pub async fn one_worker_of_many_wins_each_position(kit: Kit) {

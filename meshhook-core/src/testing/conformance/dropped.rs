@@ -66,10 +66,10 @@ pub async fn a_dropped_claim_leaves_runs_claimable(kit: Kit) {
     for n in 1..=20 {
         kit.committed(start_released(n, Some(kit.now()))).await;
     }
-    let claim = || Claim { worker: bob(), limit: 2, suspects: 2, lease: LEASE };
+    let claim = || Claim { worker: bob(), limit: 2, suspects: 2, messages: 0, lease: LEASE };
     let store = &*kit.store;
     let known = drop_everywhere(|_| store.claim(claim())).await.unwrap();
-    let known: Vec<_> = known.iter().map(|claimed| (acme(), claimed.meta.run)).collect();
+    let known: Vec<_> = known.runs.iter().map(|claimed| (acme(), claimed.record.meta.run)).collect();
     let held = kit.store.held(&bob()).await.unwrap();
     assert!(known.iter().all(|run| held.contains(run)));
     let unknown: Vec<_> = held.into_iter().filter(|run| !known.contains(run)).collect();
@@ -97,13 +97,12 @@ pub async fn the_store_is_usable_after_any_call_was_dropped(kit: Kit) {
     kit.committed(start_ended(2, RunStatus::Failed)).await;
     drop_everywhere(|_| store.renew(&ann, LEASE)).await.unwrap();
     drop_everywhere(|_| store.held(&ann)).await.unwrap();
-    drop_everywhere(|_| store.next_wake_up()).await.unwrap();
+    drop_everywhere(|_| store.ping()).await.unwrap();
     drop_everywhere(|_| store.run(&beta, run(1))).await.unwrap();
     drop_everywhere(|_| store.run_record(&beta, run(1))).await.unwrap();
     drop_everywhere(|_| store.runs(&beta, RunFilter::default())).await.unwrap();
     drop_everywhere(|_| store.chunks_after(&beta, run(1), 0, 9)).await.unwrap();
-    drop_everywhere(|_| store.messages(&bob)).await.unwrap();
-    drop_everywhere(|_| store.messages_for(&beta, run(1))).await.unwrap();
+    drop_everywhere(|_| store.messages_for(&beta, run(1), None)).await.unwrap();
     let flow = slug("flow");
     drop_everywhere(|n| {
         let slug = slug(&format!("w{n}"));
@@ -135,7 +134,8 @@ pub async fn the_store_is_usable_after_any_call_was_dropped(kit: Kit) {
     drop_everywhere(|_| store.keep_definition(&acme, &kept, "{}")).await.unwrap();
     drop_everywhere(|_| store.definition(&acme, &kept)).await.unwrap();
     drop_everywhere(|_| store.hook(&acme, "p")).await.unwrap();
-    drop_everywhere(|_| store.hooks(&acme, &flow)).await.unwrap();
+    let paths = ["p".to_owned()];
+    drop_everywhere(|_| store.hook_owners(&acme, &paths)).await.unwrap();
     drop_everywhere(|_| store.unpublish(&acme, &flow)).await.unwrap();
     drop_everywhere(|_| store.delete_workflow(&acme, &flow)).await.unwrap();
     drop_everywhere(|_| store.put_secret(&acme, "s", 1, vec![1], at)).await.unwrap();

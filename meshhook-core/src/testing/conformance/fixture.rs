@@ -9,8 +9,8 @@ use crate::failure::Failure;
 use crate::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use crate::run::RunMeta;
 use crate::store::{
-    AdvanceRun, Claim, ClaimedRun, Commit, CommitOutcome, Hold, InboxItem, Message, Post, Posted, RunRecord,
-    StartRun, StoreError,
+    AdvanceRun, Claim, Claimed, ClaimedRun, Commit, CommitOutcome, Hold, InboxItem, Message, Post, Posted,
+    RunRecord, StartRun, StoreError, WakeUp,
 };
 use crate::time::Timestamp;
 
@@ -69,7 +69,7 @@ pub(super) fn chunk(first: u64, last: u64) -> Chunk {
 
 /// The n-th run's start by ann, who keeps it.
 pub(super) fn start(n: u32) -> StartRun {
-    StartRun { meta: meta(n), dedupe: None, worker: ann(), chunk: chunk(1, 1), hold: Hold::Keep }
+    StartRun { meta: meta(n), dedupe: None, worker: ann(), chunk: chunk(1, 1), hold: keep() }
 }
 
 /// The n-th run's start by ann, released until a time.
@@ -86,8 +86,12 @@ pub(super) fn start_in(project: ProjectId, mut start: StartRun) -> StartRun {
     start
 }
 
+pub(super) fn keep() -> Hold {
+    Hold::Keep { status: RunStatus::Running }
+}
+
 pub(super) fn release(wake_at: Option<Timestamp>) -> Hold {
-    Hold::Release { wake_at, status: RunStatus::Waiting }
+    Hold::Release { wake_up: wake_at.map_or(WakeUp::Never, WakeUp::At), status: RunStatus::Waiting }
 }
 
 pub(super) fn end(status: RunStatus, at: Timestamp) -> Hold {
@@ -103,7 +107,7 @@ pub(super) fn advance(n: u32, seq: u64) -> AdvanceRun {
         worker: ann(),
         epoch: 1,
         chunk: Some(chunk(seq, seq)),
-        hold: Hold::Keep,
+        hold: keep(),
         consumed: Vec::new(),
     }
 }
@@ -112,12 +116,12 @@ pub(super) fn advance(n: u32, seq: u64) -> AdvanceRun {
 pub(super) fn advance_claimed(claimed: &ClaimedRun, worker: WorkerId) -> AdvanceRun {
     let last = claimed.chunks.last().map_or(0, |chunk| chunk.last_seq);
     AdvanceRun {
-        project: claimed.meta.project.clone(),
-        run: claimed.meta.run,
+        project: claimed.record.meta.project.clone(),
+        run: claimed.record.meta.run,
         worker,
         epoch: claimed.epoch,
         chunk: Some(chunk(last + 1, last + 1)),
-        hold: Hold::Keep,
+        hold: keep(),
         consumed: Vec::new(),
     }
 }
@@ -135,7 +139,7 @@ pub(super) fn post(n: u32, message: Message) -> Post {
 }
 
 pub(super) fn ids(claimed: &[ClaimedRun]) -> Vec<RunId> {
-    claimed.iter().map(|claimed| claimed.meta.run).collect()
+    claimed.iter().map(|claimed| claimed.record.meta.run).collect()
 }
 
 impl Kit {
@@ -162,7 +166,7 @@ impl Kit {
         assert_eq!(self.commit(commit).await, CommitOutcome::Committed);
     }
 
-    pub(super) async fn try_claim(&self, claim: Claim) -> Result<Vec<ClaimedRun>, StoreError> {
+    pub(super) async fn try_claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         self.store.claim(claim).await
     }
 
@@ -177,8 +181,25 @@ impl Kit {
         limit: usize,
         suspects: usize,
     ) -> Vec<ClaimedRun> {
-        let claim = Claim { worker: worker.clone(), limit, suspects, lease: LEASE };
+        self.look(worker, limit, suspects).await.runs
+    }
+
+    /// Everything that a claim answers.
+    pub(super) async fn look(&self, worker: &WorkerId, limit: usize, suspects: usize) -> Claimed {
+        let claim = Claim { worker: worker.clone(), limit, suspects, messages: 100, lease: LEASE };
         self.try_claim(claim).await.expect("claim")
+    }
+
+    /// When the next run wakes up, as somebody learns who takes nothing.
+    pub(super) async fn next_wake_up(&self) -> Option<Timestamp> {
+        self.look(&worker("looker"), 0, 0).await.next_wake_up
+    }
+
+    /// The runs that the worker holds and for which messages wait.
+    pub(super) async fn messages(&self, worker: &WorkerId) -> Vec<RunId> {
+        let found = self.look(worker, 0, 0).await.messages;
+        assert!(found.iter().all(|(project, _)| *project == acme()));
+        found.into_iter().map(|(_, run)| run).collect()
     }
 
     /// Claims the one run that there is to claim.
@@ -194,7 +215,15 @@ impl Kit {
     }
 
     pub(super) async fn waiting(&self, n: u32) -> Vec<InboxItem> {
-        self.store.messages_for(&acme(), run(n)).await.expect("messages")
+        let mut items: Vec<InboxItem> = Vec::new();
+        loop {
+            let after = items.last().map(|item| item.id);
+            let part = self.store.messages_for(&acme(), run(n), after).await.expect("messages");
+            items.extend(part.items);
+            if !part.more {
+                return items;
+            }
+        }
     }
 
     pub(super) async fn record(&self, n: u32) -> RunRecord {

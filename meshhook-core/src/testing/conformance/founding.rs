@@ -11,7 +11,7 @@ async fn make(kit: &Kit, id: &str, name: Option<&str>, seconds: u32) -> bool {
 pub async fn the_default_project_exists_from_the_start(kit: Kit) {
     let first = ProjectRecord::default_project();
     assert_eq!(kit.store.project(&ProjectId::default_project()).await.unwrap(), Some(first.clone()));
-    assert_eq!(kit.store.projects(Page { limit: 9, after: None }).await.unwrap(), [first]);
+    assert_eq!(kit.store.projects(Page { limit: 9, after: None }).await.unwrap().items, [first]);
     assert!(!make(&kit, "default", Some("mine"), 0).await);
     assert_eq!(kit.store.project(&acme()).await.unwrap(), None);
 }
@@ -39,10 +39,12 @@ pub async fn projects_are_paged_newest_first(kit: Kit) {
     let mut seen = Vec::new();
     loop {
         let page = kit.store.projects(Page { limit: 2, after: after.take() }).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some((last.created_at, last.id.clone()));
-        seen.push(page.into_iter().map(|record| record.id.to_string()).collect::<Vec<_>>());
+        after = page.items.last().map(|last| (last.created_at, last.id.clone()));
+        seen.push(page.items.into_iter().map(|record| record.id.to_string()).collect::<Vec<_>>());
+        if !page.more {
+            break;
+        }
     }
     assert_eq!(seen, [vec!["c", "e"], vec!["b", "a"], vec!["d", "default"]]);
-    assert!(kit.store.projects(Page { limit: 0, after: None }).await.unwrap().is_empty());
+    assert!(kit.store.projects(Page { limit: 0, after: None }).await.unwrap().items.is_empty());
 }

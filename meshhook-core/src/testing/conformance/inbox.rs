@@ -4,7 +4,10 @@ use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
 use crate::failure::Failure;
-use crate::store::{AdvanceRun, CommitOutcome, InboxId, InboxItem, Message, Posted, StoreError};
+use crate::store::{
+    AdvanceRun, Claim, CommitOutcome, InboxId, InboxItem, MAX_LISTING_BYTES, MAX_MESSAGES_READ, Message,
+    Posted, StoreError,
+};
 
 fn contents(items: Vec<InboxItem>) -> Vec<Message> {
     items.into_iter().map(|item| item.message).collect()
@@ -39,7 +42,7 @@ pub async fn a_message_does_not_postpone_a_run_that_is_due(kit: Kit) {
     kit.committed(start_released(1, Some(since))).await;
     kit.clock.advance(SECOND);
     assert_eq!(kit.post(1, event("paid")).await, Posted::Due);
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(since));
+    assert_eq!(kit.next_wake_up().await, Some(since));
 }
 
 pub async fn a_message_for_no_run_is_not_left(kit: Kit) {
@@ -63,7 +66,7 @@ pub async fn a_retry_makes_a_failed_run_due(kit: Kit) {
     kit.committed(start_ended(1, RunStatus::Failed)).await;
     assert_eq!(kit.post(1, retry()).await, Posted::Due);
     let claimed = kit.claim_one(&bob()).await;
-    let items = kit.store.messages(&bob()).await.unwrap();
+    let items = kit.waiting(1).await;
     assert_eq!(contents(items.clone()), [retry()]);
     let consumed = item_ids(&items);
     kit.committed(AdvanceRun { consumed, ..advance_claimed(&claimed, bob()) }).await;
@@ -78,20 +81,29 @@ pub async fn a_retry_of_a_run_that_did_not_fail_is_refused(kit: Kit) {
     assert!(kit.claim(&bob()).await.is_empty());
 }
 
-pub async fn a_failed_run_looks_failed_until_its_retry_is_claimed(kit: Kit) {
+pub async fn a_failed_run_looks_failed_until_the_commit_that_retries_it(kit: Kit) {
     kit.committed(start_ended(1, RunStatus::Failed)).await;
     let before = kit.record(1).await;
     kit.post(1, retry()).await;
     assert_eq!(kit.record(1).await, before);
     assert_eq!(kit.post(1, event("paid")).await, Posted::Due);
     let claimed = kit.claim_one(&bob()).await;
+    assert_eq!(kit.record(1).await, before);
+    let consumed = item_ids(&kit.waiting(1).await);
+    kit.committed(AdvanceRun { consumed, ..advance_claimed(&claimed, bob()) }).await;
     let record = kit.record(1).await;
     assert_eq!((record.status, record.finished_at, record.failure), (RunStatus::Running, None, None));
     let ended = end(RunStatus::Failed, created(1));
-    let consumed = item_ids(&kit.waiting(1).await);
-    kit.committed(AdvanceRun { chunk: None, hold: ended, consumed, ..advance_claimed(&claimed, bob()) })
-        .await;
+    kit.committed(AdvanceRun { chunk: None, hold: ended, ..advance_claimed(&claimed, bob()) }).await;
     assert_eq!(kit.record(1).await, before);
+    // Nor does a release leave the end behind.
+    kit.post(1, retry()).await;
+    let claimed = kit.claim_one(&bob()).await;
+    let consumed = item_ids(&kit.waiting(1).await);
+    let released = AdvanceRun { hold: release(None), consumed, ..advance_claimed(&claimed, bob()) };
+    kit.committed(released).await;
+    let record = kit.record(1).await;
+    assert_eq!((record.status, record.finished_at, record.failure), (RunStatus::Waiting, None, None));
 }
 
 pub async fn messages_keep_their_order_and_content(kit: Kit) {
@@ -123,22 +135,91 @@ pub async fn messages_keep_their_order_and_content(kit: Kit) {
     assert!(items.is_sorted_by_key(|item| item.id));
     assert!(items.iter().all(|item| item.run == run(1) && item.project == acme()));
     assert_eq!(contents(items), messages);
-    assert_eq!(kit.store.messages(&ann()).await.unwrap().len(), 2 * messages.len());
+    assert_eq!(kit.messages(&ann()).await, [run(1), run(2)]);
 }
 
-pub async fn messages_are_those_of_the_runs_that_a_worker_holds(kit: Kit) {
+pub async fn a_claim_names_the_runs_held_before_for_which_messages_wait(kit: Kit) {
     kit.lease(&ann()).await;
     for n in [1, 2] {
         kit.committed(start(n)).await;
     }
     kit.committed(start_released(3, None)).await;
-    for n in [3, 2, 1] {
+    kit.committed(start(4)).await;
+    assert!(kit.messages(&ann()).await.is_empty());
+    for n in [3, 2, 1, 2] {
         kit.post(n, event(&format!("e{n}"))).await;
     }
-    assert_eq!(contents(kit.store.messages(&ann()).await.unwrap()), [event("e2"), event("e1")]);
-    assert!(kit.store.messages(&bob()).await.unwrap().is_empty());
-    kit.claim_one(&bob()).await;
-    assert_eq!(contents(kit.store.messages(&bob()).await.unwrap()), [event("e3")]);
+    assert_eq!(kit.messages(&ann()).await, [run(1), run(2)]);
+    assert!(kit.messages(&bob()).await.is_empty());
+    let taking = kit.look(&bob(), 9, 9).await;
+    assert_eq!((ids(&taking.runs), taking.messages), (vec![run(3)], vec![]));
+    assert_eq!(kit.messages(&bob()).await, [run(3)]);
+    for (limit, named) in [(0, 0), (1, 1), (9, 2)] {
+        let claim = Claim { worker: ann(), limit: 0, suspects: 0, messages: limit, lease: LEASE };
+        assert_eq!(kit.try_claim(claim).await.unwrap().messages.len(), named);
+    }
+    let consumed = item_ids(&kit.waiting(1).await);
+    kit.committed(AdvanceRun { consumed, ..advance(1, 2) }).await;
+    assert_eq!(kit.messages(&ann()).await, [run(2)]);
+}
+
+pub async fn messages_are_read_in_parts(kit: Kit) {
+    kit.committed(start(1)).await;
+    kit.store.post((0..70).map(|n| post(1, event(&format!("e{n}")))).collect()).await.unwrap();
+    let first = kit.store.messages_for(&acme(), run(1), None).await.unwrap();
+    assert_eq!((first.items.len(), first.more), (MAX_MESSAGES_READ, true));
+    let after = first.items.last().map(|item| item.id);
+    let rest = kit.store.messages_for(&acme(), run(1), after).await.unwrap();
+    assert_eq!((rest.items.len(), rest.more), (70 - MAX_MESSAGES_READ, false));
+    let expected: Vec<_> = (0..70).map(|n| event(&format!("e{n}"))).collect();
+    assert_eq!(contents(kit.waiting(1).await), expected);
+    let after = rest.items.last().map(|item| item.id);
+    assert!(kit.store.messages_for(&acme(), run(1), after).await.unwrap().items.is_empty());
+    let beta = project("beta");
+    assert!(kit.store.messages_for(&beta, run(1), None).await.unwrap().items.is_empty());
+}
+
+pub async fn large_messages_are_read_in_parts(kit: Kit) {
+    kit.committed(start(1)).await;
+    let large = |n| Message::Event {
+        name: format!("e{n}"),
+        key: None,
+        payload: json!("x".repeat(MAX_LISTING_BYTES / 4)),
+    };
+    for n in 0..5 {
+        kit.post(1, large(n)).await;
+    }
+    let first = kit.store.messages_for(&acme(), run(1), None).await.unwrap();
+    assert_eq!((first.items.len(), first.more), (3, true));
+    assert_eq!(contents(kit.waiting(1).await), (0..5).map(large).collect::<Vec<_>>());
+}
+
+pub async fn an_inbox_is_bounded(kit: Kit) {
+    kit.lease(&ann()).await;
+    kit.committed(start(1)).await;
+    kit.committed(start_released(2, Some(kit.now().after(SECOND)))).await;
+    let child = || {
+        let (status, output) = (RunStatus::Succeeded, Some(json!(1)));
+        Message::ChildFinished { run: run(9), status, output, failure: None }
+    };
+    let cancel = || Message::Cancel { by: None };
+    for n in [1, 2] {
+        let (events, people) = (event("paid").room(), cancel().room());
+        let posted = kit.store.post(vec![post(n, event("paid")); events]).await.unwrap();
+        assert!(!posted.contains(&Posted::Full));
+        assert_eq!(kit.post(n, event("paid")).await, Posted::Full);
+        let posted = kit.store.post(vec![post(n, cancel()); people - events]).await.unwrap();
+        assert!(!posted.contains(&Posted::Full));
+        assert_eq!(kit.post(n, cancel()).await, Posted::Full);
+        assert_ne!(kit.post(n, child()).await, Posted::Full);
+        assert_eq!(kit.waiting(n).await.len(), people + 1);
+    }
+    // Other inboxes have room, and so has this one once something was consumed.
+    kit.committed(start(3)).await;
+    assert_eq!(kit.post(3, event("paid")).await, Posted::Held { worker: ann() });
+    let consumed = item_ids(&kit.waiting(1).await);
+    kit.committed(AdvanceRun { consumed, ..advance(1, 2) }).await;
+    assert_eq!(kit.post(1, event("paid")).await, Posted::Held { worker: ann() });
 }
 
 pub async fn a_consumed_message_is_gone_for_good(kit: Kit) {
@@ -186,7 +267,7 @@ pub async fn a_run_released_while_a_message_waits_is_due(kit: Kit) {
     let consumed = item_ids(&kit.waiting(2).await);
     kit.committed(AdvanceRun { hold: release(later), consumed, ..advance(2, 2) }).await;
     assert_eq!(ids(&kit.claim(&bob()).await), [run(1)]);
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), later);
+    assert_eq!(kit.next_wake_up().await, later);
 }
 
 pub async fn messages_that_wait_go_with_a_run_that_ends_well(kit: Kit) {
@@ -219,7 +300,7 @@ pub async fn a_retry_that_waits_makes_a_run_that_fails_due(kit: Kit) {
     kit.committed(AdvanceRun { hold: end(RunStatus::Failed, kit.now()), ..advance(1, 2) }).await;
     let record = kit.record(1).await;
     assert_eq!((record.status, record.finished_at), (RunStatus::Failed, Some(kit.now())));
-    assert_eq!(kit.claim_one(&bob()).await.meta.run, run(1));
+    assert_eq!(kit.claim_one(&bob()).await.record.meta.run, run(1));
 }
 
 pub async fn a_message_that_cannot_be_read_back_is_a_misuse(kit: Kit) {

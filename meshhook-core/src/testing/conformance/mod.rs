@@ -120,6 +120,7 @@ macro_rules! store_conformance {
                 a_run_can_end_with_its_first_commit
                 an_ended_run_says_how_when_and_why
                 a_run_can_be_given_back_without_events
+                a_commit_says_where_the_run_stands
                 one_worker_of_many_wins_each_position
             }
             dedupe {
@@ -135,7 +136,10 @@ macro_rules! store_conformance {
             claims {
                 a_released_run_is_claimed_when_its_time_comes
                 a_run_released_for_ever_is_not_claimed
-                a_claimed_run_is_running_and_held
+                a_claimed_run_is_held
+                a_claim_leaves_the_record_as_it_stands
+                a_claim_answers_the_time_of_the_store
+                a_run_released_to_be_due_now_is_due_by_the_clock_of_the_store
                 the_claiming_worker_may_write_through_the_new_epoch
                 the_worker_that_released_a_run_claims_it_without_a_new_epoch
                 a_claim_takes_no_more_than_its_limit
@@ -175,9 +179,12 @@ macro_rules! store_conformance {
                 a_message_for_an_ended_run_is_not_left
                 a_retry_makes_a_failed_run_due
                 a_retry_of_a_run_that_did_not_fail_is_refused
-                a_failed_run_looks_failed_until_its_retry_is_claimed
+                a_failed_run_looks_failed_until_the_commit_that_retries_it
                 messages_keep_their_order_and_content
-                messages_are_those_of_the_runs_that_a_worker_holds
+                a_claim_names_the_runs_held_before_for_which_messages_wait
+                messages_are_read_in_parts
+                large_messages_are_read_in_parts
+                an_inbox_is_bounded
                 a_consumed_message_is_gone_for_good
                 a_stale_commit_consumes_nothing
                 a_commit_consumes_only_its_own_runs_messages
@@ -198,6 +205,7 @@ macro_rules! store_conformance {
                 filters_combine
                 pages_continue_where_the_last_one_ended
                 a_page_of_none_is_empty
+                large_items_come_in_smaller_parts
             }
             projects {
                 the_same_run_id_may_exist_in_two_projects
@@ -234,6 +242,8 @@ macro_rules! store_conformance {
                 a_workflow_created_again_starts_anew
                 workflows_are_paged_newest_first
                 versions_are_paged_newest_first
+                large_drafts_come_in_smaller_parts
+                hooks_are_looked_up_by_path
                 a_definition_is_kept_once
             }
             secrets {

@@ -44,8 +44,8 @@ pub async fn a_claim_renews_the_lease(kit: Kit) {
 pub async fn a_worker_never_claims_what_it_holds(kit: Kit) {
     orphan(&kit, 1).await;
     assert!(kit.claim(&ann()).await.is_empty());
-    let now = Claim { worker: ann(), limit: 9, suspects: 9, lease: Duration::ZERO };
-    assert!(kit.try_claim(now).await.unwrap().is_empty());
+    let now = Claim { worker: ann(), limit: 9, suspects: 9, messages: 0, lease: Duration::ZERO };
+    assert!(kit.try_claim(now).await.unwrap().runs.is_empty());
     kit.committed(advance(1, 2)).await;
 }
 

@@ -24,9 +24,9 @@ pub async fn runs_are_not_seen_from_other_projects(kit: Kit) {
     for other in ["acm", "acme-2", "beta"].map(project) {
         assert!(kit.store.run(&other, run(1)).await.unwrap().is_none());
         assert_eq!(kit.store.run_record(&other, run(1)).await.unwrap(), None);
-        assert!(kit.store.runs(&other, RunFilter::default()).await.unwrap().is_empty());
-        assert!(kit.store.chunks_after(&other, run(1), 0, 9).await.unwrap().is_empty());
-        assert!(kit.store.messages_for(&other, run(1)).await.unwrap().is_empty());
+        assert!(kit.store.runs(&other, RunFilter::default()).await.unwrap().items.is_empty());
+        assert!(kit.store.chunks_after(&other, run(1), 0, 9).await.unwrap().items.is_empty());
+        assert!(kit.store.messages_for(&other, run(1), None).await.unwrap().items.is_empty());
     }
 }
 
@@ -81,12 +81,11 @@ pub async fn workflows_belong_to_their_project(kit: Kit) {
     };
     kit.store.publish(publish(acme())).await.unwrap();
     assert_eq!(kit.store.workflow(&other, &slug("flow")).await.unwrap(), None);
-    assert!(kit.store.workflows(&other, Page::default()).await.unwrap().is_empty());
+    assert!(kit.store.workflows(&other, Page::default()).await.unwrap().items.is_empty());
     assert_eq!(kit.store.version(&other, &slug("flow"), 1).await.unwrap(), None);
-    assert!(kit.store.versions(&other, &slug("flow"), Page::default()).await.unwrap().is_empty());
+    assert!(kit.store.versions(&other, &slug("flow"), Page::default()).await.unwrap().items.is_empty());
     assert_eq!(kit.store.definition(&other, &digest('a')).await.unwrap(), None);
     assert_eq!(kit.store.hook(&other, "p").await.unwrap(), None);
-    assert!(kit.store.hooks(&other, &slug("flow")).await.unwrap().is_empty());
     assert!(!kit.store.unpublish(&other, &slug("flow")).await.unwrap());
     assert!(!kit.store.delete_workflow(&other, &slug("flow")).await.unwrap());
     let save =
@@ -98,7 +97,7 @@ pub async fn workflows_belong_to_their_project(kit: Kit) {
     assert_eq!(published, PublishOutcome::Published { version: 1 });
     assert!(kit.store.delete_workflow(&other, &slug("flow")).await.unwrap());
     let kept = kit.store.workflow(&acme(), &slug("flow")).await.unwrap().unwrap();
-    assert_eq!((kept.draft.as_str(), kept.published_version), ("1", Some(1)));
+    assert_eq!((kept.draft.as_str(), kept.live.map(|live| live.version)), ("1", Some(1)));
     assert!(kit.store.hook(&acme(), "p").await.unwrap().is_some());
 }
 

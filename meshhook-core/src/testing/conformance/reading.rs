@@ -1,12 +1,13 @@
 use super::Kit;
 use super::fixture::*;
+use crate::event::Chunk;
 use crate::event::RunStatus;
 use crate::id::RunId;
-use crate::store::{AdvanceRun, Page, RunFilter, StoredRun};
+use crate::store::{AdvanceRun, Listing, MAX_LISTING_BYTES, Page, RunFilter, StoredRun};
 
 async fn listed(kit: &Kit, filter: RunFilter) -> Vec<RunId> {
     let runs = kit.store.runs(&acme(), filter).await.unwrap();
-    runs.iter().map(|stored| stored.record.meta.run).collect()
+    runs.items.iter().map(|stored| stored.record.meta.run).collect()
 }
 
 fn page(limit: usize, after: Option<u32>) -> Page<RunId> {
@@ -37,7 +38,7 @@ async fn six(kit: &Kit) {
 pub async fn a_run_that_does_not_exist_is_none(kit: Kit) {
     assert!(kit.store.run(&acme(), run(1)).await.unwrap().is_none());
     assert_eq!(kit.store.run_record(&acme(), run(1)).await.unwrap(), None);
-    assert!(kit.store.chunks_after(&acme(), run(1), 0, 10).await.unwrap().is_empty());
+    assert!(kit.store.chunks_after(&acme(), run(1), 0, 10).await.unwrap().items.is_empty());
     assert!(kit.waiting(1).await.is_empty());
     assert!(listed(&kit, RunFilter::default()).await.is_empty());
 }
@@ -58,7 +59,7 @@ pub async fn chunks_after_a_position_are_those_that_hold_later_events(kit: Kit) 
     kit.committed(advance(1, 6)).await;
     let all = [chunk(1, 1), chunk(2, 5), chunk(6, 6)];
     for (seq, from) in [(0, 0), (1, 1), (2, 1), (4, 1), (5, 2), (6, 3), (7, 3), (u64::MAX, 3)] {
-        let chunks = kit.store.chunks_after(&acme(), run(1), seq, 10).await.unwrap();
+        let chunks = kit.store.chunks_after(&acme(), run(1), seq, 10).await.unwrap().items;
         assert_eq!(chunks, all[from..], "after {seq}");
     }
 }
@@ -69,8 +70,9 @@ pub async fn chunks_are_limited(kit: Kit) {
         kit.committed(advance(1, seq)).await;
     }
     for (limit, count) in [(0, 0), (1, 1), (3, 3), (99, 4), (usize::MAX, 4)] {
-        let chunks = kit.store.chunks_after(&acme(), run(1), 1, limit).await.unwrap();
-        assert_eq!(chunks.len(), count);
+        let Listing { items: chunks, more, .. } =
+            kit.store.chunks_after(&acme(), run(1), 1, limit).await.unwrap();
+        assert_eq!((chunks.len(), more), (count, count > 0 && count < 4));
         assert!(chunks.first().is_none_or(|first| first.first_seq == 2));
     }
 }
@@ -88,7 +90,7 @@ pub async fn listed_runs_have_the_ends_of_their_history(kit: Kit) {
     }
     kit.committed(AdvanceRun { chunk: Some(chunk(3, 8)), ..advance(3, 3) }).await;
     let runs = kit.store.runs(&acme(), RunFilter::default()).await.unwrap();
-    let chunks: Vec<_> = runs.into_iter().map(|stored| stored.chunks).collect();
+    let chunks: Vec<_> = runs.items.into_iter().map(|stored| stored.chunks).collect();
     assert_eq!(chunks, [vec![chunk(1, 1), chunk(3, 8)], vec![chunk(1, 1), chunk(2, 2)], vec![chunk(1, 1)]]);
 }
 
@@ -150,4 +152,37 @@ pub async fn a_page_of_none_is_empty(kit: Kit) {
     assert!(listed(&kit, RunFilter { page: page(0, None), ..RunFilter::default() }).await.is_empty());
     let all = RunFilter { page: page(usize::MAX, None), ..RunFilter::default() };
     assert_eq!(listed(&kit, all).await.len(), 6);
+}
+
+pub async fn large_items_come_in_smaller_parts(kit: Kit) {
+    let large = |seq: u64, part: usize| {
+        let text = "x".repeat(MAX_LISTING_BYTES / part);
+        Chunk::from_parts(seq, seq, text, chunk(seq, seq).hash)
+    };
+    for n in 1..=3 {
+        kit.committed(start(n)).await;
+        kit.committed(AdvanceRun { chunk: Some(large(2, 2)), ..advance(n, 2) }).await;
+    }
+    kit.committed(AdvanceRun { chunk: Some(large(3, 2)), ..advance(1, 3) }).await;
+    kit.committed(AdvanceRun { chunk: Some(large(4, 1)), ..advance(1, 4) }).await;
+    let runs = |after: Option<u32>| {
+        let filter = RunFilter { page: page(9, after), ..RunFilter::default() };
+        let store = kit.store.clone();
+        async move {
+            let part = store.runs(&acme(), filter).await.unwrap();
+            (part.items.iter().map(|stored| stored.record.meta.run).collect::<Vec<_>>(), part.more)
+        }
+    };
+    assert_eq!(runs(None).await, (of(&[3]), true));
+    assert_eq!(runs(Some(3)).await, (of(&[2]), true));
+    assert_eq!(runs(Some(2)).await, (of(&[1]), false));
+    let chunks = |after: u64| {
+        let store = kit.store.clone();
+        async move {
+            let part = store.chunks_after(&acme(), run(1), after, 9).await.unwrap();
+            (part.items.iter().map(|chunk| chunk.first_seq).collect::<Vec<_>>(), part.more)
+        }
+    };
+    assert_eq!(chunks(1).await, (vec![2, 3], true));
+    assert_eq!(chunks(3).await, (vec![4], false));
 }

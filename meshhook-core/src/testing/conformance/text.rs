@@ -66,10 +66,10 @@ pub async fn the_ends_of_time_are_kept(kit: Kit) {
         assert_eq!((record.meta.created_at, record.finished_at), (at, Some(at)));
     }
     kit.committed(start_released(4, Some(Timestamp::MAX))).await;
-    assert_eq!(kit.store.next_wake_up().await.unwrap(), Some(Timestamp::MAX));
+    assert_eq!(kit.next_wake_up().await, Some(Timestamp::MAX));
     assert!(kit.claim(&bob()).await.is_empty());
     kit.committed(start_released(5, Some(Timestamp::MIN))).await;
-    assert_eq!(kit.claim_one(&bob()).await.meta.run, run(5));
+    assert_eq!(kit.claim_one(&bob()).await.record.meta.run, run(5));
     kit.store.renew(&ann(), Duration::MAX).await.unwrap();
     kit.committed(start(6)).await;
     kit.clock.set(Timestamp::MAX.before(Duration::from_micros(1)));

@@ -2,8 +2,8 @@ use super::Kit;
 use super::fixture::*;
 use crate::id::Digest;
 use crate::store::{
-    CreateWorkflow, Hook, HookRoute, Page, PublishOutcome, PublishWorkflow, SaveDraft, WorkflowRecord,
-    WorkflowStoreError,
+    CreateWorkflow, Hook, HookRoute, LiveVersion, MAX_LISTING_BYTES, Page, PublishOutcome, PublishWorkflow,
+    SaveDraft, WorkflowRecord, WorkflowStoreError,
 };
 use crate::time::Timestamp;
 
@@ -44,9 +44,14 @@ async fn route(kit: &Kit, path: &str) -> Option<HookRoute> {
     kit.store.hook(&acme(), path).await.unwrap()
 }
 
+/// The paths of the hooks that are live.
 async fn paths(kit: &Kit, name: &str) -> Vec<String> {
-    let hooks = kit.store.hooks(&acme(), &slug(name)).await.unwrap();
-    hooks.into_iter().map(|hook| hook.path).collect()
+    let live = kit.store.workflow(&acme(), &slug(name)).await.unwrap().and_then(|record| record.live);
+    live.into_iter().flat_map(|live| live.hooks).map(|hook| hook.path).collect()
+}
+
+fn live_version(record: &WorkflowRecord) -> Option<u32> {
+    record.live.as_ref().map(|live| live.version)
 }
 
 const fn published(version: u32) -> PublishOutcome {
@@ -109,7 +114,7 @@ pub async fn publishing_numbers_versions(kit: Kit) {
     let at = kit.clock.advance(SECOND);
     assert_eq!(publish(&kit, "a", 'b', &[]).await, published(2));
     let record = workflow(&kit, "a").await;
-    assert_eq!((record.latest_version, record.published_version), (Some(2), Some(2)));
+    assert_eq!((record.latest_version, live_version(&record)), (Some(2), Some(2)));
     assert_eq!(record.revision, 1);
     let second = kit.store.version(&acme(), &slug("a"), 2).await.unwrap().unwrap();
     assert_eq!((second.version, second.digest, second.created_at), (2, digest('b'), at));
@@ -122,6 +127,11 @@ pub async fn publishing_makes_hooks_live(kit: Kit) {
     create(&kit, "a").await;
     publish(&kit, "a", 'a', &["q/r", "p"]).await;
     assert_eq!(paths(&kit, "a").await, ["p", "q/r"]);
+    let hook = |path: &str| Hook { path: path.into(), trigger: format!("on-{path}") };
+    let live = LiveVersion::new(1, digest('a'), vec![hook("p"), hook("q/r")]);
+    assert_eq!(workflow(&kit, "a").await.live, Some(live));
+    let listed = kit.store.workflows(&acme(), Page::default()).await.unwrap();
+    assert_eq!(listed.items, [workflow(&kit, "a").await]);
     let expected = HookRoute::new(slug("a"), 1, digest('a'), "on-p".into());
     assert_eq!(route(&kit, "p").await, Some(expected));
     for unknown in ["", "q", "q/", "P", "q/r/"] {
@@ -161,7 +171,7 @@ pub async fn publishing_the_same_after_unpublishing_makes_it_live_again(kit: Kit
     publish(&kit, "a", 'a', &["p"]).await;
     kit.store.unpublish(&acme(), &slug("a")).await.unwrap();
     assert_eq!(publish(&kit, "a", 'a', &["q"]).await, unchanged(1));
-    assert_eq!(workflow(&kit, "a").await.published_version, Some(1));
+    assert_eq!(live_version(&workflow(&kit, "a").await), Some(1));
     assert_eq!(paths(&kit, "a").await, ["q"]);
     assert_eq!(route(&kit, "q").await.unwrap().version, 1);
 }
@@ -205,7 +215,7 @@ pub async fn a_path_is_free_after_unpublishing(kit: Kit) {
     assert_eq!(publish(&kit, "b", 'b', &["p"]).await, published(1));
     let refused = kit.store.publish(publication("a", 'a', &["p"], kit.now())).await;
     assert!(matches!(refused, Err(WorkflowStoreError::PathTaken { .. })));
-    assert_eq!(workflow(&kit, "a").await.published_version, None);
+    assert_eq!(live_version(&workflow(&kit, "a").await), None);
     assert!(kit.store.delete_workflow(&acme(), &slug("b")).await.unwrap());
     assert_eq!(publish(&kit, "a", 'a', &["p"]).await, unchanged(1));
 }
@@ -217,7 +227,7 @@ pub async fn unpublishing_keeps_versions(kit: Kit) {
         assert!(kit.store.unpublish(&acme(), &slug("a")).await.unwrap());
     }
     let record = workflow(&kit, "a").await;
-    assert_eq!((record.latest_version, record.published_version), (Some(1), None));
+    assert_eq!((record.latest_version, live_version(&record)), (Some(1), None));
     assert_eq!(route(&kit, "p").await, None);
     assert!(paths(&kit, "a").await.is_empty());
     assert!(kit.store.version(&acme(), &slug("a"), 1).await.unwrap().is_some());
@@ -230,7 +240,7 @@ pub async fn deleting_keeps_definitions(kit: Kit) {
     assert!(!kit.store.delete_workflow(&acme(), &slug("a")).await.unwrap());
     assert_eq!(kit.store.workflow(&acme(), &slug("a")).await.unwrap(), None);
     assert_eq!(kit.store.version(&acme(), &slug("a"), 1).await.unwrap(), None);
-    assert!(kit.store.versions(&acme(), &slug("a"), Page::default()).await.unwrap().is_empty());
+    assert!(kit.store.versions(&acme(), &slug("a"), Page::default()).await.unwrap().items.is_empty());
     assert_eq!(route(&kit, "p").await, None);
     assert!(paths(&kit, "a").await.is_empty());
     assert!(kit.store.definition(&acme(), &digest('a')).await.unwrap().is_some());
@@ -254,12 +264,16 @@ pub async fn workflows_are_paged_newest_first(kit: Kit) {
     let mut seen = Vec::new();
     loop {
         let page = kit.store.workflows(&acme(), Page { limit: 2, after: after.take() }).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some((last.created_at, last.slug.clone()));
-        seen.push(page.into_iter().map(|record| record.slug.to_string()).collect::<Vec<_>>());
+        after = page.items.last().map(|last| (last.created_at, last.slug.clone()));
+        seen.push(page.items.into_iter().map(|record| record.slug.to_string()).collect::<Vec<_>>());
+        if !page.more {
+            break;
+        }
     }
+    let none = kit.store.workflows(&acme(), Page { limit: 2, after }).await.unwrap();
+    assert!(none.items.is_empty() && !none.more);
     assert_eq!(seen, [vec!["c", "e"], vec!["b", "a"], vec!["d"]]);
-    assert!(kit.store.workflows(&acme(), Page { limit: 0, after: None }).await.unwrap().is_empty());
+    assert!(kit.store.workflows(&acme(), Page { limit: 0, after: None }).await.unwrap().items.is_empty());
 }
 
 pub async fn versions_are_paged_newest_first(kit: Kit) {
@@ -269,13 +283,44 @@ pub async fn versions_are_paged_newest_first(kit: Kit) {
     }
     let page = async |limit, after| {
         let versions = kit.store.versions(&acme(), &slug("a"), Page { limit, after }).await.unwrap();
-        versions.into_iter().map(|version| (version.version, version.digest)).collect::<Vec<_>>()
+        versions.items.into_iter().map(|version| (version.version, version.digest)).collect::<Vec<_>>()
     };
     assert_eq!(page(2, None).await, [(3, digest('c')), (2, digest('b'))]);
     assert_eq!(page(2, Some(2)).await, [(1, digest('a'))]);
     assert_eq!(page(2, Some(1)).await, []);
     assert_eq!(page(0, None).await, []);
     assert_eq!(page(usize::MAX, Some(u32::MAX)).await.len(), 3);
+}
+
+pub async fn large_drafts_come_in_smaller_parts(kit: Kit) {
+    for n in 0..3 {
+        let draft = "x".repeat(MAX_LISTING_BYTES / 2);
+        let at = kit.now().after(SECOND * n);
+        let create = CreateWorkflow { project: acme(), slug: slug(&format!("w{n}")), draft, at };
+        kit.store.create_workflow(create).await.unwrap();
+    }
+    let first = kit.store.workflows(&acme(), Page::default()).await.unwrap();
+    assert_eq!((first.items.len(), first.more), (2, true));
+    let after = first.items.last().map(|last| (last.created_at, last.slug.clone()));
+    let rest = kit.store.workflows(&acme(), Page { after, ..Page::default() }).await.unwrap();
+    assert_eq!((rest.items.len(), rest.more), (1, false));
+}
+
+pub async fn hooks_are_looked_up_by_path(kit: Kit) {
+    create(&kit, "a").await;
+    create(&kit, "b").await;
+    publish(&kit, "a", 'a', &["p", "q"]).await;
+    publish(&kit, "b", 'b', &["r"]).await;
+    let owners = async |paths: &[&str]| {
+        let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+        let found = kit.store.hook_owners(&acme(), &paths).await.unwrap();
+        found.into_iter().map(|(path, owner)| format!("{path} {owner}")).collect::<Vec<_>>()
+    };
+    assert_eq!(owners(&["r", "none", "p", "p"]).await, ["p a", "r b"]);
+    assert!(owners(&[]).await.is_empty());
+    kit.store.unpublish(&acme(), &slug("a")).await.unwrap();
+    assert_eq!(owners(&["r", "p"]).await, ["r b"]);
+    assert!(kit.store.hook_owners(&project("beta"), &["r".to_owned()]).await.unwrap().is_empty());
 }
 
 pub async fn a_definition_is_kept_once(kit: Kit) {

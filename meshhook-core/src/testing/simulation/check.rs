@@ -171,7 +171,7 @@ impl Checker<'_> {
         }
     }
 
-    /// INV-7: no timer fires before its time, by the store's clock, beyond what the worker's clock is off.
+    /// INV-7: no timer fires before its time by the store's clock.
     fn check_timers(&self, run: RunId, found: &Inspected, chunks: &[Chunk]) {
         let profile = &self.world.profile;
         if profile.store_steps {
@@ -180,7 +180,7 @@ impl Checker<'_> {
         for (chunk, commit) in chunks.iter().zip(&found.commits) {
             for event in chunk.events().unwrap_or_default() {
                 if let EventData::TimerFired { at, .. } = event.data
-                    && (event.at < at || commit.at.after(profile.max_skew) < at)
+                    && (event.at < at || commit.at.after(profile.clocks_off()) < at)
                 {
                     let what = format!("event {}: a timer for {at} fired at {}", event.seq, commit.at);
                     self.breaks("INV-7", run, what);

@@ -25,7 +25,7 @@
 //! | INV-4 | the rules give the same history and state again, whole and from every cut |
 //! | INV-5 | an effect starts after its intent is durable and not after its outcome is; each step has one key and each decision of it one config; an attempt is performed again only after an interruption |
 //! | INV-6 | epochs rise |
-//! | INV-7 | no timer fires and no attempt starts before its time by the clock of the worker that does it; the store's clock may differ from that by the worker's skew |
+//! | INV-7 | no timer fires and no attempt starts before its time by the store's clock, as far as a worker can know that when its own is set |
 //! | INV-11 | what a run is owed happens in time once faults have stopped; no run is left with nobody to wake it |
 //! | INBOX | an acked event arrives once, a refused one never |
 //! | PAUSE | no effect starts while a run is paused |

@@ -41,6 +41,12 @@ pub(super) struct Profile {
 }
 
 impl Profile {
+    /// The most that a worker's idea of the store's time is ahead: until the store answers next, as much as its own
+    /// clock went ahead since.
+    pub(super) fn clocks_off(&self) -> Duration {
+        self.max_skew * 2
+    }
+
     pub(super) fn draw(seed: u64) -> Self {
         let mut random = Random::of(seed, "profile");
         let mode = if seed.is_multiple_of(2) { Mode::Safety } else { Mode::Liveness };
