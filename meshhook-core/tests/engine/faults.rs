@@ -87,10 +87,10 @@ async fn a_run_whose_start_could_not_be_told_is_given_back() {
     }
     let refused = kit.project.start_run(&slug, StartRequest::new(json!(1))).await.unwrap_err();
     assert!(refused.is_transient(), "{refused}");
-    assert_eq!(kit.project.runs(RunFilter::default()).await.unwrap().len(), 1);
+    assert_eq!(kit.project.runs(RunFilter::default()).await.unwrap().items.len(), 1);
     tokio::time::sleep(Duration::from_secs(10)).await;
     // The worker lives and renews its lease, so that nobody else would ever take the run.
-    let runs = kit.project.runs(RunFilter::default()).await.unwrap();
+    let runs = kit.project.runs(RunFilter::default()).await.unwrap().items;
     assert_eq!(end_of(&kit, runs[0].id).await, RunStatus::Succeeded);
     assert_eq!(kit.effects.seen.lock().unwrap().len(), 1);
 }
