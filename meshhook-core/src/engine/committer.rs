@@ -11,13 +11,17 @@
 //! last transaction was in flight. A transaction runs in the committer's own task, so that no caller who goes away can
 //! cut it off.
 //!
+//! Queue and batch are bounded in number and in bytes of text. A commit that is larger than a batch may be goes alone;
+//! one that is larger than the queue may be waits until nothing else is in it.
+//!
 //! When a reply is lost, each commit of the batch is looked up: a run id and a chunk are unique, so whoever finds them
 //! in the store knows that the commit happened.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineOptions;
@@ -28,6 +32,9 @@ use crate::store::{AdvanceRun, Commit, CommitOutcome, Store, StoreError};
 #[derive(Debug, Clone)]
 pub(super) struct Committer {
     queue: mpsc::Sender<Item>,
+    /// How many bytes of text there is room for, among what waits and what is in flight.
+    room: Arc<Semaphore>,
+    max_bytes: u32,
 }
 
 /// What became of a commit.
@@ -35,7 +42,9 @@ pub(super) type Committed = Result<CommitOutcome, Arc<StoreError>>;
 
 struct Item {
     commit: Commit,
+    bytes: usize,
     reply: oneshot::Sender<Committed>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// There is no room in the queue.
@@ -51,21 +60,25 @@ impl Committer {
         end: CancellationToken,
     ) -> Self {
         let (queue, items) = mpsc::channel(options.max_queue.max(1));
-        let max_batch = options.max_batch.max(1);
+        let (max_batch, max_batch_bytes) = (options.max_batch.max(1), options.max_batch_bytes);
+        let max_bytes = u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX);
+        let max_bytes = max_bytes.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
         tasks.spawn(async move {
             tokio::select! {
                 biased;
                 () = end.cancelled() => {}
-                () = serve(store, items, max_batch) => {}
+                () = serve(store, items, max_batch, max_batch_bytes) => {}
             }
         });
-        Self { queue }
+        Self { queue, room: Arc::new(Semaphore::new(max_bytes as usize)), max_bytes }
     }
 
     /// Commits, if there is room in the queue.
     pub(super) fn try_commit(&self, commit: Commit) -> Result<oneshot::Receiver<Committed>, QueueFull> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Item { commit, reply }).map_err(|_| QueueFull)?;
+        let bytes = commit.bytes();
+        let room = self.room.clone().try_acquire_many_owned(self.share_of(bytes)).map_err(|_| QueueFull)?;
+        self.queue.try_send(Item { commit, bytes, reply, _room: room }).map_err(|_| QueueFull)?;
         Ok(answer)
     }
 
@@ -73,14 +86,38 @@ impl Committer {
     pub(super) async fn commit(&self, commit: Commit) -> Committed {
         let (reply, answer) = oneshot::channel();
         let gone = || Arc::new(StoreError::Unavailable("the engine has stopped".into()));
-        self.queue.send(Item { commit, reply }).await.map_err(|_| gone())?;
+        let bytes = commit.bytes();
+        let room = self.room.clone().acquire_many_owned(self.share_of(bytes)).await.map_err(|_| gone())?;
+        self.queue.send(Item { commit, bytes, reply, _room: room }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// How much of the queue's room a commit takes: all of it at most.
+    fn share_of(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.max_bytes)
     }
 }
 
-async fn serve(store: Arc<dyn Store>, mut items: mpsc::Receiver<Item>, max_batch: usize) {
-    let mut batch = Vec::with_capacity(max_batch);
-    while items.recv_many(&mut batch, max_batch).await > 0 {
+async fn serve(
+    store: Arc<dyn Store>,
+    mut items: mpsc::Receiver<Item>,
+    max_batch: usize,
+    max_batch_bytes: usize,
+) {
+    let mut waiting: VecDeque<Item> = VecDeque::new();
+    let mut batch: Vec<Item> = Vec::with_capacity(max_batch);
+    loop {
+        if waiting.is_empty() && items.recv_many(&mut batch, max_batch).await == 0 {
+            return;
+        }
+        waiting.extend(batch.drain(..));
+        while waiting.len() < max_batch
+            && let Ok(item) = items.try_recv()
+        {
+            waiting.push_back(item);
+        }
+        let size = batch_size(waiting.iter().map(|item| item.bytes), max_batch_bytes);
+        batch.extend(waiting.drain(..size));
         metrics::histogram!("meshhook_commit_batch_size").record(batch.len() as f64);
         let commits: Vec<Commit> = batch.iter().map(|item| item.commit.clone()).collect();
         match store.commit(commits).await {
@@ -104,6 +141,13 @@ async fn serve(store: Arc<dyn Store>, mut items: mpsc::Receiver<Item>, max_batch
             }
         }
     }
+}
+
+/// How many of the commits that wait go into one batch: as many as fit, but one at least.
+fn batch_size(sizes: impl Iterator<Item = usize>, max_bytes: usize) -> usize {
+    let mut room = max_bytes;
+    let fitting = sizes.take_while(|size| room.checked_sub(*size).inspect(|left| room = *left).is_some());
+    fitting.count().max(1)
 }
 
 /// How often a lost reply is looked up before it is given back as unknown.
@@ -153,4 +197,23 @@ async fn committed_before(
         .items
         .first()
         .map(|stored| if stored == chunk { CommitOutcome::Committed } else { CommitOutcome::Stale }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_what_fits_and_one_commit_at_least() {
+        for (sizes, expected) in [
+            (&[1, 2, 3][..], 3),
+            (&[4, 6, 1], 2),
+            (&[4, 7, 1], 1),
+            (&[11, 1], 1),
+            (&[1, 11, 1], 1),
+            (&[10, 0, 0], 3),
+        ] {
+            assert_eq!(batch_size(sizes.iter().copied(), 10), expected, "{sizes:?}");
+        }
+    }
 }

@@ -17,6 +17,7 @@
 mod attempt;
 mod builder;
 mod committer;
+mod draft;
 mod error;
 mod fresh;
 mod intake;
@@ -27,6 +28,7 @@ mod projects;
 mod receive;
 mod registry;
 mod runner;
+mod steer;
 mod store_time;
 mod task;
 mod vault;

@@ -20,8 +20,12 @@ pub struct EngineOptions {
     pub max_attempts: usize,
     /// The most runs and advances that wait to be committed; past it, intake is refused. 4,096.
     pub max_queue: usize,
+    /// The most text in them, in bytes; past it, intake is refused. 64 MiB.
+    pub max_queue_bytes: usize,
     /// The most commits in one transaction. 256.
     pub max_batch: usize,
+    /// The most text in one transaction, in bytes; a larger commit goes alone. 8 MiB.
+    pub max_batch_bytes: usize,
     /// After how many workers that died holding it without advancing it a run is ended as `quarantined`. 3.
     pub quarantine_after: u32,
     /// How long a worker must have lived before it takes a run that two workers died with. A process that is killed again
@@ -41,7 +45,9 @@ impl Default for EngineOptions {
             max_held_runs: 2_000,
             max_attempts: 256,
             max_queue: 4_096,
+            max_queue_bytes: 64 << 20,
             max_batch: 256,
+            max_batch_bytes: 8 << 20,
             quarantine_after: 3,
             suspect_after: Duration::from_secs(10),
             max_history_bytes: 64 << 20,

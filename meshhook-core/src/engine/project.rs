@@ -1,6 +1,5 @@
 //! What a project's people and programs ask for.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,19 +10,20 @@ use super::vault::Rotated;
 use super::view::{EventPage, RunView, Verdict, run_view, summary, verdict};
 use super::{EngineError, Inner};
 use crate::definition::{
-    CheckContext, Checked, Problem, ProblemCode, Trigger, TriggerKind, ValidDefinition, WebhookPath,
-    WebhookTrigger, check, regex_uses_within,
+    Checked, Problem, ProblemCode, Trigger, TriggerKind, ValidDefinition, WebhookPath, WebhookTrigger,
+    regex_uses_within,
 };
-use crate::event::RunStatus;
+use crate::event::{CodecError, Event, RunStatus};
 use crate::expr::{
     Env, ExprError, ExprErrorKind, Expression, Template, TemplateError, TemplateErrorKind, TemplateOptions,
     View,
 };
 use crate::id::{Digest, ProjectId, RunId, WorkflowSlug};
 use crate::json::{self, JsonLimits};
+use crate::run::ReplayError;
 use crate::secret::{SecretName, SecretValue};
 use crate::store::{
-    CreateWorkflow, Hook, Listing, Message, Page, Post, Posted, PublishOutcome, PublishWorkflow, RunFilter,
+    CreateWorkflow, Hook, Listing, MAX_LISTING_BYTES, Page, PublishOutcome, PublishWorkflow, RunFilter,
     SaveDraft, StoreError, StoredRun, VersionRecord, WorkflowRecord, WorkflowStoreError,
 };
 use crate::time::Timestamp;
@@ -142,11 +142,8 @@ impl Project {
         &self,
         page: Page<(Timestamp, WorkflowSlug)>,
     ) -> Result<Listing<WorkflowView>, EngineError> {
-        let mut views = Vec::new();
         let Listing { items, more, .. } = self.inner.store.workflows(&self.id, page).await?;
-        for record in items {
-            views.push(self.workflow_view(record).await?);
-        }
+        let views = self.workflow_views(items).await?;
         Ok(Listing::new(views, more))
     }
 
@@ -298,31 +295,27 @@ impl Project {
     }
 
     async fn workflow_view(&self, record: WorkflowRecord) -> Result<WorkflowView, EngineError> {
-        let draft = parse_stored(&record.draft)?;
-        let problems = self.check(&record.slug, &draft).await?.problems;
-        let mut triggers = Vec::new();
-        if let Some(live) = &record.live {
-            let definition =
-                self.inner.registry.definition(&self.inner.store, &self.id, &live.digest).await?;
-            triggers = trigger_views(&definition, &live.hooks);
-        }
-        Ok(WorkflowView { record, draft, problems, triggers })
+        let mut views = self.workflow_views(vec![record]).await?;
+        Ok(views.pop().expect("there is one view for one record"))
     }
 
-    /// Checks a document against everything that is known about the project.
-    async fn check(&self, slug: &WorkflowSlug, document: &Value) -> Result<Checked, EngineError> {
-        let records = self.inner.store.secrets(&self.id).await?;
-        let names: BTreeSet<SecretName> =
-            records.iter().filter_map(|record| SecretName::new(&record.name).ok()).collect();
-        let owners = self.inner.store.hook_owners(&self.id, &hook_paths(document, slug)).await?;
-        let is_taken = |path: &str| owners.get(path).is_some_and(|owner| owner != slug);
-        let registry = &self.inner.registry;
-        let context = CheckContext::new(registry.node_types())
-            .limits(registry.limits().clone())
-            .known_secrets(&names)
-            .slug(slug)
-            .path_taken(&is_taken);
-        Ok(check(document, &context))
+    /// Views of workflows. What they are checked against is looked up once for all of them.
+    async fn workflow_views(&self, records: Vec<WorkflowRecord>) -> Result<Vec<WorkflowView>, EngineError> {
+        let drafts = records.iter().map(|record| parse_stored(&record.draft));
+        let drafts = drafts.collect::<Result<Vec<Value>, _>>()?;
+        let surroundings = self.surroundings(records.iter().map(|record| &record.slug).zip(&drafts)).await?;
+        let mut views = Vec::new();
+        for (record, draft) in records.into_iter().zip(drafts) {
+            let problems = self.problems(&surroundings, &record, &draft);
+            let mut triggers = Vec::new();
+            if let Some(live) = &record.live {
+                let definition =
+                    self.inner.registry.definition(&self.inner.store, &self.id, &live.digest).await?;
+                triggers = trigger_views(&definition, &live.hooks);
+            }
+            views.push(WorkflowView { record, draft, problems, triggers });
+        }
+        Ok(views)
     }
 
     fn hook_path(
@@ -495,20 +488,23 @@ impl Project {
         record.ok_or(EngineError::NotFound { what: "run" })?;
         // Every chunk holds at least one event, so this many chunks are enough.
         let chunks = self.inner.store.chunks_after(&self.id, run, after, limit).await?;
+        let unreadable = |error: CodecError| EngineError::Unreadable(ReplayError::Chain(error.into()));
         let mut events = Vec::new();
-        let mut more = chunks.more;
         for chunk in &chunks.items {
-            let decoded = chunk
-                .events()
-                .map_err(|error| EngineError::Unreadable(crate::run::ReplayError::Chain(error.into())))?;
+            let decoded = chunk.events().map_err(unreadable)?;
             events.extend(decoded.into_iter().filter(|event| event.seq > after));
             if events.len() > limit {
-                more = true;
-                events.truncate(limit);
                 break;
             }
         }
-        Ok(EventPage { events, more })
+        // A single chunk may be larger than a part of a list.
+        let is_large = chunks.items.iter().map(|chunk| chunk.text.len()).sum::<usize>() > MAX_LISTING_BYTES;
+        let bytes = |event: &Event| {
+            let within = || json::canonical_len_within(&event.to_value(), MAX_LISTING_BYTES);
+            if is_large { within().unwrap_or(MAX_LISTING_BYTES) } else { 0 }
+        };
+        let part = Listing::gather(events.into_iter().map(Ok::<_, EngineError>), limit, bytes)?;
+        Ok(EventPage { more: part.more || chunks.more, events: part.items })
     }
 
     /// Waits until a run may have events after `after`, or until the poll interval is over. A hint, not a promise.
@@ -552,131 +548,6 @@ impl Project {
         let bytes = stored.chunks.iter().map(|chunk| chunk.text.len()).sum();
         let known = definition.clone();
         self.inner.long_work.run(&known, bytes, move || work(&definition, &stored)).await
-    }
-
-    /// Asks a run to start nothing new. Allowed while it is running or waiting.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
-    pub async fn pause(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
-        self.require(run, |status| matches!(status, RunStatus::Running | RunStatus::Waiting)).await?;
-        self.steer(run, Message::Pause { by }).await
-    }
-
-    /// Asks a paused run to go on.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
-    pub async fn resume(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
-        self.require(run, |status| status == RunStatus::Paused).await?;
-        self.steer(run, Message::Resume { by }).await
-    }
-
-    /// Asks a run to end. Allowed until it has ended.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
-    pub async fn cancel(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
-        self.require(run, |status| !status.is_terminal()).await?;
-        self.steer(run, Message::Cancel { by }).await
-    }
-
-    /// Asks a failed run to start its failed steps again.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`], [`EngineError::InvalidState`], or a store error.
-    pub async fn retry(&self, run: RunId, by: Option<String>) -> Result<(), EngineError> {
-        self.require(run, |status| status == RunStatus::Failed).await?;
-        if self.run(run).await?.terminated {
-            return Err(EngineError::InvalidState { status: "terminated" });
-        }
-        self.steer(run, Message::Retry { by }).await
-    }
-
-    /// Sends an external event to a run.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`], [`EngineError::InvalidState`] when it has ended, or a store error.
-    pub async fn send_event(
-        &self,
-        run: RunId,
-        name: &str,
-        key: Option<String>,
-        payload: Value,
-    ) -> Result<(), EngineError> {
-        let (mut payload, secrets) = (payload, self.inner.unsealed(&self.id).await?);
-        secrets.masker().mask_value(&mut payload);
-        let name = secrets.masker().mask_str(name).into_owned();
-        let key = key.map(|key| secrets.masker().mask_str(&key).into_owned());
-        self.require(run, |status| !status.is_terminal()).await?;
-        self.post(run, Message::Event { name, key, payload }).await
-    }
-
-    /// Refuses what a run's status does not allow.
-    async fn require(&self, run: RunId, allowed: impl Fn(RunStatus) -> bool) -> Result<(), EngineError> {
-        // What was asked for before takes effect before. Read first: a message that is gone then is in the history.
-        let (mut asked, mut after) = (Vec::new(), None);
-        loop {
-            let part = self.inner.store.messages_for(&self.id, run, after).await?;
-            after = part.items.last().map(|item| item.id);
-            asked.extend(part.items.iter().map(|item| effect_of(&item.message)));
-            if !part.more {
-                break;
-            }
-        }
-        let record = self.inner.store.run_record(&self.id, run).await?;
-        let status = record.ok_or(EngineError::NotFound { what: "run" })?.status;
-        let status = asked.into_iter().fold(status, |status, effect| effect(status));
-        if allowed(status) { Ok(()) } else { Err(EngineError::InvalidState { status: status.as_str() }) }
-    }
-
-    /// Posts what steers a run and gives it until the next poll to take effect, so that who looks next sees it: a run
-    /// that is retried would else still be `failed`, which reads as failed again. Only the posting is promised.
-    async fn steer(&self, run: RunId, message: Message) -> Result<(), EngineError> {
-        let mut news = self.inner.watchers.subscribe(run);
-        self.post(run, message).await?;
-        let taken = async {
-            while self.has_messages(run).await {
-                if news.changed().await.is_err() {
-                    break;
-                }
-            }
-        };
-        // Where nothing works, another process takes it, and no news of that comes here.
-        if self.inner.options.works {
-            let _ = tokio::time::timeout(self.inner.options.poll, taken).await;
-        }
-        Ok(())
-    }
-
-    async fn has_messages(&self, run: RunId) -> bool {
-        let left = self.inner.store.messages_for(&self.id, run, None).await;
-        left.is_ok_and(|left| !left.items.is_empty())
-    }
-
-    async fn post(&self, run: RunId, message: Message) -> Result<(), EngineError> {
-        let post = Post { project: self.id.clone(), run, message };
-        match self.inner.store.post(vec![post]).await?.pop() {
-            Some(Posted::Held { .. }) => {
-                self.inner.poke_inbox(run);
-                Ok(())
-            }
-            Some(Posted::Due) => {
-                self.inner.wake.notify_one();
-                Ok(())
-            }
-            Some(Posted::Full) => Err(EngineError::InboxFull),
-            Some(Posted::Ended) => {
-                let status = self.run(run).await?.status;
-                Err(EngineError::InvalidState { status: status.as_str() })
-            }
-            Some(Posted::NotFound) | None => Err(EngineError::NotFound { what: "run" }),
-        }
     }
 
     // ---- secrets ----
@@ -754,21 +625,6 @@ impl Project {
     }
 }
 
-/// What a message will make of a run's status.
-fn effect_of(message: &Message) -> fn(RunStatus) -> RunStatus {
-    match message {
-        Message::Pause { .. } => |status| if status.is_terminal() { status } else { RunStatus::Paused },
-        Message::Resume { .. } => {
-            |status| if status == RunStatus::Paused { RunStatus::Running } else { status }
-        }
-        Message::Cancel { .. } => |status| if status.is_terminal() { status } else { RunStatus::Cancelled },
-        Message::Retry { .. } => {
-            |status| if status == RunStatus::Failed { RunStatus::Running } else { status }
-        }
-        Message::Event { .. } | Message::ChildFinished { .. } => |status| status,
-    }
-}
-
 /// What `uuid()` starts from in previews.
 const PREVIEW_SEED: &[u8] = b"preview";
 
@@ -784,16 +640,6 @@ fn parse_stored(text: &str) -> Result<Value, EngineError> {
     let corrupt =
         |error: json::JsonError| StoreError::Corrupt { what: format!("a stored definition: {error}") };
     Ok(json::parse(text.as_bytes(), &JsonLimits::default()).map_err(corrupt)?)
-}
-
-/// The paths that a document's hooks would have, as far as it can be read.
-fn hook_paths(document: &Value, slug: &WorkflowSlug) -> Vec<String> {
-    let triggers = document.get("triggers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let webhooks = triggers.iter().filter(|trigger| trigger["type"] == "webhook");
-    webhooks
-        .map(|trigger| trigger["config"]["path"].as_str().unwrap_or(slug.as_str()).to_owned())
-        .take(100)
-        .collect()
 }
 
 fn is_random(path: &str) -> bool {

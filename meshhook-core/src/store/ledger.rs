@@ -129,6 +129,15 @@ pub enum Commit {
 }
 
 impl Commit {
+    /// How many bytes of text it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Commit::Start(start) => start.chunk.text.len(),
+            Commit::Advance(advance) => advance.chunk.as_ref().map_or(0, |chunk| chunk.text.len()),
+        }
+    }
+
     /// Checks what no caller may get wrong: a run's first chunk starts at 1, and no chunk ends before it starts.
     ///
     /// # Errors

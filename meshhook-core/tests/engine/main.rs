@@ -5,6 +5,7 @@
 mod faults;
 mod kit;
 mod liveness;
+mod looking;
 mod projects;
 mod publishing;
 mod rotation;
