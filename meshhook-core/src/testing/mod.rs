@@ -2,6 +2,7 @@
 
 mod clock;
 pub mod conformance;
+pub mod differential;
 mod gate;
 pub mod simulation;
 mod workflow;

@@ -58,6 +58,11 @@ impl Subject {
         Self { store: Arc::new(store), guard: Box::new(()) }
     }
 
+    /// The store.
+    pub(super) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
     /// Drops something, a directory for example, only after the store.
     #[must_use]
     pub fn keeping(mut self, guard: impl Send + 'static) -> Self {
