@@ -6,6 +6,7 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `sqlite` | [`sqlite`]: the store in one SQLite file |
+//! | `postgres` | [`postgres`]: the store on Postgres, for any number of workers |
 //! | `http` | [`http`]: the `http_call` node type |
 //! | `axum` | [`axum`]: webhook intake, HTTP API and live streams as a router |
 //! | `testing` | [`testing`]: workflows in virtual time, simulation, the conformance suite of stores |
@@ -48,6 +49,8 @@ pub use meshhook_core::{
 };
 #[cfg(feature = "http")]
 pub use meshhook_http as http;
+#[cfg(feature = "postgres")]
+pub use meshhook_postgres as postgres;
 #[cfg(feature = "sqlite")]
 pub use meshhook_sqlite as sqlite;
 

@@ -33,7 +33,8 @@ pub(crate) struct Flags {
     /// Key that seals secrets: 32 bytes in base64
     ///
     /// Without one it is kept beside the SQLite file, in PATH.key, and made at the first start. The first line of that
-    /// file is the key that seals; keys on lines below it only open.
+    /// file is the key that seals; keys on lines below it only open. With Postgres a key is needed, the same for every
+    /// process.
     #[arg(long, env = "MESHHOOK_MASTER_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
 

@@ -12,12 +12,16 @@ use crate::Error;
 use crate::database::Location;
 use crate::flags::Flags;
 
-/// The configured keys; else those beside the SQLite file, made at the first start. In memory a new one each time.
+/// The configured keys; else those beside the SQLite file, made at the first start. In memory a new one each time;
+/// with a database server there is no place for one.
 pub(crate) fn master_keys(flags: &Flags) -> Result<StaticKeys, Error> {
     let mut keys = match (&flags.key, Location::parse(&flags.database)?) {
         (Some(text), _) => StaticKeys::new(text.parse()?),
         (None, Location::Memory) => StaticKeys::new(draw()?),
         (None, Location::File(path)) => beside(&path)?,
+        (None, Location::Server(_)) => {
+            return Err("with Postgres set --key (32 bytes in base64): every process needs the same".into());
+        }
     };
     for text in flags.previous_keys.iter().flat_map(|keys| keys.split(',')) {
         keys = keys.with_older(text.parse()?);

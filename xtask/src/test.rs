@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
+use crate::postgres;
 use crate::shell::{Outcome, announce, cargo};
 
 /// Environment variable that names the folder of external test data.
@@ -22,6 +23,7 @@ pub(crate) fn count(arguments: &[String]) -> Result<Totals, String> {
         Some(folder) => println!("{TEST_DATA}={}", folder.display()),
         None => println!("{TEST_DATA} is not set: suites that need external data say so and pass"),
     }
+    postgres::provide()?;
     let mut command = cargo(&["test", "--all-features", "--no-fail-fast"]);
     // Cargo would ignore a package named beside `--workspace`.
     if !arguments.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package")) {

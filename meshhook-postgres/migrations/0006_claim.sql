@@ -1,0 +1,259 @@
+-- 0006: leases, and taking runs that are due or orphaned.
+--
+-- Who is looked at does not grow with how many runs wait: projects and dead workers are visited one by one, each by one
+-- step in an index, and of each no more candidates are read than could be taken. Runs that wake up later are not looked
+-- at at all.
+
+-- Renews the worker's lease, then takes runs. The row with place 0 is about the look itself: the time, when the next run
+-- wakes up, and for which runs that the worker held before messages wait, at most p_messages. The others are the runs in
+-- the order in which they were chosen, each with its record as it stands and its history.
+CREATE FUNCTION meshhook.claim_v1(
+    p_now bigint, p_worker text, p_lease bigint, p_limit bigint, p_suspects bigint, p_messages bigint
+)
+RETURNS TABLE (
+    place bigint, looked_at bigint, next_wake_up bigint, message_projects text[], message_runs uuid[],
+    project text, run_id uuid, workflow text, version bigint, digest bytea, created_at bigint, test boolean,
+    status text, finished_at bigint, failure text, epoch bigint, changed_hands boolean, strikes bigint,
+    first_seqs bigint[], last_seqs bigint[], hashes bytea[], chunks bytea[]
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_memoize = off SET enable_material = off SET enable_sort = off SET enable_incremental_sort = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_scope text := meshhook.enter();
+    v_now bigint := meshhook.now_or(p_now);
+    v_project text;
+    v_message_projects text[];
+    v_message_runs uuid[];
+    v_wake bigint;
+    v_next bigint;
+    v_due text[];
+    v_dead record;
+    o_owner text[] := '{}';
+    o_project text[] := '{}';
+    o_since bigint[] := '{}';
+    o_retired boolean[] := '{}';
+    -- Other workers may have locked the first candidates: some more are read than are taken.
+    v_some bigint := least(p_limit, 10000) * 4;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1835365224, hashtext(p_worker));
+    INSERT INTO meshhook.workers AS w (worker, lease_until, retired)
+    VALUES (p_worker, least(v_now + p_lease, 253402207200000000), false)
+    ON CONFLICT (worker) DO UPDATE SET lease_until = excluded.lease_until, retired = false;
+
+    SELECT array_agg(m.project ORDER BY m.project, m.run_id), array_agg(m.run_id ORDER BY m.project, m.run_id)
+    INTO v_message_projects, v_message_runs
+    FROM (
+        SELECT l.project, l.run_id FROM meshhook.live_runs l
+        WHERE l.owner >= p_worker AND l.owner <= p_worker
+            AND EXISTS (SELECT 1 FROM meshhook.inbox x WHERE x.project = l.project AND x.run_id = l.run_id)
+        ORDER BY l.owner, l.project, l.run_id LIMIT p_messages) m;
+
+    -- From project to project: the earliest of each.
+    WITH RECURSIVE earliest AS (
+        (SELECT l.project, l.wake_at FROM meshhook.live_runs l
+        WHERE l.wake_at IS NOT NULL ORDER BY l.project, l.wake_at LIMIT 1)
+        UNION ALL
+        SELECT n.project, n.wake_at FROM earliest e
+        CROSS JOIN LATERAL (
+            SELECT l.project, l.wake_at FROM meshhook.live_runs l
+            WHERE l.wake_at IS NOT NULL AND l.project > e.project ORDER BY l.project, l.wake_at LIMIT 1) n
+    )
+    SELECT coalesce(array_agg(e.project) FILTER (WHERE e.wake_at <= v_now), '{}'),
+        min(e.wake_at) FILTER (WHERE e.wake_at > v_now)
+    INTO v_due, v_next FROM earliest e;
+
+    FOR v_dead IN
+        SELECT w.worker, w.lease_until, w.retired FROM meshhook.workers w
+        WHERE w.lease_until <= v_now AND w.worker <> p_worker
+        ORDER BY w.worker
+    LOOP
+        -- A worker whose commit is under way is left for the next look.
+        CONTINUE WHEN NOT pg_try_advisory_xact_lock(1835365224, hashtext(v_dead.worker));
+        v_project := '';
+        LOOP
+            SELECT l.project INTO v_project FROM meshhook.live_runs l
+            WHERE (l.owner, l.project) > (v_dead.worker, v_project) AND l.owner <= v_dead.worker
+            ORDER BY l.owner, l.project LIMIT 1;
+            EXIT WHEN NOT FOUND;
+            o_owner := o_owner || v_dead.worker;
+            o_project := o_project || v_project;
+            o_since := o_since || v_dead.lease_until;
+            o_retired := o_retired || v_dead.retired;
+        END LOOP;
+    END LOOP;
+
+    IF p_limit > 0 AND (cardinality(v_due) > 0 OR cardinality(o_owner) > 0) THEN
+        RETURN QUERY
+        WITH candidates AS MATERIALIZED (
+            SELECT d.project, c.run_id, c.wake_at AS since, NULL::text AS owner, false AS retired, false AS suspect
+            FROM unnest(v_due) AS d (project)
+            CROSS JOIN LATERAL (
+                SELECT l.run_id, l.wake_at FROM meshhook.live_runs l
+                WHERE l.project = d.project AND l.wake_at <= v_now
+                ORDER BY l.wake_at, l.run_id LIMIT v_some) c
+            UNION ALL
+            SELECT o.project, c.run_id, o.since, o.owner, o.retired, false
+            FROM unnest(o_owner, o_project, o_since, o_retired) AS o (owner, project, since, retired)
+            CROSS JOIN LATERAL (
+                SELECT l.run_id FROM meshhook.live_runs l
+                WHERE l.owner >= o.owner AND l.owner <= o.owner AND l.project = o.project
+                    AND (o.retired OR l.strikes = 0 OR l.strike_seq + 1 < (
+                        SELECT h.last_seq FROM meshhook.history h
+                        WHERE h.project = l.project AND h.run_id = l.run_id ORDER BY h.first_seq DESC LIMIT 1))
+                ORDER BY l.owner, l.project, l.run_id LIMIT v_some) c
+            UNION ALL
+            SELECT o.project, c.run_id, o.since, o.owner, o.retired, true
+            FROM unnest(o_owner, o_project, o_since, o_retired) AS o (owner, project, since, retired)
+            CROSS JOIN LATERAL (
+                SELECT l.run_id FROM meshhook.live_runs l
+                WHERE l.owner >= o.owner AND l.owner <= o.owner AND l.project = o.project AND l.strikes > 0 AND NOT o.retired
+                    AND l.strike_seq + 1 >= (
+                        SELECT h.last_seq FROM meshhook.history h
+                        WHERE h.project = l.project AND h.run_id = l.run_id ORDER BY h.first_seq DESC LIMIT 1)
+                ORDER BY l.owner, l.project, l.run_id LIMIT p_suspects) c
+        ),
+        suspects AS MATERIALIZED (
+            SELECT s.project, s.run_id, s.since, s.owner, s.retired
+            FROM (
+                SELECT c.*, row_number() OVER (PARTITION BY c.project ORDER BY c.since, c.run_id) AS turn
+                FROM candidates c WHERE c.suspect) s
+            ORDER BY s.turn, s.since, s.run_id, s.project LIMIT p_suspects
+        ),
+        ordered AS MATERIALIZED (
+            SELECT t.*, row_number() OVER (PARTITION BY t.project ORDER BY t.since, t.run_id) AS turn
+            FROM (
+                SELECT c.project, c.run_id, c.since, c.owner, c.retired FROM candidates c WHERE NOT c.suspect
+                UNION ALL
+                SELECT s.project, s.run_id, s.since, s.owner, s.retired FROM suspects s) t
+        ),
+        -- Locked in the order of turns, those that others have locked left out, until there are enough; what changed
+        -- since it was read is judged again.
+        chosen AS MATERIALIZED (
+            SELECT c.project, c.run_id, c.since, c.owner, c.retired, c.turn
+            FROM ordered c
+            JOIN meshhook.live_runs l ON l.project = c.project AND l.run_id = c.run_id
+            WHERE (c.owner IS NULL AND l.owner IS NULL AND l.wake_at <= v_now) OR l.owner = c.owner
+            ORDER BY c.turn, c.since, c.run_id, c.project
+            LIMIT p_limit
+            FOR UPDATE OF l SKIP LOCKED
+        ),
+        placed AS MATERIALIZED (
+            SELECT c.*, row_number() OVER (ORDER BY c.turn, c.since, c.run_id, c.project) AS place,
+                CASE WHEN c.owner IS NOT NULL AND NOT c.retired THEN (
+                    SELECT h.last_seq FROM meshhook.history h
+                    WHERE h.project = c.project AND h.run_id = c.run_id ORDER BY h.first_seq DESC LIMIT 1)
+                END AS orphaned_at
+            FROM chosen c
+        ),
+        taken AS (
+            UPDATE meshhook.live_runs l
+            SET owner = p_worker, last_holder = p_worker, wake_at = NULL,
+                epoch = CASE WHEN l.last_holder = p_worker THEN l.epoch ELSE l.epoch + 1 END,
+                strikes = CASE WHEN p.orphaned_at IS NULL THEN l.strikes
+                    WHEN p.orphaned_at > l.strike_seq + 1 THEN 1 ELSE least(l.strikes + 1, 4294967295) END,
+                strike_seq = coalesce(p.orphaned_at, l.strike_seq)
+            FROM placed p
+            WHERE l.project = p.project AND l.run_id = p.run_id
+            RETURNING p.place, l.project, l.run_id, l.workflow, l.version, l.digest, l.created_at, l.test, l.status,
+                l.finished_at, l.failure, l.epoch, l.last_writer <> p_worker AS changed_hands, l.strikes
+        )
+        SELECT t.place, NULL::bigint, NULL::bigint, NULL::text[], NULL::uuid[],
+            t.project, t.run_id, t.workflow, t.version, t.digest, t.created_at, t.test,
+            t.status, t.finished_at, t.failure, t.epoch, t.changed_hands, t.strikes, h.first_seqs, h.last_seqs, h.hashes, h.chunks
+        FROM taken t
+        CROSS JOIN LATERAL (
+            SELECT array_agg(c.first_seq) AS first_seqs, array_agg(c.last_seq) AS last_seqs,
+                array_agg(c.hash) AS hashes, array_agg(c.chunk) AS chunks
+            FROM (
+                SELECT h.first_seq, h.last_seq, h.hash, h.chunk FROM meshhook.history h
+                WHERE h.project = t.project AND h.run_id = t.run_id ORDER BY h.first_seq) c) h;
+    END IF;
+
+    -- What was due and was not taken is what wakes up next.
+    FOREACH v_project IN ARRAY v_due LOOP
+        SELECT l.wake_at INTO v_wake FROM meshhook.live_runs l
+        WHERE l.project = v_project AND l.wake_at IS NOT NULL
+        ORDER BY l.wake_at LIMIT 1;
+        IF FOUND THEN
+            v_next := least(v_next, v_wake);
+        END IF;
+    END LOOP;
+
+    -- Leases that ended and cover nothing.
+    FOR v_dead IN
+        SELECT w.worker FROM meshhook.workers w WHERE w.lease_until <= v_now ORDER BY w.worker
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        IF v_dead.worker = p_worker OR pg_try_advisory_xact_lock(1835365224, hashtext(v_dead.worker)) THEN
+            DELETE FROM meshhook.workers w
+            WHERE w.worker = v_dead.worker
+                AND NOT EXISTS (SELECT 1 FROM meshhook.live_runs l WHERE l.owner = w.worker);
+        END IF;
+    END LOOP;
+
+    place := 0;
+    looked_at := v_now;
+    next_wake_up := v_next;
+    message_projects := v_message_projects;
+    message_runs := v_message_runs;
+    RETURN NEXT;
+    PERFORM meshhook.leave(v_scope);
+END
+$$;
+
+-- Makes the worker's lease last for p_lease from now; retired, it ends now and nothing is counted against it. Answers
+-- the time.
+CREATE FUNCTION meshhook.lease_v1(p_now bigint, p_worker text, p_lease bigint, p_retired boolean) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
+AS $$
+DECLARE
+    v_scope text := meshhook.enter();
+    v_now bigint := meshhook.now_or(p_now);
+BEGIN
+    INSERT INTO meshhook.workers AS w (worker, lease_until, retired)
+    VALUES (p_worker, least(v_now + p_lease, 253402207200000000), p_retired)
+    ON CONFLICT (worker) DO UPDATE SET lease_until = excluded.lease_until, retired = excluded.retired;
+    PERFORM meshhook.leave(v_scope);
+    RETURN v_now;
+END
+$$;
+
+-- The runs that the worker holds.
+CREATE FUNCTION meshhook.held_v1(p_worker text) RETURNS TABLE (project text, run_id uuid)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_scope text := meshhook.enter();
+BEGIN
+    RETURN QUERY SELECT l.project, l.run_id FROM meshhook.live_runs l
+        WHERE l.owner >= p_worker AND l.owner <= p_worker ORDER BY l.owner, l.project, l.run_id;
+    PERFORM meshhook.leave(v_scope);
+END
+$$;
+
+-- Releases runs that the worker holds, due now. No commit of the worker is under way meanwhile.
+CREATE FUNCTION meshhook.forget_v1(p_now bigint, p_worker text, p_project text[], p_run uuid[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+DECLARE
+    v_scope text := meshhook.enter();
+BEGIN
+    PERFORM pg_advisory_xact_lock(1835365224, hashtext(p_worker));
+    UPDATE meshhook.live_runs l SET owner = NULL, wake_at = meshhook.now_or(p_now)
+    FROM unnest(p_project, p_run) AS f (project, run)
+    WHERE l.project = f.project AND l.run_id = f.run AND l.owner = p_worker;
+    PERFORM meshhook.leave(v_scope);
+END
+$$;

@@ -1,0 +1,33 @@
+-- Catalogue and settings; no table of the schema but by its size.
+SELECT current_setting('server_version_num')::integer AS version,
+    pg_is_in_recovery() AS is_standby,
+    (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS is_beyond_the_wall,
+    EXISTS (
+        SELECT 1 FROM pg_class
+        WHERE relnamespace = 'meshhook'::regnamespace AND pg_has_role(relowner, 'USAGE')) AS is_owner,
+    current_setting('fsync')::boolean AS fsync,
+    current_setting('full_page_writes')::boolean AS full_page_writes,
+    current_setting('synchronous_commit') AS synchronous_commit,
+    current_setting('autovacuum')::boolean AS autovacuum,
+    (SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
+        WHERE relnamespace = 'meshhook'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'migrations'
+            AND NOT (relrowsecurity AND relforcerowsecurity)) AS without_wall,
+    (SELECT string_agg(name, ', ' ORDER BY name) FROM unnest(ARRAY[
+            'projects', 'live_runs', 'ended_runs', 'history', 'dedupe', 'inbox', 'workers', 'workflows', 'versions',
+            'definitions', 'hooks', 'secrets']) AS name
+        WHERE NOT has_table_privilege('meshhook.' || name, 'SELECT, INSERT, UPDATE, DELETE')
+            OR NOT has_table_privilege('meshhook.' || name, 'INSERT')
+            OR NOT has_table_privilege('meshhook.' || name, 'UPDATE')
+            OR NOT has_table_privilege('meshhook.' || name, 'DELETE')) AS without_rights,
+    (SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc
+        WHERE pronamespace = 'meshhook'::regnamespace AND NOT has_function_privilege(oid, 'EXECUTE')) AS not_callable,
+    (SELECT min(partitions) FROM (
+        SELECT count(*) FILTER (
+            WHERE pg_get_expr(c.relpartbound, c.oid) > format('FOR VALUES FROM (''%s', meshhook.first_id(now()))) AS partitions
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent IN ('meshhook.ended_runs'::regclass, 'meshhook.history'::regclass)
+        GROUP BY i.inhparent) p)::integer AS weeks_ahead,
+    (SELECT sum(relpages) FROM pg_class
+        WHERE oid IN ('meshhook.ended_runs_other'::regclass, 'meshhook.history_other'::regclass))::bigint AS pages_astray,
+    (SELECT max(age(backend_xmin)) FROM pg_stat_activity WHERE backend_xmin IS NOT NULL)::bigint AS oldest_snapshot,
+    meshhook.now_or(NULL) AS now

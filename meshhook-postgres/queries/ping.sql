@@ -1,0 +1,2 @@
+-- No table.
+SELECT meshhook.now_or($1) AS now

@@ -1,0 +1,2 @@
+-- By workflows_pk.
+DELETE FROM meshhook.workflows WHERE project = $1 AND slug = $2

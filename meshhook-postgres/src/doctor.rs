@@ -1,0 +1,128 @@
+//! Whether rights and settings are such that what MeshHook promises holds.
+
+use meshhook_core::clock::{Clock as _, SystemClock};
+use meshhook_core::store::StoreError;
+use meshhook_core::time::Timestamp;
+use sqlx::Error;
+use sqlx::postgres::PgRow;
+
+use crate::error::Effect;
+use crate::row::time;
+use crate::session::get;
+use crate::{PgStore, sql};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Something to know.
+    Note,
+    /// It works, but a promise or a wall is weaker than it should be.
+    Warning,
+    /// It does not work, or does not keep what it acknowledged.
+    Error,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is, for programs.
+    pub code: &'static str,
+    /// What it is, and what to do.
+    pub message: String,
+}
+
+impl PgStore {
+    /// Looks at the server's settings, the role's rights and the state of the schema; answers what is not as it should
+    /// be, the worst first.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    pub async fn doctor(&self) -> Result<Vec<Finding>, StoreError> {
+        let look = |row: &PgRow| findings(row, SystemClock.now());
+        self.person(Effect::Reads, move |session| {
+            let query = sqlx::query(sql!("doctor"));
+            Box::pin(async move { look(&session.one(query).await?) })
+        })
+        .await
+    }
+}
+
+fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    let mut found = |severity: Severity, code: &'static str, message: String| {
+        findings.push(Finding { severity, code, message });
+    };
+    let version: i32 = get(row, "version")?;
+    if version < OLDEST {
+        found(
+            Severity::Error,
+            "version",
+            format!("Postgres {} is too old: 14 is the oldest", version / 10_000),
+        );
+    }
+    if get(row, "is_standby")? {
+        found(Severity::Error, "standby", "this is a standby: claims and commits need the primary".into());
+    }
+    for (setting, risk) in [("fsync", "a crash of the machine"), ("full_page_writes", "a torn page")] {
+        if !get::<bool>(row, setting)? {
+            found(Severity::Error, setting, format!("{setting} is off: {risk} loses what was acknowledged"));
+        }
+    }
+    if get::<&str>(row, "synchronous_commit")? == "off" {
+        let message = "synchronous_commit is off: a crash of the server loses what was acknowledged last";
+        found(Severity::Error, "synchronous_commit", message.into());
+    }
+    if !get::<bool>(row, "autovacuum")? {
+        found(
+            Severity::Warning,
+            "autovacuum",
+            "autovacuum is off: hot tables grow and slow claims down".into(),
+        );
+    }
+    if get::<Option<bool>>(row, "is_beyond_the_wall")? == Some(true) {
+        let message =
+            "the role is a superuser or has BYPASSRLS: the second wall between projects does not hold for it";
+        found(Severity::Warning, "role_beyond_wall", message.into());
+    } else if get(row, "is_owner")? {
+        let message =
+            "the role owns the schema: it could take the wall down; grant another role and use that";
+        found(Severity::Note, "role_owns_schema", message.into());
+    }
+    for (column, code, what) in [
+        ("without_wall", "table_without_wall", "tables without row level security and FORCE"),
+        ("without_rights", "missing_rights", "tables that the role may not read and write (see `grant_sql`)"),
+        ("not_callable", "missing_rights", "functions that the role may not call (see `grant_sql`)"),
+    ] {
+        if let Some(names) = get::<Option<&str>>(row, column)? {
+            found(Severity::Error, code, format!("{what}: {names}"));
+        }
+    }
+    if get::<Option<i32>>(row, "weeks_ahead")?.unwrap_or(0) < 1 {
+        let message = "there is no partition for next week yet: workers make them; does one run?";
+        found(Severity::Warning, "partitions", message.into());
+    }
+    if get::<Option<i64>>(row, "pages_astray")?.unwrap_or(0) > 1_000 {
+        let message = "many rows lie in the default partitions, which retention does not drop";
+        found(Severity::Note, "rows_astray", message.into());
+    }
+    if get::<Option<i64>>(row, "oldest_snapshot")?.unwrap_or(0) > 1_000_000 {
+        let message = "a session or a replication slot holds an old snapshot: dead rows cannot be cleaned up";
+        found(Severity::Warning, "old_snapshot", message.into());
+    }
+    let there = time(row, "now")?;
+    let skew = there.since(here).max(here.since(there));
+    if skew.as_secs() >= 2 {
+        let message = format!("the database's clock and this machine's are {} s apart", skew.as_secs());
+        found(Severity::Note, "clock_skew", message);
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    Ok(findings)
+}
+
+/// The oldest server that is supported, as it counts itself.
+const OLDEST: i32 = 140_000;

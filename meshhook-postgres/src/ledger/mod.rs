@@ -1,0 +1,124 @@
+//! Who owns a run, and its history.
+
+mod claim;
+mod commit;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meshhook_core::id::{ProjectId, RunId, WorkerId};
+use meshhook_core::store::{Claim, Claimed, Commit, CommitOutcome, KeyHolder, Ledger, StoreError};
+use meshhook_core::time::Timestamp;
+use uuid::Uuid;
+
+use crate::error::{Effect, unreadable};
+use crate::row::{micros, parsed, run_id, time, uuid};
+use crate::session::get;
+use crate::{PgStore, sql};
+
+#[async_trait]
+impl Ledger for PgStore {
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+        for commit in &batch {
+            commit.check().map_err(StoreError::internal)?;
+        }
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        commit::commit(self, batch).await
+    }
+
+    async fn find_key(
+        &self,
+        project: &ProjectId,
+        scope: &str,
+        key: &str,
+    ) -> Result<Option<KeyHolder>, StoreError> {
+        let (now, of, key) = (self.now(), project.clone(), commit::key_bytes(scope, key));
+        self.read(project, move |session| {
+            let query =
+                sqlx::query(sql!("dedupe_find")).bind(of.as_str().to_owned()).bind(key.clone()).bind(now);
+            Box::pin(async move {
+                let Some(row) = session.first(query).await? else { return Ok(None) };
+                let fingerprint: Vec<u8> = get(&row, "fingerprint")?;
+                let fingerprint =
+                    fingerprint.try_into().map_err(|_| unreadable("fingerprint", "not a fingerprint"))?;
+                Ok(Some(KeyHolder { run: run_id(&row, "run_id")?, fingerprint }))
+            })
+        })
+        .await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        claim::claim(self, claim).await
+    }
+
+    async fn renew(&self, worker: &WorkerId, lease: Duration) -> Result<Timestamp, StoreError> {
+        self.lease(worker, lease, false).await
+    }
+
+    async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError> {
+        let worker = worker.clone();
+        self.engine(Effect::Reads, move |session| {
+            let query = sqlx::query(sql!("held")).bind(worker.as_str().to_owned());
+            Box::pin(async move {
+                let rows = session.alone(query).await?;
+                rows.iter().map(|row| Ok((parsed(row, "project")?, run_id(row, "run_id")?))).collect()
+            })
+        })
+        .await
+    }
+
+    async fn forget(&self, worker: &WorkerId, runs: &[(ProjectId, RunId)]) -> Result<(), StoreError> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let (now, worker) = (self.now(), worker.clone());
+        let mut runs = runs.to_vec();
+        runs.sort();
+        let projects: Vec<String> = runs.iter().map(|(project, _)| project.to_string()).collect();
+        let ids: Vec<Uuid> = runs.iter().map(|(_, run)| uuid(*run)).collect();
+        self.engine(Effect::Writes, move |session| {
+            let query = sqlx::query(sql!("forget"))
+                .bind(now)
+                .bind(worker.as_str().to_owned())
+                .bind(projects.clone())
+                .bind(ids.clone());
+            Box::pin(async move { session.alone(query).await.map(drop) })
+        })
+        .await
+    }
+
+    async fn retire(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        self.lease(worker, Duration::ZERO, true).await.map(drop)
+    }
+
+    async fn ping(&self) -> Result<Timestamp, StoreError> {
+        let now = self.now();
+        self.person(Effect::Reads, move |session| {
+            let query = sqlx::query(sql!("ping")).bind(now);
+            Box::pin(async move { time(&session.one(query).await?, "now") })
+        })
+        .await
+    }
+}
+
+impl PgStore {
+    async fn lease(
+        &self,
+        worker: &WorkerId,
+        lease: Duration,
+        retired: bool,
+    ) -> Result<Timestamp, StoreError> {
+        let (now, worker) = (self.now(), worker.clone());
+        self.engine(Effect::Writes, move |session| {
+            let query = sqlx::query(sql!("lease"))
+                .bind(now)
+                .bind(worker.as_str().to_owned())
+                .bind(micros(lease))
+                .bind(retired);
+            Box::pin(async move { time(&session.one(query).await?, "now") })
+        })
+        .await
+    }
+}

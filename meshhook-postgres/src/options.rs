@@ -1,0 +1,76 @@
+//! How a store uses its database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshhook_core::clock::Clock;
+
+/// How a store uses its database.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct PgOptions {
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) connections: usize,
+    pub(crate) pooled: bool,
+    pub(crate) acquire: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) name: String,
+}
+
+impl PgOptions {
+    /// The database's clock, 8 connections, sessions of its own, 5 s to get a connection, 30 s for a call.
+    pub fn new() -> Self {
+        Self {
+            clock: None,
+            connections: 8,
+            pooled: false,
+            acquire: Duration::from_secs(5),
+            timeout: Duration::from_secs(30),
+            name: "meshhook".into(),
+        }
+    }
+
+    /// Judges due times and leases by this clock instead of the database's: for tests. All workers must share it.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The most connections, at least one. From two on, half of them are kept for commits and claims, so that readers
+    /// cannot hold them up.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections.max(1);
+        self
+    }
+
+    /// Works behind a pooler that hands each transaction to another session (PgBouncer's transaction mode): nothing is
+    /// set on or prepared in a session. Costs some round trips.
+    pub fn pooled(mut self, pooled: bool) -> Self {
+        self.pooled = pooled;
+        self
+    }
+
+    /// How long a call waits for a connection.
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire = timeout;
+        self
+    }
+
+    /// How long a call may take once it has a connection.
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// What the sessions call themselves in `pg_stat_activity`.
+    pub fn application_name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+}
+
+impl Default for PgOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,91 @@
+//! Databases for tests: one per test, cloned from a migrated template.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(dead_code, reason = "each test binary uses some of it")]
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use meshhook_postgres::{PgOptions, PgStore};
+use throwaway_postgres::Server;
+
+/// The role that owns the schema.
+pub(crate) const OWNER: &str = "meshhook_test_owner";
+/// The role that the store works as: it owns nothing and is held to the wall between projects.
+pub(crate) const APP: &str = "meshhook_test_app";
+
+/// A database of its own, dropped with the value.
+pub(crate) struct Database {
+    server: &'static Server,
+    name: String,
+}
+
+impl Database {
+    /// A migrated, empty database.
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let server = Server::shared();
+        let template = template(server);
+        let name = format!("{template}_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        create(server, &name, template);
+        Self { server, name }
+    }
+
+    /// Its URL for the application's role.
+    pub(crate) fn url(&self) -> String {
+        self.server.url_as(Some(APP), &self.name)
+    }
+
+    /// Its URL for the role that owns the schema.
+    pub(crate) fn owner_url(&self) -> String {
+        self.server.url_as(Some(OWNER), &self.name)
+    }
+
+    /// Runs statements as the administrator.
+    pub(crate) fn sql(&self, statements: &str) -> String {
+        self.server.sql(&self.name, statements).unwrap()
+    }
+
+    /// A store on it.
+    pub(crate) async fn store(&self, options: PgOptions) -> PgStore {
+        PgStore::connect(&self.url(), options).await.unwrap()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let _ = self.server.sql("postgres", &drop);
+    }
+}
+
+/// `CREATE DATABASE` needs its template to itself.
+fn create(server: &Server, name: &str, template: &str) {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    server.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}")).unwrap();
+}
+
+/// The name of the migrated template, made once per process.
+fn template(server: &Server) -> &'static str {
+    static TEMPLATE: OnceLock<String> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let name = format!("meshhook_test_{}", std::process::id());
+        for role in [OWNER, APP] {
+            let make = format!(
+                "DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+            );
+            server.sql("postgres", &make).unwrap();
+        }
+        let _ = server.sql("postgres", &format!("DROP DATABASE IF EXISTS {name}"));
+        create(server, &name, "template0");
+        let url = server.url_as(Some(OWNER), &name);
+        let migrated = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(meshhook_postgres::migrate(&url))
+        });
+        migrated.join().unwrap().unwrap();
+        server.sql(&name, &meshhook_postgres::grant_sql(APP)).unwrap();
+        name
+    })
+}

@@ -1,0 +1,291 @@
+//! Starting a server, and what it is asked directly.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::programs::{Programs, User, find};
+use crate::{Result, URL_VARIABLE};
+
+/// How a server is started.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Whether commits reach the disk: for benches and chaos. Without it the server is faster and forgets with the
+    /// machine.
+    pub durable: bool,
+    /// Where its folder is made; in memory where that is possible, if not given.
+    pub folder: Option<PathBuf>,
+    /// A TCP port of 127.0.0.1 to listen on beside the socket.
+    pub port: Option<u16>,
+    /// Further settings as `name=value`.
+    pub settings: Vec<String>,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    psql: PathBuf,
+    /// A connection string of the administrator: everything but the database.
+    place: Place,
+    started: Option<Started>,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// The folder with the socket.
+    Socket(PathBuf),
+    /// A given URL.
+    Url(String),
+}
+
+#[derive(Debug)]
+struct Started {
+    watch: Child,
+    folder: PathBuf,
+    port: Option<u16>,
+}
+
+/// The administrator of servers that are started here.
+const ADMIN: &str = "postgres";
+
+impl Server {
+    /// The server that all tests of this process share.
+    ///
+    /// # Panics
+    ///
+    /// With the reason, when there is none to be had: a suite that needs a database does not pass without one.
+    #[must_use]
+    pub fn shared() -> &'static Server {
+        static SERVER: OnceLock<Result<Server>> = OnceLock::new();
+        let server = SERVER.get_or_init(|| match std::env::var(URL_VARIABLE) {
+            Ok(url) => Ok(Server { psql: "psql".into(), place: Place::Url(url), started: None }),
+            Err(_) => Server::start(&Settings::default()),
+        });
+        match server {
+            Ok(server) => server,
+            Err(reason) => panic!("{reason}"),
+        }
+    }
+
+    /// Starts a server in a new folder.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not start, with what it said.
+    pub fn start(settings: &Settings) -> Result<Server> {
+        let programs = find()?;
+        let user = User::for_servers()?;
+        let folder =
+            new_folder(settings, user).map_err(|error| format!("no folder for a server: {error}"))?;
+        let started =
+            initialize(&programs, user, &folder).and_then(|()| serve(&programs, user, &folder, settings));
+        match started {
+            Ok(watch) => {
+                let started = Started { watch, folder: folder.clone(), port: settings.port };
+                let psql = programs.folder().join("psql");
+                Ok(Server { psql, place: Place::Socket(folder), started: Some(started) })
+            }
+            Err(reason) => {
+                let _ = std::fs::remove_dir_all(&folder);
+                Err(reason)
+            }
+        }
+    }
+
+    /// The URL of a database as the administrator.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        self.url_as(None, database)
+    }
+
+    /// The URL of a database as a role, which needs no password on servers that are started here.
+    #[must_use]
+    pub fn url_as(&self, role: Option<&str>, database: &str) -> String {
+        match (&self.place, role) {
+            (Place::Socket(folder), role) => {
+                let (role, folder) = (role.unwrap_or(ADMIN), folder.display());
+                format!("postgres://{role}@localhost/{database}?host={folder}")
+            }
+            (Place::Url(url), role) => replace(url, role, database),
+        }
+    }
+
+    /// The URL of a database over TCP as a role, where the server listens there.
+    #[must_use]
+    pub fn tcp_url(&self, role: &str, database: &str) -> Option<String> {
+        let port = self.started.as_ref()?.port?;
+        Some(format!("postgres://{role}@127.0.0.1:{port}/{database}"))
+    }
+
+    /// The server's data folder and log, where it was started here.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.started.as_ref().map(|started| &*started.folder)
+    }
+
+    /// Runs statements through `psql` as the administrator and answers what it prints, unaligned and without headers.
+    ///
+    /// # Errors
+    ///
+    /// What `psql` says.
+    pub fn sql(&self, database: &str, statements: &str) -> Result<String> {
+        let output = Command::new(&self.psql)
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d"])
+            .arg(self.url(database))
+            .args(["-c", statements])
+            .output()
+            .map_err(|error| format!("could not start {}: {error}", self.psql.display()))?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(started) = &mut self.started {
+            drop(started.watch.stdin.take());
+            let _ = started.watch.wait();
+        }
+    }
+}
+
+/// Another role and database in a URL.
+fn replace(url: &str, role: Option<&str>, database: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    let (place, query) =
+        rest.split_once('?').map_or((rest, String::new()), |(place, query)| (place, format!("?{query}")));
+    let authority = place.split('/').next().unwrap_or_default();
+    let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(user, host)| (user, host));
+    let user = role.unwrap_or(user);
+    let at = if user.is_empty() { "" } else { "@" };
+    format!("{scheme}://{user}{at}{host}/{database}{query}")
+}
+
+fn new_folder(settings: &Settings, user: User) -> std::io::Result<PathBuf> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let memory = Path::new("/dev/shm");
+    let parent = match &settings.folder {
+        Some(folder) => folder.clone(),
+        None if memory.is_dir() && !settings.durable => memory.to_owned(),
+        None => std::env::temp_dir(),
+    };
+    // The number of a process is used again; a folder that is left over is not.
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = parent.join(format!("throwaway-postgres-{}-{number}", std::process::id()));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return user.own(&folder).map(|()| folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn initialize(programs: &Programs, user: User, folder: &Path) -> Result<()> {
+    let mut command = programs.command("initdb");
+    command
+        .args(["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-U", ADMIN, "-D"])
+        .arg(folder.join("data"))
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    user.become_in(&mut command);
+    let output = command.output().map_err(|error| format!("could not start initdb: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
+    }
+}
+
+/// Starts the server under a shell that outlives nobody.
+fn serve(programs: &Programs, user: User, folder: &Path, settings: &Settings) -> Result<Child> {
+    let mut command = Command::new("sh");
+    command.args(["-c", WATCH, "sh"]).arg(folder).arg(programs.folder().join("postgres"));
+    command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
+    let mut set = |setting: &str| {
+        command.args(["-c", setting]);
+    };
+    match settings.port {
+        Some(port) => {
+            set("listen_addresses=127.0.0.1");
+            set(&format!("port={port}"));
+        }
+        None => set("listen_addresses="),
+    }
+    if !settings.durable {
+        set("fsync=off");
+        set("full_page_writes=off");
+    }
+    settings.settings.iter().for_each(|setting| set(setting));
+    command.current_dir(folder).process_group(0).stdin(Stdio::piped()).stdout(Stdio::null());
+    user.become_in(&mut command);
+    let mut watch = command.spawn().map_err(|error| format!("could not start a shell: {error}"))?;
+    for _ in 0..STARTING {
+        let mut ready = programs.command("pg_isready");
+        ready.args(["-q", "-h"]).arg(folder);
+        if let Some(port) = settings.port {
+            ready.args(["-p", &port.to_string()]);
+        }
+        if ready.status().is_ok_and(|status| status.success()) {
+            return Ok(watch);
+        }
+        if watch.try_wait().is_ok_and(|ended| ended.is_some()) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+    drop(watch.stdin.take());
+    let _ = watch.wait();
+    Err(format!("Postgres did not start: {}", log.trim_end()))
+}
+
+/// How often, and after which pause, the server is asked whether it is ready: 30 s.
+const STARTING: u32 = 1_500;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Starts the command with its log in the folder. When standard input ends, or the server does, cleans up.
+const WATCH: &str = r#"
+trap '' INT TERM HUP
+folder=$1
+shift
+"$@" >"$folder/log" 2>&1 </dev/null &
+server=$!
+cat >/dev/null
+kill -QUIT "$server"
+wait "$server"
+rm -rf "$folder"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_answers_and_goes_away_with_its_folder() {
+        let server = Server::start(&Settings::default()).unwrap();
+        assert_eq!(server.sql("postgres", "SELECT 1 + 1").unwrap(), "2");
+        assert!(server.sql("postgres", "SELECT nothing").unwrap_err().contains("nothing"));
+        let folder = server.folder().unwrap().to_owned();
+        drop(server);
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn another_database_goes_into_a_url() {
+        for (url, expected) in [
+            ("postgres://ann:x@db:5433/test?sslmode=disable", "postgres://ann:x@db:5433/new?sslmode=disable"),
+            ("postgres://db/test", "postgres://db/new"),
+            ("postgresql://ann@/test?host=/tmp", "postgresql://ann@/new?host=/tmp"),
+        ] {
+            assert_eq!(replace(url, None, "new"), expected);
+        }
+        assert_eq!(replace("postgres://ann:x@db/test", Some("bob"), "new"), "postgres://bob@db/new");
+    }
+}
