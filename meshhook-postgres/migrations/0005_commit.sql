@@ -41,7 +41,7 @@ $$;
 -- advance c_item. p_low and p_high are the least and greatest run, so that no partition is opened in vain.
 -- s_outcome: 0 committed, 1 exists, 2 duplicate with the same content, 3 duplicate with another; s_other: of which run.
 CREATE FUNCTION meshhook.commit_v1(
-    p_now bigint, p_workers text[], p_keepers text[], p_low uuid, p_high uuid,
+    p_now bigint, p_workers text[], p_low uuid, p_high uuid,
     s_project text[], s_run uuid[], s_workflow text[], s_version bigint[], s_digest bytea[], s_created_at bigint[],
     s_test boolean[], s_worker text[], s_last bigint[], s_chunk bytea[], s_hash bytea[], s_hold smallint[],
     s_status text[], s_at bigint[], s_failure text[], s_key bytea[], s_fingerprint bytea[], s_window bigint[],
@@ -73,11 +73,6 @@ BEGIN
     FOREACH v_worker IN ARRAY p_workers LOOP
         PERFORM pg_advisory_xact_lock_shared(1835365224, hashtext(v_worker));
     END LOOP;
-    IF cardinality(p_keepers) > 0 THEN
-        INSERT INTO meshhook.workers (worker, lease_until, retired)
-        SELECT k.worker, v_now, false FROM unnest(p_keepers) AS k (worker)
-        ON CONFLICT DO NOTHING;
-    END IF;
 
     IF cardinality(s_run) > 0 THEN
         v_expected := cardinality(s_run);
@@ -146,6 +141,14 @@ BEGIN
                 s_hold, s_status, s_at)
                 AS s (project, run, outcome, workflow, version, digest, created_at, test, worker, hold, status, at)
             WHERE s.outcome = 0 AND s.hold <> 2;
+            -- A worker that took no lease has one that ended.
+            IF 0 = ANY (s_hold) THEN
+                INSERT INTO meshhook.workers (worker, lease_until, retired)
+                SELECT DISTINCT s.worker, v_now, false
+                FROM unnest(s_outcome, s_worker, s_hold) AS s (outcome, worker, hold)
+                WHERE s.outcome = 0 AND s.hold = 0
+                ON CONFLICT DO NOTHING;
+            END IF;
         END IF;
         IF v_expected > 0 AND 2 = ANY (s_hold) THEN
             INSERT INTO meshhook.ended_runs (

@@ -65,7 +65,7 @@ impl Inbox for PgStore {
         after: Option<InboxId>,
     ) -> Result<Listing<InboxItem>, StoreError> {
         let of = project.clone();
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let of = of.clone();
             let query = sqlx::query(sql!("inbox_of_run"))
                 .bind(of.to_string())

@@ -38,7 +38,7 @@ impl ProjectStore for PgStore {
 
     async fn project(&self, project: &ProjectId) -> Result<Option<ProjectRecord>, StoreError> {
         let of = project.to_string();
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let query = sqlx::query(sql!("project")).bind(of.clone());
             Box::pin(async move { session.first(query).await?.map(|row| record(&row)).transpose() })
         })

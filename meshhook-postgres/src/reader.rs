@@ -59,7 +59,7 @@ impl RunReader for PgStore {
 
     async fn run_record(&self, project: &ProjectId, run: RunId) -> Result<Option<RunRecord>, StoreError> {
         let of = project.clone();
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let of = of.clone();
             Box::pin(async move { run_record(session, &of, run).await })
         })
@@ -71,7 +71,7 @@ impl RunReader for PgStore {
         let Some(greatest) = greatest(filter.page.after) else {
             return Ok(Listing::new(Vec::new(), false));
         };
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let (of, limit) = (of.clone(), filter.page.limit);
             let statement = match (&filter.status, &filter.workflow) {
                 (Some(status), _) if *status != RunStatus::Succeeded => sql!("runs_by_status"),
@@ -103,7 +103,7 @@ impl RunReader for PgStore {
         limit: usize,
     ) -> Result<Listing<Chunk>, StoreError> {
         let of = project.clone();
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let query = sqlx::query(sql!("chunks_after"))
                 .bind(of.to_string())
                 .bind(uuid(run))

@@ -40,7 +40,7 @@ impl SecretStore for PgStore {
 
     async fn secret_version(&self, project: &ProjectId, name: &str) -> Result<u64, StoreError> {
         let (of, name) = (project.to_string(), name.as_bytes().to_vec());
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let query = sqlx::query(sql!("secret_version")).bind(of.clone()).bind(name.clone());
             Box::pin(async move {
                 let row = session.first(query).await?;
@@ -77,7 +77,7 @@ impl SecretStore for PgStore {
 
     async fn secrets(&self, project: &ProjectId) -> Result<Vec<SecretRecord>, StoreError> {
         let of = project.to_string();
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let query = sqlx::query(sql!("secrets")).bind(of.clone());
             Box::pin(async move {
                 let rows = session.all(query).await?;

@@ -36,17 +36,25 @@ pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Se
 pub(crate) struct Sessions {
     connect: PgConnectOptions,
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<PgConnection>>,
+    idle: Mutex<Vec<Session>>,
     pooled: bool,
     acquire: Duration,
     timeout: Duration,
 }
 
-/// A connection while a call has it.
+/// A connection.
+#[derive(Debug)]
 pub(crate) struct Session {
     connection: PgConnection,
     pooled: bool,
+    /// The project that statements outside of a transaction see.
+    project: Option<ProjectId>,
 }
+
+/// Every statement here has an index to go by. A plan that was made while a table was tiny must not freeze anything else,
+/// and one that is kept for good needs no planning for each project's size.
+const PLANS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_sort = off; \
+     SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 
 /// How often a call is made again that collided with another, or met a session that had died before.
 const TRIES: u32 = 6;
@@ -129,29 +137,29 @@ impl Sessions {
     /// An idle session, or a new one; and whether it is new.
     async fn session(&self) -> Result<(Session, bool), StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(connection) = idle {
-            return Ok((Session { connection, pooled: self.pooled }, false));
+        if let Some(session) = idle {
+            return Ok((session, false));
         }
         let connecting = async {
             let mut connection = self.connect.connect().await?;
             if !self.pooled {
                 let millis = self.timeout.as_millis();
                 let settings = format!(
-                    "SET statement_timeout = {millis}; SET idle_in_transaction_session_timeout = {millis}"
+                    "SET statement_timeout = {millis}; SET idle_in_transaction_session_timeout = {millis}; {PLANS}"
                 );
                 connection.execute(AssertSqlSafe(settings)).await?;
             }
             Ok::<_, Error>(connection)
         };
         match tokio::time::timeout(self.acquire, connecting).await {
-            Ok(Ok(connection)) => Ok((Session { connection, pooled: self.pooled }, true)),
+            Ok(Ok(connection)) => Ok((Session { connection, pooled: self.pooled, project: None }, true)),
             Ok(Err(error)) => Err(StoreError::Unavailable(Box::new(error))),
             Err(_) => Err(StoreError::Unavailable("connecting to the database took too long".into())),
         }
     }
 
     fn keep(&self, session: Session) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session.connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }
 
     /// Keeps a session after an error of the server: a transaction that is still open is rolled back first.
@@ -196,6 +204,26 @@ impl Session {
         let rows = query.fetch_all(&mut self.connection).await?;
         self.connection.execute("COMMIT").await?;
         Ok(rows)
+    }
+
+    /// Lets statements outside of a transaction see one project only; costs nothing where they did already. Behind a
+    /// pooler a session keeps nothing, so that it takes a transaction there.
+    pub(crate) async fn look_at(&mut self, project: &ProjectId) -> Result<(), Error> {
+        if self.pooled {
+            return self.begin_reading(project).await;
+        }
+        if self.project.as_ref() != Some(project) {
+            self.project = None;
+            let statement = format!("SET meshhook.project = '{project}'");
+            self.connection.execute(AssertSqlSafe(statement)).await?;
+            self.project = Some(project.clone());
+        }
+        Ok(())
+    }
+
+    /// Ends what [`look_at`](Self::look_at) began.
+    pub(crate) async fn looked(&mut self) -> Result<(), Error> {
+        if self.pooled { self.commit().await } else { Ok(()) }
     }
 
     /// Begins a transaction that sees and changes one project only.

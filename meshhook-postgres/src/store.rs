@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use meshhook_core::clock::Clock;
+use meshhook_core::engine::PlannedRun;
 use meshhook_core::id::ProjectId;
-use meshhook_core::store::StoreError;
+use meshhook_core::store::{Commit, CommitOutcome, StoreError};
 use meshhook_core::time::Timestamp;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Error};
+use sqlx::{ConnectOptions as _, Error, PgConnection};
 use tokio::time::Instant;
 
-use crate::error::{Effect, PgError};
+use crate::error::{Effect, PgError, store_error};
+use crate::ledger::commit::start_in;
 use crate::migrate::{self, Found};
 use crate::options::PgOptions;
 use crate::row::count;
@@ -74,6 +76,28 @@ impl PgStore {
     pub fn close(&self) {
         self.ledger.close();
         self.reads.close();
+    }
+
+    /// Makes a planned run durable within a transaction of the caller's: the run exists if and only if that commits. A
+    /// worker takes it at its next look.
+    ///
+    /// The connection's role needs the rights of [`grant_sql`](crate::grant_sql) on the schema, which must be in the
+    /// same database; the transaction goes on with the settings that it had. Another start with the same key waits until
+    /// the transaction ends.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`]; the server has then given the transaction up, and the caller rolls it back.
+    pub async fn start_in(
+        &self,
+        connection: &mut PgConnection,
+        planned: &PlannedRun,
+    ) -> Result<CommitOutcome, StoreError> {
+        let start = planned.start().clone();
+        let check = Commit::Start(start.clone());
+        check.check().map_err(StoreError::internal)?;
+        // Whether the transaction commits is the caller's to find out.
+        start_in(connection, start, self.now()).await.map_err(|error| store_error(error, Effect::Reads))
     }
 
     /// Drops the weeks of ended runs and histories that ended before a time; a week in which a run was made that has not
@@ -139,7 +163,26 @@ impl PgStore {
         self.reads.call(effect, work).await
     }
 
-    /// Reads within one transaction of a project.
+    /// Reads something of a project with one statement.
+    pub(crate) async fn look<T, F>(&self, project: &ProjectId, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> Fn(&'c mut Session) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        let (project, read) = (project.clone(), Arc::new(read));
+        self.person(Effect::Reads, move |session| {
+            let (project, read) = (project.clone(), read.clone());
+            Box::pin(async move {
+                session.look_at(&project).await?;
+                let answer = read(session).await?;
+                session.looked().await?;
+                Ok(answer)
+            })
+        })
+        .await
+    }
+
+    /// Reads one state of a project with several statements, in one transaction.
     pub(crate) async fn read<T, F>(&self, project: &ProjectId, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

@@ -188,7 +188,7 @@ impl WorkflowStore for PgStore {
         slug: &WorkflowSlug,
     ) -> Result<Option<WorkflowRecord>, StoreError> {
         let (of, slug) = (project.clone(), slug.clone());
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let (of, slug) = (of.clone(), slug.clone());
             Box::pin(async move { workflow(session, of.as_str(), slug.as_str()).await })
         })
@@ -201,7 +201,7 @@ impl WorkflowStore for PgStore {
         page: Page<(Timestamp, WorkflowSlug)>,
     ) -> Result<Listing<WorkflowRecord>, StoreError> {
         let of = project.to_string();
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let (at, slug) = match &page.after {
                 Some((at, slug)) => (at.as_micros(), slug.to_string()),
                 None => (i64::MAX, String::new()),
@@ -281,7 +281,7 @@ impl WorkflowStore for PgStore {
         number: u32,
     ) -> Result<Option<VersionRecord>, StoreError> {
         let (of, slug) = (project.to_string(), slug.to_string());
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let query =
                 sqlx::query(sql!("version")).bind(of.clone()).bind(slug.clone()).bind(i64::from(number));
             Box::pin(async move { session.first(query).await?.map(|row| version(&row)).transpose() })
@@ -296,7 +296,7 @@ impl WorkflowStore for PgStore {
         page: Page<u32>,
     ) -> Result<Listing<VersionRecord>, StoreError> {
         let (of, slug) = (project.to_string(), slug.to_string());
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let limit = page.limit;
             let query = sqlx::query(sql!("versions"))
                 .bind(of.clone())
@@ -329,7 +329,7 @@ impl WorkflowStore for PgStore {
 
     async fn definition(&self, project: &ProjectId, digest: &Digest) -> Result<Option<String>, StoreError> {
         let (of, digest) = (project.to_string(), digest_bytes(digest));
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let query = sqlx::query(sql!("definition")).bind(of.clone()).bind(digest.clone());
             Box::pin(
                 async move { session.first(query).await?.map(|row| text(&row, "definition")).transpose() },
@@ -344,7 +344,7 @@ impl WorkflowStore for PgStore {
         if path.contains('\0') {
             return Ok(None);
         }
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let query = sqlx::query(sql!("hook")).bind(of.clone()).bind(path.clone());
             Box::pin(async move {
                 let Some(row) = session.first(query).await? else { return Ok(None) };
@@ -362,7 +362,7 @@ impl WorkflowStore for PgStore {
     ) -> Result<BTreeMap<String, WorkflowSlug>, StoreError> {
         let of = project.to_string();
         let paths: Vec<String> = paths.iter().filter(|path| !path.contains('\0')).cloned().collect();
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let (of, paths) = (of.clone(), paths.clone());
             Box::pin(async move { owners(session, &of, &paths).await })
         })

@@ -17,7 +17,8 @@ const STEPS: usize = 300;
 fn memory_and_postgres_answer_alike() {
     let seeds = match std::env::var("MESHHOOK_TEST_SEED") {
         Ok(seed) => vec![seed.parse().expect("MESHHOOK_TEST_SEED is a number")],
-        Err(_) => (1..=8).collect::<Vec<u64>>(),
+        // 82 once told that a refused start gave its worker a lease.
+        Err(_) => (1..=8).chain([82]).collect::<Vec<u64>>(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for seed in seeds {

@@ -91,6 +91,23 @@ pub(super) struct NewRun {
     pub(super) dedupe: Option<Dedupe>,
 }
 
+/// What a request to start a run comes to.
+pub(super) enum Asked {
+    New(NewRun),
+    Before(Started),
+}
+
+/// A run in memory.
+pub(super) struct Begun {
+    pub(super) meta: RunMeta,
+    pub(super) definition: ValidDefinition,
+    pub(super) state: RunState,
+    pub(super) chunk: Chunk,
+    /// When it needs a worker first.
+    pub(super) next_due: WakeUp,
+    pub(super) dedupe: Option<Dedupe>,
+}
+
 impl Inner {
     /// Makes a run durable and goes on with it. A repetition is answered as such also when the engine takes nothing in.
     pub(super) async fn start_run(self: &Arc<Self>, new: NewRun) -> Result<Started, EngineError> {
@@ -124,15 +141,12 @@ impl Inner {
         Ok(Some(Started { run: first.run, duplicate: true, end: None }))
     }
 
-    async fn take_in(self: &Arc<Self>, new: NewRun) -> Result<Started, EngineError> {
-        if self.stopping.drains() {
-            return Err(EngineError::Overloaded);
-        }
+    /// Makes a run in memory, advanced until it has ended or owes something. Nothing is durable.
+    pub(super) async fn begin(&self, new: NewRun) -> Result<Begun, EngineError> {
         let created_at = self.time.now();
         let mut random = [0; 10];
         self.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
         let run = RunId::new(created_at, random);
-        self.leased().await?;
         let secrets = self.unsealed(&new.project).await?;
         let mut meta =
             RunMeta::new(run, new.project, new.workflow, new.definition.digest().clone(), created_at);
@@ -151,8 +165,17 @@ impl Inner {
             (state, Chunk::encode(genesis(run), &events), owed)
         };
         let (state, chunk, owed) = self.long_work.run(&new.definition, bytes, beginning).await;
-
         let next_due = owed.iter().map(Owed::due_at).min().map_or(WakeUp::Now, wake_up);
+        Ok(Begun { meta, definition: new.definition, state, chunk, next_due, dedupe: new.dedupe })
+    }
+
+    async fn take_in(self: &Arc<Self>, new: NewRun) -> Result<Started, EngineError> {
+        if self.stopping.drains() {
+            return Err(EngineError::Overloaded);
+        }
+        self.leased().await?;
+        let Begun { meta, definition, state, chunk, next_due, dedupe } = self.begin(new).await?;
+        let (run, created_at) = (meta.run, meta.created_at);
         let mut hold = hold(&state, created_at, next_due, true, &self.stopping, self.options.hold);
         let keeps = matches!(hold, Hold::Keep { .. });
         let place = if keeps && self.options.works { self.reserve(run) } else { None };
@@ -161,7 +184,7 @@ impl Inner {
         }
         let start = StartRun {
             meta: meta.clone(),
-            dedupe: new.dedupe,
+            dedupe,
             worker: self.worker.clone(),
             chunk: chunk.clone(),
             hold: hold.clone(),
@@ -169,7 +192,7 @@ impl Inner {
         let answer = self.committer.try_commit(Commit::Start(start)).map_err(|_| EngineError::Overloaded)?;
         let end = state.end().cloned();
         let run_loaded = Loaded {
-            definition: new.definition,
+            definition,
             status: state.status(created_at),
             state,
             hash: chunk.hash,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::intake::{MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
+use super::intake::{Asked, MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
 use super::vault::Rotated;
 use super::view::{EventPage, RunView, Verdict, run_view, summary, verdict};
 use super::{EngineError, Inner};
@@ -380,6 +380,19 @@ impl Project {
         slug: &WorkflowSlug,
         request: StartRequest,
     ) -> Result<Started, EngineError> {
+        match self.new_run(slug, request).await? {
+            Asked::New(new) => self.inner.start_run(new).await,
+            Asked::Before(first) => Ok(first),
+        }
+    }
+
+    /// A run to start, with everything looked up; or the one that was started before with the same key, where this one
+    /// could not be started.
+    pub(super) async fn new_run(
+        &self,
+        slug: &WorkflowSlug,
+        request: StartRequest,
+    ) -> Result<Asked, EngineError> {
         let record = self.record(slug).await?;
         let mut input = request.input.clone();
         if json::normalize(&mut input).is_err() || json::depth(&input) > JsonLimits::default().max_depth {
@@ -404,14 +417,13 @@ impl Project {
             // What was started before is answered as it was then, whatever was published since.
             Err(refusal) => {
                 let first = self.inner.started_before(&self.id, dedupe.as_ref()).await?;
-                return first.ok_or(refusal);
+                return first.map(Asked::Before).ok_or(refusal);
             }
         };
         let trigger = json!({ "type": "manual" });
         let (project, workflow) = (self.id.clone(), slug.clone());
-        let new =
-            NewRun { project, workflow, version, definition, trigger, input, test: request.test, dedupe };
-        self.inner.start_run(new).await
+        let test = request.test;
+        Ok(Asked::New(NewRun { project, workflow, version, definition, trigger, input, test, dedupe }))
     }
 
     async fn startable(

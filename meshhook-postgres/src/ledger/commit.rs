@@ -9,8 +9,8 @@ use meshhook_core::id::{ProjectId, RunId};
 use meshhook_core::store::{AdvanceRun, Commit, CommitOutcome, Dedupe, Hold, StartRun, StoreError, WakeUp};
 use meshhook_core::time::Timestamp;
 use sha2::{Digest as _, Sha256};
-use sqlx::Error;
 use sqlx::postgres::PgRow;
+use sqlx::{Error, PgConnection};
 use uuid::Uuid;
 
 use crate::error::{Effect, unreadable};
@@ -45,6 +45,21 @@ pub(super) async fn commit(store: &PgStore, batch: Vec<Commit>) -> Result<Vec<Co
             })
         })
         .await
+}
+
+/// Commits one start within the transaction that the connection is in.
+pub(crate) async fn start_in(
+    connection: &mut PgConnection,
+    start: StartRun,
+    now: Option<i64>,
+) -> Result<CommitOutcome, Error> {
+    let wave = Wave::new(&[Commit::Start(start)], &[0]);
+    // The session is the host's: nothing is left prepared in it.
+    let row = wave.query(now).persistent(false).fetch_one(connection).await?;
+    let mut outcomes = [None];
+    wave.read(&row, &mut outcomes)?;
+    let [outcome] = outcomes;
+    outcome.ok_or_else(|| unreadable("s_outcome", "a commit without an outcome"))
 }
 
 /// A key as it is kept: short, and of any characters.
@@ -87,7 +102,6 @@ fn waves(batch: &[Commit]) -> Vec<Vec<usize>> {
 #[derive(Default)]
 struct Wave {
     workers: Vec<String>,
-    keepers: Vec<String>,
     ids: Option<(Uuid, Uuid)>,
     starts: Starts,
     advances: Advances,
@@ -178,8 +192,9 @@ impl Wave {
         wave.starts.keys = has_keys.then(Keys::default);
         for (index, start) in starts {
             wave.note_run(start.meta.run);
+            // Only what is held can be taken away.
             if matches!(start.hold, Hold::Keep { .. }) {
-                wave.keepers.push(start.worker.to_string());
+                wave.workers.push(start.worker.to_string());
             }
             wave.starts.push(index, start);
         }
@@ -188,9 +203,6 @@ impl Wave {
             wave.workers.push(advance.worker.to_string());
             wave.advances.push(index, advance);
         }
-        wave.keepers.sort();
-        wave.keepers.dedup();
-        wave.workers.extend(wave.keepers.iter().cloned());
         wave.workers.sort();
         wave.workers.dedup();
         wave
@@ -202,12 +214,11 @@ impl Wave {
     }
 
     fn query(&self, now: Option<i64>) -> Query<'_> {
-        let Wave { workers, keepers, ids, starts, advances } = self;
+        let Wave { workers, ids, starts, advances } = self;
         let keys = starts.keys.as_ref();
         sqlx::query(sql!("commit"))
             .bind(now)
             .bind(workers)
-            .bind(keepers)
             .bind(ids.map(|(low, _)| low))
             .bind(ids.map(|(_, high)| high))
             .bind(&starts.project)

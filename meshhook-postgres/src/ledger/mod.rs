@@ -1,7 +1,7 @@
 //! Who owns a run, and its history.
 
 mod claim;
-mod commit;
+pub(crate) mod commit;
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Ledger for PgStore {
         key: &str,
     ) -> Result<Option<KeyHolder>, StoreError> {
         let (now, of, key) = (self.now(), project.clone(), commit::key_bytes(scope, key));
-        self.read(project, move |session| {
+        self.look(project, move |session| {
             let query =
                 sqlx::query(sql!("dedupe_find")).bind(of.as_str().to_owned()).bind(key.clone()).bind(now);
             Box::pin(async move {

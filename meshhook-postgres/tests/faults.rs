@@ -1,0 +1,234 @@
+//! Sessions that die, callers that go away, and too few connections.
+
+mod support;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use meshhook_core::event::{Chunk, ChunkHash, RunStatus};
+use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
+use meshhook_core::run::RunMeta;
+use meshhook_core::store::{
+    Claim, Commit, CommitOutcome, Hold, Ledger as _, Message, Post, RunFilter, RunReader as _, StartRun,
+    StoreError, WorkflowStore as _,
+};
+use meshhook_core::store::{CreateWorkflow, Inbox as _, Page};
+use meshhook_core::time::Timestamp;
+use meshhook_postgres::{PgOptions, PgStore};
+use support::Database;
+
+const STEP: Duration = Duration::from_secs(1);
+
+fn acme() -> ProjectId {
+    ProjectId::new("acme").unwrap()
+}
+
+fn worker() -> WorkerId {
+    WorkerId::new("ann").unwrap()
+}
+
+fn run(number: u32) -> RunId {
+    let mut random = [7; 10];
+    random[..4].copy_from_slice(&number.to_be_bytes());
+    RunId::new(Timestamp::from_micros(1_767_000_000_000_000), random)
+}
+
+fn start(number: u32) -> Commit {
+    let digest = Digest::new(&"a".repeat(64)).unwrap();
+    let meta =
+        RunMeta::new(run(number), acme(), WorkflowSlug::new("flow").unwrap(), digest, Timestamp::EPOCH);
+    let chunk = Chunk::from_parts(1, 1, "[1,1]".into(), ChunkHash([1; 32]));
+    let hold = Hold::Keep { status: RunStatus::Running };
+    Commit::Start(StartRun { meta, dedupe: None, worker: worker(), chunk, hold })
+}
+
+fn post(number: u32) -> Post {
+    Post { project: acme(), run: run(number), message: Message::Cancel { by: None } }
+}
+
+/// Ends all sessions of the application, as an administrator would.
+fn kill_sessions(database: &Database) {
+    database.sql(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}' AND datname = current_database()",
+        support::APP
+    ));
+}
+
+fn sessions_in_transactions(database: &Database) -> String {
+    database.sql(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+    )
+}
+
+/// Makes a call until it is done, as callers of stores do.
+async fn settled<T, F: Future<Output = Result<T, StoreError>>>(call: impl Fn() -> F) -> T {
+    for _ in 0..100 {
+        match call().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the call does not succeed");
+}
+
+#[tokio::test]
+async fn sessions_that_died_are_replaced() {
+    let database = Database::new();
+    let store = database.store(PgOptions::new().connections(4)).await;
+    let project = acme();
+    for number in 0..20 {
+        let outcomes = settled(|| store.commit(vec![start(number)])).await;
+        assert!(matches!(outcomes[..], [CommitOutcome::Committed | CommitOutcome::Exists]), "{outcomes:?}");
+        kill_sessions(&database);
+        // What only reads never says that its outcome is unknown.
+        match store.run_record(&acme(), run(number)).await {
+            Ok(record) => assert!(record.is_some()),
+            Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}"),
+        }
+        assert!(settled(|| store.run_record(&project, run(number))).await.is_some());
+    }
+    let page = Page { limit: 50, after: None };
+    let runs =
+        settled(|| store.runs(&project, RunFilter { page: page.clone(), ..RunFilter::default() })).await;
+    assert_eq!(runs.items.len(), 20);
+}
+
+#[tokio::test]
+async fn callers_that_go_away_leave_no_transaction_open() {
+    let database = Database::new();
+    let store = Arc::new(database.store(PgOptions::new().connections(2)).await);
+    let project = acme();
+    store.renew(&worker(), STEP * 60).await.unwrap();
+    for number in 0..40 {
+        let at = Timestamp::EPOCH;
+        let slug = WorkflowSlug::new(&format!("w{number}")).unwrap();
+        let create = CreateWorkflow { project: acme(), slug, draft: "{}".into(), at };
+        // Each future is polled a few times at the most.
+        for polls in 0..3 {
+            let mut writing = pin!(store.commit(vec![start(number * 3 + polls)]));
+            let mut creating = pin!(store.create_workflow(create.clone()));
+            let mut reading = pin!(store.run(&project, run(number)));
+            for _ in 0..polls {
+                let mut context = Context::from_waker(Waker::noop());
+                let _: Poll<_> = writing.as_mut().poll(&mut context);
+                let _: Poll<_> = creating.as_mut().poll(&mut context);
+                let _: Poll<_> = reading.as_mut().poll(&mut context);
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    // What was begun ends by itself; then both connections are free and clean.
+    for _ in 0..200 {
+        if sessions_in_transactions(&database) == "0" && store.ping().await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(sessions_in_transactions(&database), "0");
+    let seen = store.runs(&ProjectId::new("beta").unwrap(), RunFilter::default()).await.unwrap();
+    assert_eq!(seen.items.len(), 0);
+    assert_eq!(store.commit(vec![start(999)]).await.unwrap(), [CommitOutcome::Committed]);
+}
+
+async fn everything_at_once(store: Arc<PgStore>) {
+    store.renew(&worker(), STEP * 60).await.unwrap();
+    let tasks = (0..64_u32).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            assert_eq!(store.commit(vec![start(number)]).await.unwrap(), [CommitOutcome::Committed]);
+            store.post(vec![post(number), post((number + 1) % 64)]).await.unwrap();
+            let other = WorkerId::new(&format!("w{number}")).unwrap();
+            let claim = Claim { worker: other, limit: 2, suspects: 1, messages: 9, lease: STEP * 60 };
+            store.claim(claim).await.unwrap();
+            assert!(store.run(&acme(), run(number)).await.unwrap().is_some());
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_connection_is_enough_for_many_tasks() {
+    let database = Database::new();
+    let store = database.store(PgOptions::new().connections(1).acquire_timeout(STEP * 30)).await;
+    everything_at_once(Arc::new(store)).await;
+}
+
+#[tokio::test]
+async fn two_connections_are_enough_for_many_tasks() {
+    let database = Database::new();
+    let store = database.store(PgOptions::new().connections(2).acquire_timeout(STEP * 30)).await;
+    everything_at_once(Arc::new(store)).await;
+}
+
+#[tokio::test]
+async fn a_pooled_store_keeps_nothing_in_a_session() {
+    let database = Database::new();
+    let store = database.store(PgOptions::new().connections(2).pooled(true).acquire_timeout(STEP * 30)).await;
+    everything_at_once(Arc::new(store)).await;
+}
+
+#[tokio::test]
+async fn a_call_that_gets_no_connection_in_time_is_unavailable() {
+    let database = Database::new();
+    let store =
+        database.store(PgOptions::new().connections(1).acquire_timeout(Duration::from_millis(200))).await;
+    let lock = tokio::task::spawn_blocking(move || {
+        database.sql("BEGIN; LOCK meshhook.live_runs; SELECT pg_sleep(1); COMMIT");
+        database
+    });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let (blocked, refused) = tokio::join!(store.commit(vec![start(1)]), store.ping());
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert_eq!(blocked.unwrap(), [CommitOutcome::Committed]);
+    drop(lock.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_database_without_the_schema_is_refused() {
+    let database = Database::new();
+    database.sql("DROP SCHEMA meshhook CASCADE");
+    let refused = PgStore::connect(&database.url(), PgOptions::new()).await.unwrap_err();
+    assert!(refused.to_string().contains("run `migrate` first"), "{refused}");
+    let unreachable =
+        PgStore::connect("postgres://nobody@127.0.0.1:1/none", PgOptions::new()).await.unwrap_err();
+    assert!(unreachable.to_string().contains("cannot connect"), "{unreachable}");
+}
+
+#[tokio::test]
+async fn migrating_again_and_at_once_changes_nothing() {
+    let database = Database::new();
+    let url = database.owner_url();
+    let migrations = (0..4).map(|_| meshhook_postgres::migrate(&url));
+    for migrated in futures_util::future::join_all(migrations).await {
+        migrated.unwrap();
+    }
+    let applied = database.sql("SELECT count(*) FROM meshhook.migrations");
+    assert_eq!(applied, meshhook_postgres::MIGRATIONS.len().to_string());
+    database.sql("DROP SCHEMA meshhook CASCADE");
+    let migrations = (0..4).map(|_| meshhook_postgres::migrate(&url));
+    for migrated in futures_util::future::join_all(migrations).await {
+        migrated.unwrap();
+    }
+    assert_eq!(database.sql("SELECT count(*) FROM meshhook.migrations"), applied);
+}
+
+#[tokio::test]
+async fn the_doctor_finds_what_is_wrong() {
+    let database = Database::new();
+    let store = database.store(PgOptions::new()).await;
+    let codes = async || -> Vec<&str> {
+        store.doctor().await.unwrap().into_iter().map(|finding| finding.code).collect()
+    };
+    // The throwaway server keeps nothing for good.
+    assert_eq!(codes().await, ["fsync", "full_page_writes"]);
+    database.sql(&format!(
+        "ALTER TABLE meshhook.inbox NO FORCE ROW LEVEL SECURITY; REVOKE INSERT ON meshhook.history FROM {}",
+        support::APP
+    ));
+    assert_eq!(codes().await, ["fsync", "full_page_writes", "table_without_wall", "missing_rights"]);
+}

@@ -1,0 +1,85 @@
+//! Statements read what they need, also with plans that were made while the tables were empty.
+
+mod support;
+
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use support::Database;
+
+/// Rows and index entries of the schema that the current transaction has read.
+const READ: &str = "SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid)), 0)::bigint \
+     FROM pg_class c WHERE c.relnamespace = 'meshhook'::regnamespace";
+
+const CLAIM: &str = "SELECT place FROM meshhook.claim_v1(NULL, 'ann', 60000000, 64, 1, 100)";
+
+/// Runs statements in a session that has run them before, while the tables were empty; answers how much each reads.
+async fn read_by(database: &Database, statements: &[&'static str], grow: &str) -> Vec<i64> {
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    for _ in 0..8 {
+        for statement in statements {
+            session.execute(*statement).await.unwrap();
+        }
+    }
+    // No statistics are gathered in between: plans stay as they are.
+    database.sql(grow);
+    let mut read = Vec::new();
+    for statement in statements {
+        session.execute("BEGIN").await.unwrap();
+        session.execute(*statement).await.unwrap();
+        read.push(session.fetch_one(READ).await.unwrap().get(0));
+        session.execute("ROLLBACK").await.unwrap();
+    }
+    read
+}
+
+fn timers(count: u32) -> String {
+    format!(
+        "ALTER TABLE meshhook.live_runs SET (autovacuum_enabled = false); \
+         INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, wake_at, run_id, test, project, \
+             workflow, status, last_holder, last_writer, digest) \
+         SELECT 0, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 5, 'flow', 'waiting', 'w', \
+             'w', '' FROM generate_series(1, {count}) i"
+    )
+}
+
+#[tokio::test]
+async fn timers_in_the_future_cost_a_claim_nothing() {
+    let database = Database::new();
+    let read = read_by(&database, &[CLAIM], &timers(30_000)).await;
+    assert!(read[0] < 100, "a claim of nothing read {} rows", read[0]);
+}
+
+#[tokio::test]
+async fn a_claim_reads_in_proportion_to_what_it_takes() {
+    let database = Database::new();
+    let due = format!(
+        "{}; UPDATE meshhook.live_runs SET wake_at = 1; \
+         INSERT INTO meshhook.history SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs",
+        timers(20_000)
+    );
+    let read = read_by(&database, &[CLAIM], &due).await;
+    assert!((64..8_000).contains(&read[0]), "a claim of 64 runs read {} rows", read[0]);
+}
+
+#[tokio::test]
+async fn a_commit_reads_only_its_own_runs() {
+    let database = Database::new();
+    let id = "'019b6968-0000-7000-8000-000000000001'";
+    let advance = format!(
+        "SELECT a_done FROM meshhook.commit_v1(NULL, '{{ann}}', {id}, {id}, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', \
+         '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', NULL, NULL, NULL, \
+         '{{p1}}', ARRAY[{id}]::uuid[], '{{ann}}', '{{1}}', '{{2}}', '{{2}}', ARRAY['x'::bytea], ARRAY['x'::bytea], \
+         '{{1}}', '{{waiting}}', '{{1}}', '{{NULL}}', '{{}}', '{{}}')"
+    );
+    let advance: &'static str = advance.leak();
+    let grow = format!(
+        "{}; INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
+             status, owner, last_holder, last_writer, digest) \
+         VALUES (0, 1, 0, 0, {id}, false, 'p1', 'flow', 'running', 'ann', 'ann', 'ann', ''); \
+         INSERT INTO meshhook.history SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs; \
+         INSERT INTO meshhook.inbox (run_id, is_retry, project, message) \
+         SELECT run_id, false, project, '' FROM meshhook.live_runs LIMIT 10000",
+        timers(20_000)
+    );
+    let read = read_by(&database, &[advance], &grow).await;
+    assert!((2..50).contains(&read[0]), "an advance of one run read {} rows", read[0]);
+}
