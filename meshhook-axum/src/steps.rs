@@ -47,7 +47,7 @@ pub(crate) struct StepBody {
     r#type: String,
     /// `running`, `waiting`, `retrying`, `succeeded`, `failed`, `skipped` or `cancelled`.
     status: String,
-    /// How many attempts ended.
+    /// How many attempts have begun.
     attempts: u32,
     input: Option<Value>,
     output: Option<Value>,

@@ -308,6 +308,10 @@ impl Runner {
                     continue;
                 }
             };
+            if plan.give_up_at <= now {
+                // Its deadline, or the run's timeout, is due: what it would answer comes too late.
+                continue;
+            }
             let cancelled = CancellationToken::new();
             let trace = TraceContext::of_trigger(&self.run.state.created().trigger);
             let attempt = Attempt {

@@ -65,7 +65,7 @@ pub struct StepView {
     pub kind: String,
     /// Where it stands.
     pub status: StepStatus,
-    /// How many attempts ended.
+    /// How many attempts have begun.
     pub attempts: u32,
     /// Its input.
     pub input: Option<Arc<Value>>,
@@ -127,7 +127,7 @@ pub(super) fn run_view(
         node: key.node().to_owned(),
         kind: node_type(definition, key).to_owned(),
         status,
-        attempts: step.attempts,
+        attempts: state.attempts(key, now),
         input: (status != StepStatus::Skipped).then(|| state.input_of(definition, key)),
         output: step.output.clone(),
         error: step.failure.clone(),

@@ -133,10 +133,10 @@ impl<'a> Decider<'a> {
                 self.emit(None, EventData::RunPaused { by });
             }
             Fact::Resume { by } => {
-                if !self.state.is_paused() {
+                let Some(paused_at) = self.state.paused_at.take() else {
                     return Err(Refusal::InvalidState { status: self.state.status(self.now) });
-                }
-                self.state.paused_at = None;
+                };
+                self.put_retries_off(paused_at);
                 self.emit(None, EventData::RunResumed { by });
             }
             Fact::Cancel { by } => {
@@ -144,7 +144,7 @@ impl<'a> Decider<'a> {
                 self.end(RunEnd::new(RunStatus::Cancelled, self.now));
             }
             Fact::TimedOut => {
-                if self.now < self.state.times_out_at(self.definition) {
+                if !self.is_out_of_time() {
                     return Err(Refusal::TimeLeft);
                 }
                 self.time_out_run();
@@ -167,7 +167,11 @@ impl<'a> Decider<'a> {
             Fact::DeadlinePassed { step } => {
                 match self.policy(&step).map(|policy| self.deadline(&step, policy)) {
                     Some(Some(deadline)) if self.is_effect(&step) && self.now >= deadline => {
-                        self.miss_deadline(&step);
+                        if self.has_cut_off_attempts() && self.is_out_of_time() {
+                            self.time_out_run();
+                        } else {
+                            self.miss_deadline(&step);
+                        }
                     }
                     _ => return Err(Refusal::NotDue { step }),
                 }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::decide::Decider;
 use super::fact::Refusal;
 use super::meta::RunMeta;
+use super::semantics;
 use super::state::{Work, locate};
 use crate::event::EventData;
 use crate::failure::{Failure, code};
@@ -41,7 +42,7 @@ impl Decider<'_> {
         if !self.is_effect(key) || self.state.steps[key].attempts + 1 != attempt {
             return Err(Refusal::StaleAttempt { step: key.clone(), attempt });
         }
-        if self.now >= self.state.times_out_at(self.definition) {
+        if self.is_out_of_time() {
             self.time_out_run();
             return Ok(Late::Yes);
         }
@@ -85,7 +86,7 @@ impl Decider<'_> {
         let in_time = self.deadline(key, &policy).is_none_or(|deadline| retry_at <= deadline);
         self.record_failed_attempt(key, &failure, in_time.then_some(retry_at));
         if !in_time {
-            self.miss_deadline(key);
+            self.fail_by_deadline(key, Some(failure));
         }
     }
 
@@ -99,12 +100,49 @@ impl Decider<'_> {
         self.emit(Some(key), EventData::AttemptFailed { attempt, failure: failure.clone(), retry_at });
     }
 
+    /// Fails a step whose deadline came; an attempt whose time had come before may have been made, and counts.
     pub(super) fn miss_deadline(&mut self, key: &StepKey) {
+        let last = self.state.steps[key].failure.clone();
+        if self.has_cut_off_attempts() && self.was_begun_in_time(key) {
+            let cut_off = Failure::retryable(code::TIMED_OUT, "no result before the step's deadline");
+            self.record_failed_attempt(key, &cut_off, None);
+        }
+        self.fail_by_deadline(key, last);
+    }
+
+    /// Whether what a deadline cuts off is recorded. It reads like any failed attempt, so the run's timeout comes first.
+    pub(super) fn has_cut_off_attempts(&self) -> bool {
+        self.state.created.semantics >= semantics::V2
+    }
+
+    pub(super) fn is_out_of_time(&self) -> bool {
+        self.now >= self.state.times_out_at(self.definition)
+    }
+
+    fn was_begun_in_time(&self, key: &StepKey) -> bool {
+        let Work::Effect { retry_at } = self.state.steps[key].work else { return false };
+        let deadline = self.policy(key).and_then(|policy| self.deadline(key, policy));
+        retry_at.is_none_or(|at| deadline.is_none_or(|deadline| at < deadline))
+    }
+
+    fn fail_by_deadline(&mut self, key: &StepKey, last: Option<Failure>) {
         let mut failure = Failure::permanent(code::TIMED_OUT, "the step did not succeed before its deadline");
-        if let Some(last) = &self.state.steps[key].failure {
+        if let Some(last) = last {
             failure = failure.with_details(json!({ "last_failure": last.to_value() }));
         }
         self.fail(key, failure);
+    }
+
+    /// What would have begun during a pause begins when it ends.
+    pub(super) fn put_retries_off(&mut self, paused_at: Timestamp) {
+        for key in &self.state.active {
+            let Some(step) = self.state.steps.get_mut(key) else { continue };
+            if let Work::Effect { retry_at: Some(at) } = &mut step.work
+                && *at > paused_at
+            {
+                *at = self.now.max(*at);
+            }
+        }
     }
 }
 

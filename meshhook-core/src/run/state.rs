@@ -129,7 +129,7 @@ pub struct Step {
     /// The port by which it was left.
     pub port: Option<Arc<str>>,
     /// How many attempts failed, plus one if the last one succeeded.
-    pub attempts: u32,
+    pub(super) attempts: u32,
     /// How many of them count for the retry policy: those since the run was last retried.
     pub(super) tries: u32,
     /// From when its deadline counts: its start, or the last retry of the run.
@@ -319,14 +319,30 @@ impl RunState {
     /// The steps that have started, by key, and where they stand at a time. Steps that were active when the run ended
     /// count as cancelled.
     pub fn steps(&self, now: Timestamp) -> impl Iterator<Item = (&StepKey, &Step, StepStatus)> {
-        // While a run is paused no attempt starts, so what was retrying then is retrying still.
-        let now = self.paused_at.map_or(now, |paused_at| paused_at.min(now));
+        let now = self.last_active_at(now);
         self.steps.iter().filter_map(move |(key, step)| match step.status(now)? {
             _ if step.stage == Stage::Active && self.end.is_some() => {
                 Some((key, step, StepStatus::Cancelled))
             }
             status => Some((key, step, status)),
         })
+    }
+
+    /// How many attempts of a step had begun by a time: those that ended, and the one whose time had come.
+    #[must_use]
+    pub fn attempts(&self, key: &StepKey, now: Timestamp) -> u32 {
+        let Some(step) = self.steps.get(key) else { return 0 };
+        let by = step.finished_at.unwrap_or_else(|| self.last_active_at(now));
+        let is_open = matches!(step.stage, Stage::Active | Stage::Cancelled);
+        let has_begun =
+            |work: &Work| matches!(work, Work::Effect { retry_at } if retry_at.is_none_or(|at| at <= by));
+        step.attempts + u32::from(is_open && has_begun(&step.work))
+    }
+
+    /// The last time up to `now` at which attempts could begin: none does when the run has ended or is paused.
+    fn last_active_at(&self, now: Timestamp) -> Timestamp {
+        let until = self.end.as_ref().map(|end| end.at).or(self.paused_at);
+        until.map_or(now, |until| until.min(now))
     }
 
     /// One step.

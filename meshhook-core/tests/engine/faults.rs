@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use meshhook_core::engine::{Engine, EngineOptions, StartRequest};
+use meshhook_core::engine::{Engine, EngineError, EngineOptions, StartRequest};
 use meshhook_core::event::RunStatus;
 use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
 use meshhook_core::store::RunFilter;
@@ -26,6 +26,10 @@ impl Plan {
 
     fn push(&self, operation: Operation, fault: Fault) {
         self.0.lock().unwrap().push_back((operation, fault));
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap().clear();
     }
 
     fn lose(&self, operation: Operation, loss: Loss) {
@@ -137,4 +141,62 @@ async fn a_run_that_two_workers_died_with_waits_for_one_that_has_lived() {
     assert!(kit.effects.seen.lock().unwrap().is_empty(), "a young worker took a suspect");
     assert_eq!(end_of(&kit, started.unwrap()).await, RunStatus::Succeeded);
     assert!(born.elapsed() < suspect_after + Duration::from_secs(10), "{:?}", born.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_is_found_also_when_nothing_is_taken_in() {
+    let plan = Arc::new(Plan::default());
+    let clock = VirtualClock::new();
+    let mut options = EngineOptions::default();
+    (options.max_queue, options.max_batch) = (1, 1);
+    let kit = Kit::with(plan.store(clock), clock, options);
+    let slug = kit.publish("effect", effect()).await;
+    let start = |key: &str, input: Value| {
+        let (project, slug) = (kit.project.clone(), slug.clone());
+        let request = StartRequest::new(input).idempotency_key(key);
+        async move { project.start_run(&slug, request).await }
+    };
+    let first = start("first", json!(1)).await.unwrap();
+    end_of(&kit, first.run).await;
+    // One commit is in flight, another fills the queue.
+    plan.push(Operation::Commit, Fault { delay_before: Some(Duration::from_secs(60)), ..Fault::default() });
+    let mut waiting = Vec::new();
+    for key in ["second", "third"] {
+        waiting.push(tokio::spawn(start(key, json!(1))));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let refused = start("fourth", json!(1)).await;
+    assert!(matches!(refused, Err(EngineError::Overloaded)), "{refused:?}");
+    let again = start("first", json!(1)).await.unwrap();
+    assert_eq!((again.run, again.duplicate), (first.run, true));
+    let other = start("first", json!(2)).await;
+    assert!(matches!(other, Err(EngineError::KeyReused { run }) if run == first.run), "{other:?}");
+    for waiting in waiting {
+        assert!(!waiting.await.unwrap().unwrap().duplicate);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_advance_was_taken_for_stale_is_given_back() {
+    let plan = Arc::new(Plan::default());
+    let kit = kit_with(&plan);
+    let mut definition = effect();
+    let mut after = definition["nodes"][0].clone();
+    after["id"] = json!("after");
+    definition["nodes"].as_array_mut().unwrap().push(after);
+    definition["edges"] = json!([{ "from": "call", "to": "after" }]);
+    let slug = kit.publish("two", definition).await;
+    *kit.effects.takes.lock().unwrap() = Duration::from_secs(1);
+    let run = kit.start_run(&slug, json!(1)).await;
+    // The first result is committed, but its reply is lost and no look-up gets through. When the commit is tried again,
+    // the history has gone on: by what this worker wrote itself.
+    plan.lose(Operation::Commit, Loss::ReplyLost);
+    for _ in 0..1_000 {
+        plan.lose(Operation::Read, Loss::Unavailable);
+    }
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    plan.clear();
+    // The worker lives and renews its lease, so that nobody else would ever take the run.
+    assert_eq!(end_of(&kit, run).await, RunStatus::Succeeded);
+    assert_eq!(kit.effects.seen.lock().unwrap().len(), 2);
 }

@@ -10,4 +10,5 @@ mod projects;
 mod publishing;
 mod rotation;
 mod running;
+mod status;
 mod testing;

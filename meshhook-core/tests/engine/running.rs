@@ -151,6 +151,32 @@ async fn a_step_past_its_deadline_fails_with_its_last_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_only_attempt_of_a_step_past_its_deadline_counts() {
+    let kit = Kit::start();
+    let slug = kit.publish("effect", effect(&json!({ "timeout": "1h", "deadline": "10s" }))).await;
+    *kit.effects.takes.lock().unwrap() = Duration::from_secs(600);
+    let view = kit.run(&slug, json!(null)).await;
+    assert_eq!((view.steps[0].attempts, view.error.unwrap()["code"].as_str()), (1, Some("timed_out")));
+    assert_eq!(kit.kinds(view.id).await[2..], ["call attempt_failed", "call step_failed", "run_failed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_begins_past_its_deadline() {
+    let kit = Kit::start();
+    let policy = json!({ "deadline": "10s", "retry": { "initial": "4s", "factor": 1, "jitter": "none" } });
+    let slug = kit.publish("effect", effect(&policy)).await;
+    kit.effects.script.lock().unwrap().push_back(Err(Failure::retryable("http_status", "status 503").into()));
+    let run = kit.start_run(&slug, json!(null)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    kit.project.pause(run, None).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    kit.project.resume(run, None).await.unwrap();
+    let view = kit.finish(run).await;
+    assert_eq!((view.steps[0].attempts, view.error.unwrap()["code"].as_str()), (1, Some("timed_out")));
+    assert_eq!(kit.effects.seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_past_its_timeout_fails() {
     let kit = Kit::start();
     let mut definition = effect(&json!({ "timeout": "1h" }));
@@ -159,6 +185,7 @@ async fn a_run_past_its_timeout_fails() {
     *kit.effects.takes.lock().unwrap() = Duration::from_secs(600);
     let view = kit.run(&slug, json!(null)).await;
     assert_eq!(view.error.unwrap()["code"], "timed_out");
+    assert_eq!(view.steps[0].attempts, 1);
 }
 
 #[tokio::test(start_paused = true)]

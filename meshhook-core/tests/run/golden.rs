@@ -17,9 +17,10 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/histories")
 }
 
-/// Fails the first attempt of each call, succeeds with the second; `broken` never succeeds.
+/// Fails the first attempt of each call, succeeds with the second; `broken` never succeeds, `slow` takes a minute.
 fn outcome(step: &StepKey, attempt: u32) -> (Duration, Result<Value, Failure>) {
     let result = match (step.node(), attempt) {
+        ("slow", 2) => return (Duration::from_secs(60), Ok(json!("too late"))),
         ("broken", _) => {
             Err(Failure::permanent("http_status", "status 404").with_details(json!({ "status": 404 })))
         }
@@ -74,6 +75,13 @@ fn scenarios() -> Vec<(&'static str, Value)> {
             { "id": "paid", "type": "wait", "config": { "event": "paid", "timeout": "90m" } },
             { "id": "late", "type": "delay", "config": { "for": "1d" } } ],
             "edges": [{ "from": "delay", "to": "paid" }, { "from": "paid", "port": "timeout", "to": "late" }] }),
+        ),
+        (
+            "v2-deadline",
+            json!({ "name": "Deadline", "nodes": [{ "id": "slow", "type": "http_call", "deadline": "20s",
+                "config": { "method": "GET", "url": "https://example.com/" } },
+            { "id": "say", "type": "transform", "config": { "expression": "input" } }],
+            "edges": [{ "from": "slow", "port": "error", "to": "say" }] }),
         ),
     ]
 }

@@ -212,8 +212,8 @@ fn a_history_of_another_definition_is_refused() {
     assert!(verify(&other, meta(&other), &events).is_err());
     let mut unknown = events;
     if let meshhook_core::event::EventData::RunCreated(created) = &mut unknown[0].data {
-        created.semantics = 2;
+        created.semantics = 3;
         created.input = Arc::new(json!(1));
     }
-    assert!(verify(&one, meta(&one), &unknown).unwrap_err().to_string().contains("semantics 2"));
+    assert!(verify(&one, meta(&one), &unknown).unwrap_err().to_string().contains("semantics 3"));
 }
