@@ -177,7 +177,7 @@ async fn create(call: Call) -> Result<Response, Problem> {
             .with("path", "body.slug")
     })?;
     let saved = call.project().create_workflow(&slug, definition).await?;
-    answer(&call, StatusCode::CREATED, saved.workflow)
+    answer(&call, StatusCode::CREATED, saved)
 }
 
 async fn show(call: Call) -> Result<Response, Problem> {
@@ -201,7 +201,7 @@ async fn save(call: Call) -> Result<Response, Problem> {
         }
     };
     match call.project().save_draft(&slug, definition, revision).await {
-        Ok(saved) => answer(&call, StatusCode::OK, saved.workflow),
+        Ok(saved) => answer(&call, StatusCode::OK, saved),
         Err(error @ EngineError::RevisionStale { current }) => {
             let stale =
                 Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", error.to_string());

@@ -62,14 +62,6 @@ pub struct TriggerView {
     pub path: Option<String>,
 }
 
-/// A draft that was saved.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Saved {
-    /// The workflow.
-    pub workflow: WorkflowView,
-}
-
 /// What a check found.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -114,13 +106,13 @@ impl Project {
     /// [`EngineError::NotFound`] when the project does not exist, [`EngineError::SlugTaken`],
     /// [`EngineError::InvalidArgument`] when the draft is no object or nests too deep, [`EngineError::TooLarge`], or a
     /// store error.
-    pub async fn create_workflow(&self, slug: &WorkflowSlug, draft: Value) -> Result<Saved, EngineError> {
+    pub async fn create_workflow(&self, slug: &WorkflowSlug, draft: Value) -> Result<WorkflowView, EngineError> {
         let draft = self.accept_draft(draft)?;
         self.require_existing().await?;
         let at = self.inner.time.now();
         let create = CreateWorkflow { project: self.id.clone(), slug: slug.clone(), draft, at };
         let record = self.inner.store.create_workflow(create).await?;
-        Ok(Saved { workflow: self.workflow_view(record).await? })
+        self.workflow_view(record).await
     }
 
     /// One workflow.
@@ -158,12 +150,12 @@ impl Project {
         slug: &WorkflowSlug,
         draft: Value,
         revision: Option<u64>,
-    ) -> Result<Saved, EngineError> {
+    ) -> Result<WorkflowView, EngineError> {
         let draft = self.accept_draft(draft)?;
         let at = self.inner.time.now();
         let save = SaveDraft { project: self.id.clone(), slug: slug.clone(), draft, revision, at };
         let record = self.inner.store.save_draft(save).await?;
-        Ok(Saved { workflow: self.workflow_view(record).await? })
+        self.workflow_view(record).await
     }
 
     /// Checks a document as publishing it under this name would; without one, the draft.

@@ -68,7 +68,7 @@ impl Kit {
     pub(crate) async fn publish(&self, slug: &str, definition: Value) -> WorkflowSlug {
         let slug = WorkflowSlug::new(slug).unwrap();
         let saved = self.project.create_workflow(&slug, definition).await.unwrap();
-        assert_eq!(saved.workflow.problems, [], "the definition has problems");
+        assert_eq!(saved.problems, [], "the definition has problems");
         self.project.publish(&slug).await.unwrap();
         slug
     }

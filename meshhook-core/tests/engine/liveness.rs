@@ -100,7 +100,7 @@ async fn publish(engine: &Engine, nodes: [&str; 2]) -> WorkflowSlug {
     };
     let edges = json!([{ "from": nodes[0], "to": nodes[1] }]);
     let definition = json!({ "name": "W", "nodes": nodes.map(node), "edges": edges });
-    assert_eq!(project.create_workflow(&slug, definition).await.unwrap().workflow.problems, []);
+    assert_eq!(project.create_workflow(&slug, definition).await.unwrap().problems, []);
     project.publish(&slug).await.unwrap();
     slug
 }

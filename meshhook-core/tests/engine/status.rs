@@ -21,8 +21,7 @@ fn effect(policy: &Value) -> Value {
 /// Demands that a run stands there in its view, and in the list of that status and no other; answers its attempts.
 async fn stands(kit: &Kit, run: RunId, status: RunStatus) -> u32 {
     for listed in [RunStatus::Running, RunStatus::Waiting, RunStatus::Paused, RunStatus::Succeeded] {
-        let mut filter = RunFilter::default();
-        filter.status = Some(listed);
+        let filter = RunFilter { status: Some(listed), ..RunFilter::default() };
         let found = kit.project.runs(filter).await.unwrap().items;
         assert_eq!(found.iter().any(|found| found.id == run), listed == status, "the list of {listed:?}");
     }
