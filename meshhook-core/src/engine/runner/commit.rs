@@ -1,0 +1,168 @@
+//! Making a chunk durable, and with it who has the run from then on.
+
+use std::time::Duration;
+
+use super::{Held, Runner};
+use crate::engine::{Inner, Stopping, ended};
+use crate::event::{Chunk, RunStatus};
+use crate::run::RunState;
+use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, InboxId, StoreError, WakeUp};
+use crate::time::Timestamp;
+
+impl Runner {
+    /// Makes events durable, and what was decided about the run's owner with them.
+    pub(super) async fn commit(&mut self, chunk: Option<Chunk>, consumed: Vec<InboxId>) -> Held {
+        self.under_way.retain(|step, under_way| self.run.state.awaits(step, under_way.number));
+        if self.run.state.is_paused() {
+            self.drop_queued();
+        }
+        let hold = self.hold();
+        let stands = hold == Hold::Keep { status: self.run.status };
+        if chunk.is_none() && consumed.is_empty() && stands {
+            return Held::Yes;
+        }
+        let advance = self.advance(chunk.clone(), hold.clone(), consumed);
+        match self.persist(advance).await {
+            Some(CommitOutcome::Committed) => {}
+            Some(_) => {
+                // Either somebody else has the run, or a lost reply hides that this worker still holds it.
+                tracing::info!(run_id = %self.run.state.meta().run, "lost a run to another worker");
+                self.inner.reconcile_after(self.run.state.meta().run);
+                return Held::No;
+            }
+            None => return Held::No,
+        }
+        let run = self.run.state.meta().run;
+        if let Some(chunk) = chunk {
+            self.run.hash = chunk.hash;
+            self.run.bytes += chunk.text.len() as u64;
+            self.inner.watchers.announce(run, chunk.last_seq);
+        }
+        match hold {
+            Hold::Keep { status } => {
+                self.run.status = status;
+                Held::Yes
+            }
+            Hold::Release { wake_up, .. } => {
+                self.inner.wake_by(wake_up);
+                Held::No
+            }
+            Hold::End { status, .. } => {
+                ended(self.run.state.meta(), status);
+                Held::No
+            }
+        }
+    }
+
+    fn advance(&self, chunk: Option<Chunk>, hold: Hold, consumed: Vec<InboxId>) -> AdvanceRun {
+        let meta = self.run.state.meta();
+        AdvanceRun {
+            project: meta.project.clone(),
+            run: meta.run,
+            worker: self.inner.worker.clone(),
+            epoch: self.run.state.epoch(),
+            chunk,
+            hold,
+            consumed,
+        }
+    }
+
+    /// Commits, and tries again as long as the store cannot be reached; `None` when the run must be dropped.
+    async fn persist(&mut self, advance: AdvanceRun) -> Option<CommitOutcome> {
+        let run = advance.run;
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.inner.committer.commit(Commit::Advance(advance.clone())).await {
+                Ok(outcome) => return Some(outcome),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, run_id = %run, "could not commit, trying again");
+                    tokio::select! {
+                        biased;
+                        () = self.inner.stopping.abandon.cancelled() => return None,
+                        _ = self.lost.changed() => {
+                            self.inner.reconcile_after(run);
+                            return None;
+                        }
+                        () = self.inner.stopping.halt.cancelled() => return None,
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(5)),
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, run_id = %run, "could not commit, the run is set aside");
+                    let meta = self.run.state.meta();
+                    self.inner.set_aside(&meta.project, run, self.run.state.epoch()).await;
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn hold(&self) -> Hold {
+        let now = self.inner.time.now();
+        let next_due = self.next_due();
+        let idle = self.under_way.is_empty() && !self.has_unread;
+        hold(&self.run.state, now, next_due, idle, &self.inner.stopping, self.inner.options.hold)
+    }
+
+    /// Releases the run, due as soon as it has something to do.
+    pub(super) async fn hand_back(&self) {
+        let status = self.run.state.status(self.inner.time.now());
+        let advance = self.advance(None, Hold::Release { wake_up: self.next_due(), status }, Vec::new());
+        if let Err(error) = self.inner.committer.commit(Commit::Advance(advance)).await {
+            tracing::warn!(%error, "could not hand a run back; it is claimed when this worker's lease ends");
+        }
+    }
+}
+
+/// Who has a run after a commit, as its state is then.
+pub(in crate::engine) fn hold(
+    state: &RunState,
+    now: Timestamp,
+    next_due: WakeUp,
+    idle: bool,
+    stopping: &Stopping,
+    hold: Duration,
+) -> Hold {
+    if let Some(end) = state.end() {
+        return Hold::End { status: end.status, at: end.at, failure: end.failure.clone() };
+    }
+    let far = next_due.at(now).is_none_or(|at| at > now.after(hold));
+    let status = state.status(now);
+    if !idle || !(far || stopping.drains()) {
+        return Hold::Keep { status };
+    }
+    Hold::Release { wake_up: next_due, status }
+}
+
+impl Inner {
+    /// Releases a run that cannot be gone on with now, to be tried again in a while.
+    pub(in crate::engine) async fn set_aside(
+        &self,
+        project: &crate::id::ProjectId,
+        run: crate::id::RunId,
+        epoch: u64,
+    ) {
+        let wake_up = WakeUp::At(self.time.now().after(SET_ASIDE));
+        let hold = Hold::Release { wake_up, status: RunStatus::Waiting };
+        let advance = AdvanceRun {
+            project: project.clone(),
+            run,
+            worker: self.worker.clone(),
+            epoch,
+            chunk: None,
+            hold,
+            consumed: Vec::new(),
+        };
+        let committed = self.committer.commit(Commit::Advance(advance)).await;
+        if let Err(error) = committed {
+            log_set_aside(&error, run);
+        }
+    }
+}
+
+fn log_set_aside(error: &StoreError, run: crate::id::RunId) {
+    tracing::error!(%error, run_id = %run, "could not set a run aside");
+}
+
+/// How long a run that cannot be gone on with is left alone.
+const SET_ASIDE: Duration = Duration::from_secs(600);

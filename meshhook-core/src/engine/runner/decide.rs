@@ -1,0 +1,92 @@
+//! From facts to the chunk that records them and what follows.
+
+use super::Runner;
+use crate::engine::long_work::text_len;
+use crate::event::{Chunk, Event};
+use crate::exec::Level;
+use crate::failure::{Failure, code};
+use crate::run::{Fact, MAX_HISTORY_EVENTS, Refusal};
+
+impl Runner {
+    /// Decides what follows from facts, and encodes it behind events that were decided before.
+    pub(super) async fn decide(self, mut events: Vec<Event>, facts: Vec<Fact>) -> (Self, Option<Chunk>) {
+        if events.is_empty() && facts.is_empty() {
+            return (self, None);
+        }
+        let (inner, definition) = (self.inner.clone(), self.run.definition.clone());
+        let history = usize::try_from(self.run.bytes).unwrap_or(usize::MAX);
+        let bytes = facts.iter().map(fact_len).fold(history, usize::saturating_add);
+        let mut runner = self;
+        let work = move || {
+            events.extend(runner.decide_each(facts));
+            let chunk = runner.encode(events);
+            (runner, chunk)
+        };
+        inner.long_work.run(&definition, bytes, work).await
+    }
+
+    fn decide_each(&mut self, facts: Vec<Fact>) -> Vec<Event> {
+        let mut events = Vec::new();
+        for fact in facts {
+            let now = self.inner.time.now();
+            match self.run.state.decide(&self.run.definition, fact.clone(), now) {
+                Ok(decided) => events.extend(decided),
+                Err(Refusal::UnknownPort { step, port }) => {
+                    let Fact::AttemptSucceeded { attempt, .. } = fact else { continue };
+                    let message = format!("the node has no port {port:?}");
+                    let failure = Failure::permanent(code::INVALID_CONFIG, message);
+                    let failed = Fact::AttemptFailed { step, attempt, failure, retry_not_before: None };
+                    events
+                        .extend(self.run.state.decide(&self.run.definition, failed, now).unwrap_or_default());
+                }
+                Err(refusal) => {
+                    tracing::debug!(%refusal, run_id = %self.run.state.meta().run, "refused a fact");
+                }
+            }
+        }
+        events
+    }
+
+    /// Encodes events; warns of a long history, and ends a run whose history is too long.
+    fn encode(&mut self, mut events: Vec<Event>) -> Option<Chunk> {
+        if events.is_empty() {
+            return None;
+        }
+        let limit = self.inner.options.max_history_bytes;
+        let chunk = Chunk::encode(self.run.hash, &events);
+        let bytes = self.run.bytes + chunk.text.len() as u64;
+        let crosses =
+            |before: u64, after: u64, limit: u64| before < limit / 10 * 8 && after >= limit / 10 * 8;
+        let extra = if bytes > limit {
+            let message = format!("the history has reached {limit} bytes");
+            Some(Fact::Aborted { failure: Failure::permanent(code::LIMIT_EXCEEDED, message) })
+        } else if crosses(self.run.bytes, bytes, limit) {
+            Some(format!("the history has {bytes} of at most {limit} bytes")).map(history_warning)
+        } else if crosses(chunk.first_seq - 1, chunk.last_seq, MAX_HISTORY_EVENTS) {
+            let events = chunk.last_seq;
+            Some(format!("the history has {events} of at most {MAX_HISTORY_EVENTS} events"))
+                .map(history_warning)
+        } else {
+            None
+        };
+        let Some(fact) = extra else { return Some(chunk) };
+        events.extend(self.decide_each(vec![fact]));
+        Some(Chunk::encode(self.run.hash, &events))
+    }
+}
+
+/// Says that a history is nearly as long as it may be.
+fn history_warning(message: String) -> Fact {
+    metrics::counter!("meshhook_history_warnings_total").increment(1);
+    Fact::Logged { step: None, level: Level::Warn, message, fields: None }
+}
+
+/// How much text a fact brings.
+fn fact_len(fact: &Fact) -> usize {
+    match fact {
+        Fact::AttemptSucceeded { output, .. } => text_len(output),
+        Fact::EventReceived { payload, .. } => text_len(payload),
+        Fact::ChildFinished { output: Some(output), .. } => text_len(output),
+        _ => 0,
+    }
+}
