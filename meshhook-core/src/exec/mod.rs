@@ -25,6 +25,10 @@ use crate::secret::Masker;
 use crate::time::Timestamp;
 
 /// Performs the side effect of one node type.
+///
+/// It runs on the host's runtime, beside whatever else runs there, the renewal of this worker's lease among it: it
+/// awaits and never blocks. What blocks or computes for long belongs on a thread of its own, such as tokio's
+/// `spawn_blocking`; else an attempt's timeout cannot end it, and others take this worker for dead.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
     /// Performs one attempt and answers with the step's output and port.
