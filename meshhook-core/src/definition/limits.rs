@@ -19,7 +19,7 @@ pub struct DefinitionLimits {
     /// Triggers of one workflow.
     pub max_triggers: usize,
     /// Regular expressions of all schemas, and uses of `regex_match` and `regex_replace`, together. Each literal one is
-    /// kept compiled, and can take milliseconds and a mebibyte.
+    /// kept compiled, and can take tens of milliseconds and four mebibytes.
     pub max_patterns: usize,
     /// Text and work of expressions.
     pub expr: ExprLimits,
@@ -47,7 +47,7 @@ impl Default for DefinitionLimits {
             max_nodes: 1_000,
             max_nesting: 8,
             max_triggers: 100,
-            max_patterns: 256,
+            max_patterns: 64,
             expr: ExprLimits::default(),
             max_items: 100_000,
             max_attempts: 100,

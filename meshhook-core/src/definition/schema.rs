@@ -49,7 +49,7 @@ pub struct SchemaError(pub(super) String);
 pub const MAX_VIOLATIONS: usize = 20;
 
 /// Bytes of a compiled pattern, as in expressions.
-const MAX_COMPILED_BYTES: usize = 1 << 20;
+const MAX_COMPILED_BYTES: usize = 4 << 20;
 
 impl Schema {
     /// Compiles a schema.

@@ -106,7 +106,11 @@ impl Project {
     /// [`EngineError::NotFound`] when the project does not exist, [`EngineError::SlugTaken`],
     /// [`EngineError::InvalidArgument`] when the draft is no object or nests too deep, [`EngineError::TooLarge`], or a
     /// store error.
-    pub async fn create_workflow(&self, slug: &WorkflowSlug, draft: Value) -> Result<WorkflowView, EngineError> {
+    pub async fn create_workflow(
+        &self,
+        slug: &WorkflowSlug,
+        draft: Value,
+    ) -> Result<WorkflowView, EngineError> {
         let draft = self.accept_draft(draft)?;
         self.require_existing().await?;
         let at = self.inner.time.now();

@@ -601,7 +601,7 @@ impl Parser {
         let pattern = match function.pattern_arg.and_then(|index| args.get(index)) {
             Some(Node::Literal(Value::String(pattern))) => {
                 self.references.literal_patterns += 1;
-                let compiled = regex::compile(pattern);
+                let compiled = regex::compile_literal(pattern);
                 Some(
                     compiled
                         .map_err(|message| ExprError::new(ExprErrorKind::InvalidValue, position, message))?,

@@ -146,10 +146,10 @@ fn regular_expressions_are_bounded_over_the_whole_document() {
             {"id": "c", "type": "transform", "config": {"expression": "'regex_match'"}},
         ] })
     };
-    expect(&document(100, 55, 100), &[]);
-    expect(&document(100, 56, 100), &[("limit_exceeded", "nodes[2].config.expression")]);
+    expect(&document(25, 13, 25), &[]);
+    expect(&document(25, 14, 25), &[("limit_exceeded", "nodes[2].config.expression")]);
     expect(
-        &document(100, 57, 100),
+        &document(25, 15, 25),
         &[("limit_exceeded", "nodes[1].config.template"), ("limit_exceeded", "nodes[2].config.expression")],
     );
     let prose = json!({"template": "regex_match ".repeat(1_000)});
