@@ -191,6 +191,7 @@ impl Bench {
                     worker: worker(),
                     limit: 64,
                     suspects: 1,
+                    bytes: usize::MAX,
                     messages: 100,
                     lease: Duration::from_secs(60),
                 };
@@ -205,8 +206,8 @@ impl Bench {
         server
             .sql(
                 "bench",
-                "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, wake_at, run_id, test, project, workflow, status, last_holder, last_writer, digest)
-                 SELECT 0, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 20, 'flow', 'waiting', 'w', 'w', '\\x00'
+                "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, wake_at, run_id, test, project, workflow, status, last_holder, digest)
+                 SELECT 0, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 20, 'flow', 'waiting', 'w', '\\x00'
                  FROM generate_series(1, 1000000) i; ANALYZE meshhook.live_runs",
             )
             .unwrap();

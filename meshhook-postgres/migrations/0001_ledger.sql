@@ -24,7 +24,6 @@ CREATE TABLE meshhook.live_runs (
     status      text COLLATE "C" NOT NULL,
     owner       text COLLATE "C",
     last_holder text COLLATE "C" NOT NULL,
-    last_writer text COLLATE "C" NOT NULL,
     digest      bytea            NOT NULL,
     failure     text,
     CONSTRAINT live_runs_pk PRIMARY KEY (project, run_id)
@@ -56,7 +55,6 @@ CREATE TABLE meshhook.ended_runs (
     workflow    text COLLATE "C" NOT NULL,
     status      text COLLATE "C" NOT NULL,
     last_holder text COLLATE "C",
-    last_writer text COLLATE "C",
     digest      bytea            NOT NULL,
     failure     text,
     CONSTRAINT ended_runs_pk PRIMARY KEY (project, run_id)

@@ -27,9 +27,9 @@ BEGIN
     )
     INSERT INTO meshhook.live_runs (
         created_at, epoch, strikes, strike_seq, wake_at, finished_at, version, run_id, test, project, workflow, status,
-        owner, last_holder, last_writer, digest, failure)
+        owner, last_holder, digest, failure)
     SELECT created_at, epoch, strikes, strike_seq, p_now, finished_at, version, run_id, test, project, workflow, status,
-        NULL, last_holder, last_writer, digest, failure
+        NULL, last_holder, digest, failure
     FROM gone;
     RETURN FOUND;
 END
@@ -134,9 +134,9 @@ BEGIN
         IF v_expected > 0 AND 2 <> ANY (s_hold) THEN
             INSERT INTO meshhook.live_runs (
                 created_at, epoch, strikes, strike_seq, wake_at, version, run_id, test, project, workflow, status, owner,
-                last_holder, last_writer, digest)
+                last_holder, digest)
             SELECT s.created_at, 1, 0, 0, CASE WHEN s.hold = 3 THEN v_now ELSE s.at END, s.version, s.run, s.test, s.project, s.workflow, s.status,
-                CASE WHEN s.hold = 0 THEN s.worker END, s.worker, s.worker, s.digest
+                CASE WHEN s.hold = 0 THEN s.worker END, s.worker, s.digest
             FROM unnest(s_project, s_run, s_outcome, s_workflow, s_version, s_digest, s_created_at, s_test, s_worker,
                 s_hold, s_status, s_at)
                 AS s (project, run, outcome, workflow, version, digest, created_at, test, worker, hold, status, at)
@@ -153,11 +153,10 @@ BEGIN
         IF v_expected > 0 AND 2 = ANY (s_hold) THEN
             INSERT INTO meshhook.ended_runs (
                 created_at, finished_at, version, run_id, test, project, workflow, status, digest, failure,
-                epoch, strikes, strike_seq, last_holder, last_writer)
+                epoch, strikes, strike_seq, last_holder)
             SELECT s.created_at, s.at, s.version, s.run, s.test, s.project, s.workflow, s.status, s.digest, s.failure,
                 CASE WHEN s.status = 'failed' THEN 1 END, CASE WHEN s.status = 'failed' THEN 0 END,
-                CASE WHEN s.status = 'failed' THEN 0 END, CASE WHEN s.status = 'failed' THEN s.worker END,
-                CASE WHEN s.status = 'failed' THEN s.worker END
+                CASE WHEN s.status = 'failed' THEN 0 END, CASE WHEN s.status = 'failed' THEN s.worker END
             FROM unnest(s_project, s_run, s_outcome, s_workflow, s_version, s_digest, s_created_at, s_test, s_worker,
                 s_hold, s_status, s_at, s_failure)
                 AS s (project, run, outcome, workflow, version, digest, created_at, test, worker, hold, status, at, failure)
@@ -169,8 +168,7 @@ BEGIN
         a_done := array_fill(false, ARRAY[cardinality(a_run)]);
         FOR v_row IN
             SELECT a.i, a.hold, a.first IS NOT NULL AS has_chunk,
-                a.hold = 0 AND (
-                    (a.first IS NOT NULL AND l.last_writer <> a.worker) OR l.status <> a.status) AS rewritten
+                a.hold = 0 AND l.status <> a.status AS rewritten
             FROM unnest(a_project, a_run, a_worker, a_epoch, a_first, a_hold, a_status)
                 WITH ORDINALITY AS a (project, run, worker, epoch, first, hold, status, i)
             JOIN meshhook.live_runs l ON l.project = a.project AND l.run_id = a.run
@@ -206,24 +204,20 @@ BEGIN
             WHERE a_done[c.item] AND x.project = a_project[c.item] AND x.run_id = a_run[c.item] AND x.id = c.id;
         END IF;
 
-        -- A run that is kept is written only when it says something new: by whom, or its status.
+        -- A run that is kept is written only when its status is another.
         IF v_rewritten THEN
             UPDATE meshhook.live_runs l
-            SET last_writer = CASE WHEN a.first IS NULL THEN l.last_writer ELSE a.worker END,
-                status = a.status, finished_at = NULL, failure = NULL
-            FROM unnest(a_project, a_run, a_done, a_worker, a_epoch, a_first, a_hold, a_status)
-                AS a (project, run, done, worker, epoch, first, hold, status)
-            WHERE a.done AND a.hold = 0 AND l.project = a.project AND l.run_id = a.run
-                AND ((a.first IS NOT NULL AND l.last_writer <> a.worker) OR l.status <> a.status);
+            SET status = a.status, finished_at = NULL, failure = NULL
+            FROM unnest(a_project, a_run, a_done, a_hold, a_status) AS a (project, run, done, hold, status)
+            WHERE a.done AND a.hold = 0 AND l.project = a.project AND l.run_id = a.run AND l.status <> a.status;
         END IF;
 
         IF v_holds[2] + v_holds[4] > 0 THEN
             UPDATE meshhook.live_runs l
             SET owner = NULL, wake_at = CASE WHEN a.hold = 3 THEN v_now ELSE a.at END, status = a.status,
-                finished_at = NULL, failure = NULL,
-                last_writer = CASE WHEN a.first IS NULL THEN l.last_writer ELSE a.worker END
-            FROM unnest(a_project, a_run, a_done, a_worker, a_epoch, a_first, a_hold, a_status, a_at)
-                AS a (project, run, done, worker, epoch, first, hold, status, at)
+                finished_at = NULL, failure = NULL
+            FROM unnest(a_project, a_run, a_done, a_worker, a_epoch, a_hold, a_status, a_at)
+                AS a (project, run, done, worker, epoch, hold, status, at)
             WHERE a.done AND a.hold IN (1, 3) AND l.project = a.project AND l.run_id = a.run
                 AND l.owner = a.worker AND l.epoch = a.epoch;
             GET DIAGNOSTICS v_rows = ROW_COUNT;
@@ -241,21 +235,19 @@ BEGIN
         IF v_holds[3] > 0 THEN
             WITH gone AS (
                 DELETE FROM meshhook.live_runs l
-                USING unnest(a_project, a_run, a_done, a_worker, a_epoch, a_first, a_hold, a_status, a_at, a_failure)
-                    AS a (project, run, done, worker, epoch, first, hold, status, at, failure)
+                USING unnest(a_project, a_run, a_done, a_worker, a_epoch, a_hold, a_status, a_at, a_failure)
+                    AS a (project, run, done, worker, epoch, hold, status, at, failure)
                 WHERE a.done AND a.hold = 2 AND l.project = a.project AND l.run_id = a.run
                     AND l.owner = a.worker AND l.epoch = a.epoch
                 RETURNING l.created_at, l.epoch, l.strikes, l.strike_seq, l.version, l.run_id, l.test, l.project,
-                    l.workflow, l.last_holder, l.digest, a.at, a.status, a.failure,
-                    CASE WHEN a.first IS NULL THEN l.last_writer ELSE a.worker END AS last_writer
+                    l.workflow, l.last_holder, l.digest, a.at, a.status, a.failure
             )
             INSERT INTO meshhook.ended_runs (
                 created_at, finished_at, version, run_id, test, project, workflow, status, digest, failure,
-                epoch, strikes, strike_seq, last_holder, last_writer)
+                epoch, strikes, strike_seq, last_holder)
             SELECT created_at, at, version, run_id, test, project, workflow, status, digest, failure,
                 CASE WHEN status = 'failed' THEN epoch END, CASE WHEN status = 'failed' THEN strikes END,
-                CASE WHEN status = 'failed' THEN strike_seq END, CASE WHEN status = 'failed' THEN last_holder END,
-                CASE WHEN status = 'failed' THEN last_writer END
+                CASE WHEN status = 'failed' THEN strike_seq END, CASE WHEN status = 'failed' THEN last_holder END
             FROM gone;
             GET DIAGNOSTICS v_rows = ROW_COUNT;
             IF v_rows <> v_holds[3] THEN

@@ -6,14 +6,16 @@
 
 -- Renews the worker's lease, then takes runs. The row with place 0 is about the look itself: the time, when the next run
 -- wakes up, and for which runs that the worker held before messages wait, at most p_messages. The others are the runs in
--- the order in which they were chosen, each with its record as it stands and its history.
+-- the order in which they were chosen, each with its record as it stands and its history; the run with which the
+-- histories reach p_bytes is the last.
 CREATE FUNCTION meshhook.claim_v1(
-    p_now bigint, p_worker text, p_lease bigint, p_limit bigint, p_suspects bigint, p_messages bigint
+    p_now bigint, p_worker text, p_lease bigint, p_limit bigint, p_suspects bigint, p_bytes bigint,
+    p_messages bigint
 )
 RETURNS TABLE (
     place bigint, looked_at bigint, next_wake_up bigint, message_projects text[], message_runs uuid[],
     project text, run_id uuid, workflow text, version bigint, digest bytea, created_at bigint, test boolean,
-    status text, finished_at bigint, failure text, epoch bigint, changed_hands boolean, strikes bigint,
+    status text, finished_at bigint, failure text, epoch bigint, strikes bigint,
     first_seqs bigint[], last_seqs bigint[], hashes bytea[], chunks bytea[]
 )
 LANGUAGE plpgsql
@@ -142,13 +144,26 @@ BEGIN
             LIMIT p_limit
             FOR UPDATE OF l SKIP LOCKED
         ),
+        -- How long a chunk is stands where it lies; its text is not read for that.
+        measured AS MATERIALIZED (
+            SELECT c.*, (
+                SELECT coalesce(sum(octet_length(h.chunk)), 0) FROM meshhook.history h
+                WHERE h.project = c.project AND h.run_id = c.run_id) AS bytes
+            FROM chosen c
+        ),
+        queued AS MATERIALIZED (
+            SELECT m.*, row_number() OVER (ORDER BY m.turn, m.since, m.run_id, m.project) AS place,
+                sum(m.bytes) OVER (ORDER BY m.turn, m.since, m.run_id, m.project) - m.bytes AS bytes_before
+            FROM measured m
+        ),
         placed AS MATERIALIZED (
-            SELECT c.*, row_number() OVER (ORDER BY c.turn, c.since, c.run_id, c.project) AS place,
+            SELECT c.place, c.project, c.run_id,
                 CASE WHEN c.owner IS NOT NULL AND NOT c.retired THEN (
                     SELECT h.last_seq FROM meshhook.history h
                     WHERE h.project = c.project AND h.run_id = c.run_id ORDER BY h.first_seq DESC LIMIT 1)
                 END AS orphaned_at
-            FROM chosen c
+            FROM queued c
+            WHERE c.place = 1 OR c.bytes_before < p_bytes
         ),
         taken AS (
             UPDATE meshhook.live_runs l
@@ -160,11 +175,11 @@ BEGIN
             FROM placed p
             WHERE l.project = p.project AND l.run_id = p.run_id
             RETURNING p.place, l.project, l.run_id, l.workflow, l.version, l.digest, l.created_at, l.test, l.status,
-                l.finished_at, l.failure, l.epoch, l.last_writer <> p_worker AS changed_hands, l.strikes
+                l.finished_at, l.failure, l.epoch, l.strikes
         )
         SELECT t.place, NULL::bigint, NULL::bigint, NULL::text[], NULL::uuid[],
             t.project, t.run_id, t.workflow, t.version, t.digest, t.created_at, t.test,
-            t.status, t.finished_at, t.failure, t.epoch, t.changed_hands, t.strikes, h.first_seqs, h.last_seqs, h.hashes, h.chunks
+            t.status, t.finished_at, t.failure, t.epoch, t.strikes, h.first_seqs, h.last_seqs, h.hashes, h.chunks
         FROM taken t
         CROSS JOIN LATERAL (
             SELECT array_agg(c.first_seq) AS first_seqs, array_agg(c.last_seq) AS last_seqs,

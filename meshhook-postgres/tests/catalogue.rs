@@ -133,9 +133,9 @@ fn weeks_are_dropped_once_all_their_runs_have_ended() {
     assert_eq!(rows(&database, partitions), ["12"]);
     database.sql(
         "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
-             status, last_holder, last_writer, digest) \
+             status, last_holder, digest) \
          VALUES (0, 1, 0, 0, meshhook.first_id(date_trunc('week', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'), \
-             false, 'default', 'flow', 'waiting', 'w', 'w', '')",
+             false, 'default', 'flow', 'waiting', 'w', '')",
     );
     assert_eq!(rows(&database, "SELECT meshhook.drop_partitions(now() + interval '15 days')"), ["2"]);
     assert_eq!(rows(&database, partitions), ["10"]);

@@ -141,7 +141,14 @@ async fn everything_at_once(store: Arc<PgStore>) {
             assert_eq!(store.commit(vec![start(number)]).await.unwrap(), [CommitOutcome::Committed]);
             store.post(vec![post(number), post((number + 1) % 64)]).await.unwrap();
             let other = WorkerId::new(&format!("w{number}")).unwrap();
-            let claim = Claim { worker: other, limit: 2, suspects: 1, messages: 9, lease: STEP * 60 };
+            let claim = Claim {
+                worker: other,
+                limit: 2,
+                suspects: 1,
+                bytes: usize::MAX,
+                messages: 9,
+                lease: STEP * 60,
+            };
             store.claim(claim).await.unwrap();
             assert!(store.run(&acme(), run(number)).await.unwrap().is_some());
         })

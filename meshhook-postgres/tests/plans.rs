@@ -9,7 +9,7 @@ use support::Database;
 const READ: &str = "SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid)), 0)::bigint \
      FROM pg_class c WHERE c.relnamespace = 'meshhook'::regnamespace";
 
-const CLAIM: &str = "SELECT place FROM meshhook.claim_v1(NULL, 'ann', 60000000, 64, 1, 100)";
+const CLAIM: &str = "SELECT place FROM meshhook.claim_v1(NULL, 'ann', 60000000, 64, 1, 8388608, 100)";
 
 /// Runs statements in a session that has run them before, while the tables were empty; answers how much each reads.
 async fn read_by(database: &Database, statements: &[&'static str], grow: &str) -> Vec<i64> {
@@ -35,9 +35,9 @@ fn timers(count: u32) -> String {
     format!(
         "ALTER TABLE meshhook.live_runs SET (autovacuum_enabled = false); \
          INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, wake_at, run_id, test, project, \
-             workflow, status, last_holder, last_writer, digest) \
+             workflow, status, last_holder, digest) \
          SELECT 0, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 5, 'flow', 'waiting', 'w', \
-             'w', '' FROM generate_series(1, {count}) i"
+             '' FROM generate_series(1, {count}) i"
     )
 }
 
@@ -73,8 +73,8 @@ async fn a_commit_reads_only_its_own_runs() {
     let advance: &'static str = advance.leak();
     let grow = format!(
         "{}; INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
-             status, owner, last_holder, last_writer, digest) \
-         VALUES (0, 1, 0, 0, {id}, false, 'p1', 'flow', 'running', 'ann', 'ann', 'ann', ''); \
+             status, owner, last_holder, digest) \
+         VALUES (0, 1, 0, 0, {id}, false, 'p1', 'flow', 'running', 'ann', 'ann', ''); \
          INSERT INTO meshhook.history SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs; \
          INSERT INTO meshhook.inbox (run_id, is_retry, project, message) \
          SELECT run_id, false, project, '' FROM meshhook.live_runs LIMIT 10000",

@@ -131,6 +131,7 @@ fn claims_past_future_timers(bencher: Bencher<'_, '_>, timers: usize) {
         worker: worker.clone(),
         limit: 100,
         suspects: 2,
+        bytes: usize::MAX,
         messages: 100,
         lease: Duration::from_secs(30),
     };

@@ -20,7 +20,6 @@ CREATE TABLE runs (
     ended       INTEGER NOT NULL,
     epoch       INTEGER NOT NULL,
     last_holder TEXT    NOT NULL,
-    last_writer TEXT    NOT NULL,
     strikes     INTEGER NOT NULL,
     strike_seq  INTEGER NOT NULL,
     CONSTRAINT runs_pk PRIMARY KEY (project, run_id)

@@ -74,7 +74,14 @@ async fn a_reopened_file_holds_everything() {
     assert_eq!(store.messages_for(&acme(), run(1), None).await.unwrap().items[0].message, message);
     assert!(store.workflow(&acme(), &slug()).await.unwrap().is_some());
     assert_eq!(store.secrets(&acme()).await.unwrap()[0].sealed, [7]);
-    let claim = Claim { worker: ann(), limit: 9, suspects: 9, messages: 9, lease: Duration::from_secs(9) };
+    let claim = Claim {
+        worker: ann(),
+        limit: 9,
+        suspects: 9,
+        bytes: usize::MAX,
+        messages: 9,
+        lease: Duration::from_secs(9),
+    };
     assert_eq!(store.claim(claim).await.unwrap().runs.len(), 2);
 }
 
@@ -105,7 +112,14 @@ async fn runs_of_a_process_that_died_are_claimable_when_the_file_is_opened() {
     drop(store);
     let store = open(&path).await;
     let worker = WorkerId::new("bob").unwrap();
-    let claim = Claim { worker, limit: 9, suspects: 9, messages: 9, lease: Duration::from_secs(9) };
+    let claim = Claim {
+        worker,
+        limit: 9,
+        suspects: 9,
+        bytes: usize::MAX,
+        messages: 9,
+        lease: Duration::from_secs(9),
+    };
     let claimed = store.claim(claim).await.unwrap().runs;
     assert_eq!((claimed.len(), claimed[0].strikes), (1, 1));
 }
@@ -201,7 +215,7 @@ async fn an_older_file_is_brought_up_to_date() {
         "PRAGMA application_id = 0x6d657368; PRAGMA user_version = 1;
          INSERT INTO workers (worker, lease_until, retired) VALUES ('ann', 0, 0);
          INSERT INTO runs SELECT 'acme', zeroblob(16), 'flow', NULL, printf('%.64c', 'a'), 0, 0, 'running', NULL,
-             NULL, 'ann', NULL, 0, 1, 'ann', 'ann', 0, 0;
+             NULL, 'ann', NULL, 0, 1, 'ann', 0, 0;
          INSERT INTO history VALUES ('acme', zeroblob(16), 1, 1, '[]', zeroblob(32));",
     )
     .unwrap();
@@ -211,6 +225,7 @@ async fn an_older_file_is_brought_up_to_date() {
         worker: WorkerId::new("bob").unwrap(),
         limit: 9,
         suspects: 9,
+        bytes: usize::MAX,
         messages: 9,
         lease: Duration::from_secs(9),
     };

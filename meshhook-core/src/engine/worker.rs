@@ -32,6 +32,8 @@ use crate::time::Timestamp;
 
 /// The most runs taken in one look.
 const CLAIM_LIMIT: usize = 64;
+/// How many bytes of histories are enough for one look.
+const CLAIM_BYTES: usize = 8 << 20;
 /// The most runs with messages that are named in one look.
 const MESSAGE_LIMIT: usize = 1_000;
 
@@ -143,6 +145,7 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
         worker: inner.worker.clone(),
         limit,
         suspects: usize::from(may_suspect),
+        bytes: CLAIM_BYTES,
         messages: messages.ask(poll),
         lease: inner.options.lease,
     };
@@ -166,7 +169,8 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
     // Until when there is nothing to do, by the clock that decides what is due.
     let next = claimed.next_wake_up.unwrap_or(Timestamp::MAX).min(claimed.now.after(poll));
     *inner.planned.lock().unwrap_or_else(PoisonError::into_inner) = next;
-    let full = limit > 0 && claimed.runs.len() == limit;
+    let bytes: usize = claimed.runs.iter().map(ClaimedRun::bytes).sum();
+    let full = limit > 0 && (claimed.runs.len() == limit || bytes >= CLAIM_BYTES);
     metrics::counter!("meshhook_claims_total").increment(claimed.runs.len() as u64);
     for run in claimed.runs {
         take(inner, run);
@@ -219,7 +223,7 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
 async fn own(inner: &Arc<Inner>, place: &Place, claimed: ClaimedRun) -> Result<(), EngineError> {
     let meta = Arc::new(claimed.record.meta.clone());
     let definition = inner.registry.definition(&inner.store, &meta.project, &meta.digest).await?;
-    let bytes = claimed.chunks.iter().map(|chunk| chunk.text.len()).sum();
+    let bytes = claimed.bytes();
     let (owner, known) = (inner.clone(), definition.clone());
     let loading = move || load(&owner, definition, &meta, &claimed);
     let (run, events) = inner.long_work.run(&known, bytes, loading).await?;

@@ -68,7 +68,7 @@ mod tests {
 
     fn chosen(candidates: &[ClaimCandidate], limit: usize, suspects: usize) -> Vec<(String, i64)> {
         let worker = WorkerId::new("w").unwrap();
-        let claim = Claim { worker, limit, suspects, messages: 0, lease: Duration::ZERO };
+        let claim = Claim { worker, limit, suspects, bytes: usize::MAX, messages: 0, lease: Duration::ZERO };
         ClaimCandidate::choose(candidates.to_vec(), &claim)
             .into_iter()
             .map(|run| (run.project.to_string(), run.since.as_micros()))

@@ -71,6 +71,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// the end of its worker's lease. What the worker itself holds is never taken again. Taking a run leaves its record
     /// as it stands: the next commit says where the run stands then.
     ///
+    /// A run comes with its whole history. The run with which the histories together reach `claim.bytes` is the last one
+    /// that is taken; the first is taken whatever its size. So one look reads little more than that, or one history.
+    ///
     /// An orphan that would reach two or more strikes is a *suspect*; at most `claim.suspects` of them are taken.
     ///
     /// # Errors
@@ -311,6 +314,8 @@ pub struct Claim {
     pub limit: usize,
     /// The most suspects among them.
     pub suspects: usize,
+    /// How many bytes of histories are enough: no further run is taken once they are reached.
+    pub bytes: usize,
     /// The most runs with messages to name.
     pub messages: usize,
     /// How long the worker's lease lasts from now.
@@ -347,15 +352,11 @@ impl Claimed {
 
 /// A run that was taken.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct ClaimedRun {
     /// Its record, as it stands.
     pub record: RunRecord,
     /// The epoch through which it is held now.
     pub epoch: u64,
-    /// Whether its history was last written by another worker, so that the claim is worth an event. It stays so until
-    /// this worker writes, also if this worker gives the run back and claims it again.
-    pub changed_hands: bool,
     /// How many workers died, one after the other, holding the run without advancing it; see the module.
     pub strikes: u32,
     /// Its whole history.
@@ -363,9 +364,9 @@ pub struct ClaimedRun {
 }
 
 impl ClaimedRun {
-    /// A run that was taken.
+    /// How many bytes of text its history has.
     #[must_use]
-    pub fn new(record: RunRecord, epoch: u64, changed_hands: bool, strikes: u32, chunks: Vec<Chunk>) -> Self {
-        Self { record, epoch, changed_hands, strikes, chunks }
+    pub fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.text.len()).sum()
     }
 }

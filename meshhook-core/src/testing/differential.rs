@@ -257,6 +257,7 @@ impl Player {
                 worker: self.worker(),
                 limit: usize::try_from(self.random.below(6)).unwrap(),
                 suspects: usize::try_from(self.random.below(3)).unwrap(),
+                bytes: usize::try_from(self.random.below(1_000)).unwrap(),
                 messages: usize::try_from(self.random.below(4)).unwrap(),
                 lease: self.seconds(20),
             }),

@@ -24,6 +24,7 @@ pub(super) async fn claim(store: &PgStore, claim: Claim) -> Result<Claimed, Stor
                 .bind(micros(claim.lease))
                 .bind(int(claim.limit))
                 .bind(int(claim.suspects))
+                .bind(int(claim.bytes))
                 .bind(int(claim.messages));
             let limit = claim.limit;
             Box::pin(async move { claimed(&session.alone(query).await?, limit) })
@@ -65,8 +66,7 @@ fn messages(look: &PgRow) -> Result<Vec<(ProjectId, RunId)>, Error> {
 fn taken(row: &PgRow) -> Result<ClaimedRun, Error> {
     let record = record(row, parsed(row, "project")?)?;
     let chunks = chunks(row)?;
-    let changed_hands = get(row, "changed_hands")?;
-    Ok(ClaimedRun::new(record, count(row, "epoch")?, changed_hands, count(row, "strikes")?, chunks))
+    Ok(ClaimedRun { record, epoch: count(row, "epoch")?, strikes: count(row, "strikes")?, chunks })
 }
 
 /// A history from four lists of the same length.

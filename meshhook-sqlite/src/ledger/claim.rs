@@ -27,9 +27,14 @@ pub(super) fn claim(connection: &Connection, claim: &Claim, now: Timestamp) -> r
         due(connection, claim, now, &mut candidates)?;
         orphaned(connection, claim, now, &mut candidates)?;
     }
-    let mut claimed = Vec::new();
+    let (mut claimed, mut bytes) = (Vec::new(), 0);
     for candidate in ClaimCandidate::choose(candidates, claim) {
-        claimed.extend(take(connection, &candidate.project, candidate.run, &claim.worker)?);
+        if bytes >= claim.bytes && !claimed.is_empty() {
+            break;
+        }
+        let run = take(connection, &candidate.project, candidate.run, &claim.worker)?;
+        bytes += run.as_ref().map_or(0, ClaimedRun::bytes);
+        claimed.extend(run);
     }
     execute(connection, sql!("workers_drop_spent"), params![now.as_micros()])?;
     Ok(Claimed::new(claimed, messages, next_wake_up(connection)?, now))
@@ -132,10 +137,9 @@ fn take(
             owner: parsed_or_null(row, 9)?,
             epoch: count(row, 10)?,
             last_holder: parsed(row, 11)?,
-            last_writer: parsed(row, 12)?,
-            strikes: row.get(13)?,
-            strike_seq: count(row, 14)?,
-            last_seq: count(row, 15)?,
+            strikes: row.get(12)?,
+            strike_seq: count(row, 13)?,
+            last_seq: count(row, 14)?,
         };
         Ok((record(row, project)?, state))
     })?;
@@ -163,15 +167,13 @@ fn take(
     ];
     execute(connection, sql!("run_take"), params)?;
     let chunks = history(connection, project, run)?;
-    let changed_hands = state.last_writer != *worker;
-    Ok(Some(ClaimedRun::new(record, state.epoch, changed_hands, state.strikes, chunks)))
+    Ok(Some(ClaimedRun { record, epoch: state.epoch, strikes: state.strikes, chunks }))
 }
 
 struct State {
     owner: Option<WorkerId>,
     epoch: u64,
     last_holder: WorkerId,
-    last_writer: WorkerId,
     strikes: u32,
     strike_seq: u64,
     last_seq: u64,

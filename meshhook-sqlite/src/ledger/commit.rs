@@ -8,7 +8,7 @@ use meshhook_core::store::{AdvanceRun, Commit, CommitOutcome, Dedupe, Hold, KeyH
 use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::row::{count, execute, failure_text, first, int, parsed, parsed_or_null, run_id, status};
+use crate::row::{count, execute, failure_text, first, int, parsed_or_null, run_id, status};
 use crate::sql;
 
 pub(super) fn commit(
@@ -110,9 +110,9 @@ fn advance(connection: &Connection, advance: &AdvanceRun, now: Timestamp) -> rus
     let (project, run) = (advance.project.as_str(), advance.run.as_bytes());
     let fence = first(connection, sql!("run_fence"), params![project, run], |row| {
         let owner = parsed_or_null::<WorkerId>(row, 0)?;
-        Ok((owner, count(row, 1)?, parsed::<WorkerId>(row, 2)?, count(row, 3)?, status(row, 4)?))
+        Ok((owner, count(row, 1)?, count(row, 2)?, status(row, 3)?))
     })?;
-    let Some((Some(owner), epoch, last_writer, last_seq, stood)) = fence else {
+    let Some((Some(owner), epoch, last_seq, stood)) = fence else {
         return Ok(CommitOutcome::Stale);
     };
     let follows = advance.chunk.as_ref().is_none_or(|chunk| chunk.first_seq == last_seq + 1);
@@ -121,9 +121,6 @@ fn advance(connection: &Connection, advance: &AdvanceRun, now: Timestamp) -> rus
     }
     if let Some(chunk) = &advance.chunk {
         append(connection, &advance.project, advance.run, chunk)?;
-        if last_writer != advance.worker {
-            execute(connection, sql!("run_writer"), params![project, run, advance.worker.as_str()])?;
-        }
     }
     for id in &advance.consumed {
         execute(connection, sql!("inbox_consume"), params![project, run, id.0])?;

@@ -42,7 +42,6 @@ pub(super) struct Run {
     pub(super) commits: Vec<super::CommitRecord>,
     pub(super) epoch: u64,
     last_holder: WorkerId,
-    last_writer: WorkerId,
     strikes: u32,
     strike_seq: u64,
 }
@@ -211,9 +210,12 @@ impl Runs {
             run.epoch += 1;
             run.last_holder = worker.clone();
         }
-        let changed_hands = run.last_writer != *worker;
-        let claimed =
-            ClaimedRun::new(run.record(), run.epoch, changed_hands, run.strikes, run.chunks.clone());
+        let claimed = ClaimedRun {
+            record: run.record(),
+            epoch: run.epoch,
+            strikes: run.strikes,
+            chunks: run.chunks.clone(),
+        };
         self.place(key, Place::Held(worker.clone()));
         Some(claimed)
     }
@@ -254,7 +256,6 @@ impl State {
             chunks: vec![start.chunk],
             epoch: 1,
             last_holder: start.worker.clone(),
-            last_writer: start.worker.clone(),
             strikes: 0,
             strike_seq: 0,
         };
@@ -274,7 +275,6 @@ impl State {
             run.chunks.push(chunk);
             #[cfg(feature = "testing")]
             run.commits.push(super::CommitRecord { at: now, worker: advance.worker.clone() });
-            run.last_writer = advance.worker.clone();
         }
         self.inbox.consume(&key, &advance.consumed);
         self.hold(&key, advance.hold, &advance.worker, now);
@@ -351,8 +351,15 @@ impl Ledger for MemoryStore {
             let with_messages = runs.held_by(&claim.worker).filter(|key| state.inbox.has_any(key));
             let messages = with_messages.take(claim.messages).cloned().collect();
             let chosen = ClaimCandidate::choose(runs.candidates(&claim, now), &claim);
-            let take = |run: ClaimCandidate| runs.take(&(run.project, run.run), &claim.worker);
-            let claimed = chosen.into_iter().filter_map(take).collect();
+            let (mut claimed, mut bytes) = (Vec::new(), 0);
+            for candidate in chosen {
+                if bytes >= claim.bytes && !claimed.is_empty() {
+                    break;
+                }
+                let run = runs.take(&(candidate.project, candidate.run), &claim.worker);
+                bytes += run.as_ref().map_or(0, ClaimedRun::bytes);
+                claimed.extend(run);
+            }
             runs.drop_spent_leases(now);
             Ok(Claimed::new(claimed, messages, runs.next_wake_up(), now))
         })

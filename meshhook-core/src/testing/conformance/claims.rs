@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
-use crate::store::{AdvanceRun, CommitOutcome, Hold, StartRun, WakeUp};
+use crate::store::{AdvanceRun, Claim, CommitOutcome, Hold, StartRun, WakeUp};
 
 pub async fn a_released_run_is_claimed_when_its_time_comes(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now().after(SECOND)))).await;
@@ -28,7 +28,7 @@ pub async fn a_claimed_run_is_held(kit: Kit) {
     assert_eq!(claimed.record, kit.record(1).await);
     assert_eq!(claimed.record.meta, meta(1));
     assert_eq!(claimed.chunks, [chunk(1, 1)]);
-    assert_eq!((claimed.epoch, claimed.changed_hands, claimed.strikes), (2, true, 0));
+    assert_eq!((claimed.epoch, claimed.strikes), (2, 0));
     assert_eq!(kit.store.held(&bob()).await.unwrap(), [(acme(), run(1))]);
 }
 
@@ -71,7 +71,7 @@ pub async fn the_claiming_worker_may_write_through_the_new_epoch(kit: Kit) {
 pub async fn the_worker_that_released_a_run_claims_it_without_a_new_epoch(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now()))).await;
     let claimed = kit.claim_one(&ann()).await;
-    assert_eq!((claimed.epoch, claimed.changed_hands), (1, false));
+    assert_eq!(claimed.epoch, 1);
     kit.committed(advance(1, 2)).await;
 }
 
@@ -84,6 +84,38 @@ pub async fn a_claim_takes_no_more_than_its_limit(kit: Kit) {
     assert_eq!(kit.claim_some(&bob(), 2, 0).await.len(), 2);
     assert_eq!(kit.claim_some(&bob(), 2, 0).await.len(), 1);
     assert_eq!(kit.store.held(&bob()).await.unwrap().len(), 5);
+}
+
+pub async fn a_claim_takes_no_further_run_once_the_histories_are_long_enough(kit: Kit) {
+    for n in 1..=4 {
+        kit.committed(start_released(n, Some(kit.now()))).await;
+    }
+    let each = chunk(1, 1).text.len();
+    let taken = async |bytes| {
+        let claim = Claim { bytes, ..claim(&bob(), 9, 0) };
+        ids(&kit.try_claim(claim).await.unwrap().runs)
+    };
+    // The first is taken whatever its size; the one that reaches the limit is the last.
+    assert_eq!(taken(0).await, [run(1)]);
+    assert_eq!(kit.store.held(&bob()).await.unwrap(), [(acme(), run(1))]);
+    assert_eq!(kit.next_wake_up().await, Some(kit.now()));
+    assert_eq!(taken(each + 1).await, [run(2), run(3)]);
+    assert_eq!(taken(each).await, [run(4)]);
+}
+
+pub async fn a_claim_counts_orphans_and_all_their_chunks(kit: Kit) {
+    kit.lease(&ann()).await;
+    for n in 1..=3 {
+        kit.committed(start(n)).await;
+        kit.committed(advance(n, 2)).await;
+    }
+    kit.pass_lease();
+    let bytes = chunk(1, 1).text.len() + chunk(2, 2).text.len();
+    let claim = Claim { bytes, ..claim(&bob(), 9, 0) };
+    assert_eq!(ids(&kit.try_claim(claim.clone()).await.unwrap().runs), [run(1)]);
+    // What was not taken is no worker's fault.
+    let rest = kit.try_claim(Claim { bytes: bytes + 1, ..claim }).await.unwrap().runs;
+    assert_eq!(rest.iter().map(|run| run.strikes).collect::<Vec<_>>(), [1, 1]);
 }
 
 pub async fn a_claim_takes_the_oldest_first(kit: Kit) {
@@ -176,15 +208,13 @@ pub async fn held_runs_are_listed_for_their_worker(kit: Kit) {
     assert_eq!(kit.store.held(&ann()).await.unwrap().len(), 2);
 }
 
-pub async fn a_claim_that_was_not_written_still_changes_hands_when_repeated(kit: Kit) {
+pub async fn a_claim_that_was_not_written_is_repeated_through_the_same_epoch(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now()))).await;
     let lost = kit.claim_one(&bob()).await;
     kit.store.forget(&bob(), &[(acme(), run(1))]).await.unwrap();
     let claimed = kit.claim_one(&bob()).await;
-    assert_eq!((claimed.epoch, claimed.changed_hands), (lost.epoch, true));
-    let released = AdvanceRun { hold: release(Some(kit.now())), ..advance_claimed(&claimed, bob()) };
-    kit.committed(released).await;
-    assert!(!kit.claim_one(&bob()).await.changed_hands);
+    assert_eq!(claimed.epoch, lost.epoch);
+    kit.committed(advance_claimed(&claimed, bob())).await;
 }
 
 pub async fn ended_runs_are_never_claimed(kit: Kit) {

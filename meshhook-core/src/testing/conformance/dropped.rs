@@ -5,7 +5,7 @@ use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
 use crate::store::{
-    Claim, Commit, CommitOutcome, CreateWorkflow, Page, PublishWorkflow, RunFilter, SaveDraft, Store,
+    Commit, CommitOutcome, CreateWorkflow, Page, PublishWorkflow, RunFilter, SaveDraft, Store,
 };
 
 /// Polls a call a number of times and drops it then, unless it has ended.
@@ -66,7 +66,7 @@ pub async fn a_dropped_claim_leaves_runs_claimable(kit: Kit) {
     for n in 1..=20 {
         kit.committed(start_released(n, Some(kit.now()))).await;
     }
-    let claim = || Claim { worker: bob(), limit: 2, suspects: 2, messages: 0, lease: LEASE };
+    let claim = || claim(&bob(), 2, 2);
     let store = &*kit.store;
     let known = drop_everywhere(|_| store.claim(claim())).await.unwrap();
     let known: Vec<_> = known.runs.iter().map(|claimed| (acme(), claimed.record.meta.run)).collect();

@@ -142,6 +142,11 @@ pub(super) fn ids(claimed: &[ClaimedRun]) -> Vec<RunId> {
     claimed.iter().map(|claimed| claimed.record.meta.run).collect()
 }
 
+/// A claim that takes histories of any size.
+pub(super) fn claim(worker: &WorkerId, limit: usize, suspects: usize) -> Claim {
+    Claim { worker: worker.clone(), limit, suspects, bytes: usize::MAX, messages: 100, lease: LEASE }
+}
+
 impl Kit {
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
@@ -186,7 +191,7 @@ impl Kit {
 
     /// Everything that a claim answers.
     pub(super) async fn look(&self, worker: &WorkerId, limit: usize, suspects: usize) -> Claimed {
-        let claim = Claim { worker: worker.clone(), limit, suspects, messages: 100, lease: LEASE };
+        let claim = claim(worker, limit, suspects);
         self.try_claim(claim).await.expect("claim")
     }
 

@@ -155,7 +155,7 @@ pub async fn a_claim_names_the_runs_held_before_for_which_messages_wait(kit: Kit
     assert_eq!((ids(&taking.runs), taking.messages), (vec![run(3)], vec![]));
     assert_eq!(kit.messages(&bob()).await, [run(3)]);
     for (limit, named) in [(0, 0), (1, 1), (9, 2)] {
-        let claim = Claim { worker: ann(), limit: 0, suspects: 0, messages: limit, lease: LEASE };
+        let claim = Claim { messages: limit, ..claim(&ann(), 0, 0) };
         assert_eq!(kit.try_claim(claim).await.unwrap().messages.len(), named);
     }
     let consumed = item_ids(&kit.waiting(1).await);

@@ -148,6 +148,8 @@ macro_rules! store_conformance {
                 the_claiming_worker_may_write_through_the_new_epoch
                 the_worker_that_released_a_run_claims_it_without_a_new_epoch
                 a_claim_takes_no_more_than_its_limit
+                a_claim_takes_no_further_run_once_the_histories_are_long_enough
+                a_claim_counts_orphans_and_all_their_chunks
                 a_claim_takes_the_oldest_first
                 projects_take_turns
                 a_claim_of_nothing_is_empty
@@ -155,7 +157,7 @@ macro_rules! store_conformance {
                 forgotten_runs_are_due_at_once
                 only_the_holder_can_forget
                 held_runs_are_listed_for_their_worker
-                a_claim_that_was_not_written_still_changes_hands_when_repeated
+                a_claim_that_was_not_written_is_repeated_through_the_same_epoch
                 ended_runs_are_never_claimed
             }
             orphans {
