@@ -188,6 +188,10 @@ impl From<EngineError> for Problem {
             EngineError::InboxFull => Self::unavailable(
                 "too many messages wait for the run already; try again once it has taken some",
             ),
+            EngineError::NoMasterKey => {
+                tracing::warn!(%error, "refused a request");
+                Self::unavailable(&error.to_string())
+            }
             EngineError::Vault { .. } => {
                 tracing::error!(%error, "the vault is not usable");
                 Self::unavailable("the vault is not usable")

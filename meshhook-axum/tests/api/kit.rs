@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use meshhook_axum::{AdminKey, Authorizer, OpenLoopback, RouterOptions, openapi_document, router};
 use meshhook_core::clock::Clock;
-use meshhook_core::engine::Engine;
+use meshhook_core::engine::{Engine, EngineBuilder};
 use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
 use meshhook_core::failure::Failure;
 use meshhook_core::json::{self, JsonLimits};
@@ -79,15 +79,23 @@ impl Server {
         Self::with(RouterOptions::new(authorizer))
     }
 
+    /// A server whose engine was given no master key.
+    pub(crate) fn without_keys() -> Self {
+        Self::configured(RouterOptions::new(OpenLoopback), |builder| builder)
+    }
+
     pub(crate) fn with(options: RouterOptions) -> Self {
+        let keys = Arc::new(StaticKeys::new(MasterKey::from_bytes([7; 32])));
+        Self::configured(options, |builder| builder.key_provider(keys))
+    }
+
+    fn configured(options: RouterOptions, configure: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
         let clock = Arc::new(TokioClock { start: tokio::time::Instant::now() });
         let effects = Arc::new(Scripted::default());
-        let engine = Engine::builder(Arc::new(MemoryStore::new(clock.clone())))
+        let builder = Engine::builder(Arc::new(MemoryStore::new(clock.clone())))
             .clock(clock)
-            .key_provider(Arc::new(StaticKeys::new(MasterKey::from_bytes([7; 32]))))
-            .http_call(effects.clone())
-            .start()
-            .unwrap();
+            .http_call(effects.clone());
+        let engine = configure(builder).start().unwrap();
         let document = serde_json::from_str(&openapi_document()).unwrap();
         let peer = MockConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000)));
         Self { router: router(engine.clone(), options).layer(peer), engine, effects, document }

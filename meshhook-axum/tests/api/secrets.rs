@@ -42,6 +42,21 @@ async fn malformed_secrets_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_without_a_master_key_says_what_to_do() {
+    let server = Server::without_keys();
+    for reply in [
+        server.call("PUT", "/secrets/token", json!({ "value": "correct-horse" })).await,
+        server.post("/secrets/rotate", Value::Null).await,
+    ] {
+        assert_eq!(reply.status, 503);
+        assert_eq!(reply.json()["code"], "unavailable");
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("EngineBuilder::key_provider"), "{detail}");
+    }
+    assert_eq!(server.get("/secrets").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rotating_can_be_repeated_and_hides_no_secret() {
     let server = Server::open();
     for (name, value) in [("rotate", "correct-horse"), ("token", "battery-staple")] {

@@ -92,7 +92,9 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets where the keys that seal secrets come from. Without one, secrets cannot be used.
+    /// Sets where the keys that seal secrets come from: [`StaticKeys`](crate::secret::StaticKeys) holds them in memory.
+    ///
+    /// Without one the engine can keep no secrets: setting one is [`EngineError::NoMasterKey`](super::EngineError).
     pub fn key_provider(mut self, keys: Arc<dyn KeyProvider>) -> Self {
         self.keys = Some(keys);
         self
@@ -158,6 +160,11 @@ impl EngineBuilder {
             return Err(error);
         }
         json::self_check()?;
+        if self.keys.is_none() {
+            tracing::warn!(
+                "no master key: workflows cannot use secrets; give EngineBuilder::key_provider one"
+            );
+        }
         let mut random = [0; 12];
         self.entropy.fill(&mut random)?;
         let worker = WorkerId::new(&format!("w-{}", hex::encode(random))).expect("hex is a valid worker id");

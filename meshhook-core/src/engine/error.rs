@@ -75,7 +75,10 @@ pub enum EngineError {
     /// Too many messages wait for the run already. Trying again later makes sense.
     #[error("too many messages wait for the run")]
     InboxFull,
-    /// Secrets need a key provider, and the host gave none, or it failed.
+    /// Secrets need a master key, and the host gave the engine none.
+    #[error("this engine has no master key, so it can keep no secrets: give EngineBuilder::key_provider one")]
+    NoMasterKey,
+    /// The key provider failed, or does not know the key of a secret.
     #[error("the vault is not usable: {message}")]
     Vault {
         /// Why; never a secret.

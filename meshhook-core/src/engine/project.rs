@@ -564,7 +564,8 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`] when the project does not exist, [`EngineError::Vault`], or a store error.
+    /// [`EngineError::NotFound`] when the project does not exist, [`EngineError::NoMasterKey`], [`EngineError::Vault`], or
+    /// a store error.
     pub async fn set_secret(&self, name: &SecretName, value: &SecretValue) -> Result<(), EngineError> {
         self.require_existing().await?;
         self.inner.vault.set(&self.inner.store, &self.id, name, value, self.inner.time.now()).await
@@ -586,8 +587,8 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Vault`] when a secret is under a key that the provider does not know, or a store error; the other
-    /// secrets were wrapped all the same.
+    /// [`EngineError::NoMasterKey`], [`EngineError::Vault`] when a secret is under a key that the provider does not know,
+    /// or a store error; the other secrets were wrapped all the same.
     pub async fn rotate_secrets(&self) -> Result<Rotated, EngineError> {
         self.inner.vault.rotate(&self.inner.store, &self.id).await
     }

@@ -73,9 +73,7 @@ impl Vault {
     }
 
     fn keys(&self) -> Result<&Arc<dyn KeyProvider>, EngineError> {
-        self.keys
-            .as_ref()
-            .ok_or_else(|| EngineError::Vault { message: "the host gave no key provider".into() })
+        self.keys.as_ref().ok_or(EngineError::NoMasterKey)
     }
 
     /// Sets a secret.
