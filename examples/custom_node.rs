@@ -4,11 +4,12 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshhook::clock::SystemClock;
+use meshhook::clock::{Entropy as _, SystemClock, SystemEntropy};
 use meshhook::engine::{Engine, StartRequest};
 use meshhook::exec::{Attempt, AttemptError, Level, Node, Outcome};
 use meshhook::failure::Failure;
 use meshhook::id::{ProjectId, WorkflowSlug};
+use meshhook::secret::{MasterKey, SecretName, SecretValue, StaticKeys};
 use meshhook::store::memory::MemoryStore;
 use serde_json::json;
 
@@ -21,6 +22,8 @@ struct Pick {
     /// How many of it.
     #[schemars(range(min = 1, max = 100))]
     count: u32,
+    /// What the warehouse knows us by: `"{{ secrets.warehouse_token }}"` in a definition.
+    token: String,
 }
 
 /// Takes things from a shelf. A real one would talk to a warehouse.
@@ -41,6 +44,11 @@ impl Node for WarehousePick {
         &["out", "sold_out"]
     }
 
+    // Only in these members may `secrets.…` stand; the config below then holds the secret itself.
+    fn secret_fields() -> &'static [&'static str] {
+        &["token"]
+    }
+
     async fn execute(&self, config: Pick, attempt: &Attempt) -> Result<Outcome, AttemptError> {
         if attempt.number == 1 {
             // The engine retries; the idempotency key stays the same, so that the warehouse can tell.
@@ -52,7 +60,9 @@ impl Node for WarehousePick {
             outcome.port = "sold_out".into();
             return Ok(outcome);
         }
-        Ok(Outcome::out(json!({ "sku": config.sku, "picked": config.count, "key": attempt.idempotency_key })))
+        // A real one would send the token. Wherever it comes back, `***` is stored in its place.
+        let receipt = format!("signed with {}", config.token);
+        Ok(Outcome::out(json!({ "sku": config.sku, "picked": config.count, "receipt": receipt })))
     }
 }
 
@@ -60,13 +70,20 @@ impl Node for WarehousePick {
 #[expect(clippy::print_stdout, reason = "an example shows what it does")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
-    let engine = Engine::builder(store).node(WarehousePick { on_shelf: 10 }).start()?;
+    let mut key = [0; 32];
+    SystemEntropy.fill(&mut key)?;
+    let keys = StaticKeys::new(MasterKey::from_bytes(key));
+    let engine =
+        Engine::builder(store).key_provider(Arc::new(keys)).node(WarehousePick { on_shelf: 10 }).start()?;
     let project = engine.project(&ProjectId::default_project());
+    let token = SecretValue::new("warehouse-token-1".to_owned());
+    project.set_secret(&SecretName::new("warehouse_token")?, &token).await?;
     let slug = WorkflowSlug::new("pick")?;
     let definition = json!({
         "name": "Pick",
         "nodes": [
-            { "id": "pick", "type": "warehouse_pick", "config": { "sku": "{{ input.sku }}", "count": "{{ input.count }}" },
+            { "id": "pick", "type": "warehouse_pick",
+              "config": { "sku": "{{ input.sku }}", "count": "{{ input.count }}", "token": "{{ secrets.warehouse_token }}" },
               "retry": { "initial": "100ms" } },
             { "id": "sorry", "type": "transform", "config": { "template": "{{ input.missing }} too many" } },
         ],
@@ -83,7 +100,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let wrong = json!({ "name": "Wrong", "nodes": [
-        { "id": "pick", "type": "warehouse_pick", "config": { "sku": "cup", "cuont": 3 } } ] });
+        { "id": "pick", "type": "warehouse_pick", "config": { "sku": "{{ secrets.warehouse_token }}", "cuont": 3 } } ] });
     for problem in project.validate(&slug, Some(wrong)).await?.problems {
         println!("problem: {} at {}: {}", problem.code.as_str(), problem.path, problem.message);
     }

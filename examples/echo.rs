@@ -1,5 +1,5 @@
 //! Run with `cargo run --example echo`: answers every request on 127.0.0.1:9000 with what it was sent, and prints it. A
-//! target for trying workflows out.
+//! target for trying workflows out. Another port: `cargo run --example echo -- 9001`.
 
 use std::error::Error;
 
@@ -19,8 +19,9 @@ async fn echo(method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Json
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "a server says where it listens")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:9000").await?;
-    println!("echoing on http://127.0.0.1:9000");
+    let port: u16 = std::env::args().nth(1).map_or(Ok(9_000), |port| port.parse())?;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("echoing on http://{}", listener.local_addr()?);
     axum::serve(listener, Router::new().fallback(echo)).await?;
     Ok(())
 }

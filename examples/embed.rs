@@ -1,7 +1,7 @@
 //! Run with `cargo run --example embed`: a service of its own that embeds the engine.
 //!
 //! It has routes of its own, takes webhooks at `/flows/hooks/default/greet`, and starts runs from code. Everything is in
-//! `./embed.db`.
+//! `./embed.db`. It has no master key, and so no secrets: see `EngineBuilder::key_provider`.
 
 use std::error::Error;
 use std::net::SocketAddr;

@@ -1,9 +1,12 @@
 //! Run with `cargo run --example test_a_workflow --features testing`: a workflow of your own under test, with virtual time,
 //! mocked side effects and killed processes. In a project of your own these would be `#[test]` functions.
+//!
+//! A node that no reply was given for succeeds with `null`.
 
 use std::time::Duration;
 
 use meshhook::event::RunStatus;
+use meshhook::exec::{Attempt, AttemptError, Node, Outcome};
 use meshhook::testing::{Reply, WorkflowTest};
 use serde_json::{Value, json};
 
@@ -73,9 +76,37 @@ fn a_killed_process_changes_nothing_but_the_number_of_attempts() {
     }
 }
 
+/// A node type of the service's own.
+struct SendSms;
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Sms {
+    to: String,
+}
+
+#[async_trait::async_trait]
+impl Node for SendSms {
+    const KIND: &'static str = "send_sms";
+    type Config = Sms;
+
+    async fn execute(&self, config: Sms, _attempt: &Attempt) -> Result<Outcome, AttemptError> {
+        unreachable!("in a test nobody sends to {}", config.to)
+    }
+}
+
+fn a_node_type_of_your_own_is_registered_and_scripted_like_any_other() {
+    let sms = json!({ "id": "sms", "type": "send_sms", "config": { "to": "{{ input.phone }}" } });
+    let run = WorkflowTest::new(json!({ "name": "Text", "nodes": [sms] }))
+        .configure(|builder| builder.node(SendSms))
+        .reply("sms", Reply::output(json!({ "sent": true })))
+        .run(json!({ "phone": "+1 555 0100" }));
+    assert_eq!(run.calls_of("sms")[0].config["to"], "+1 555 0100");
+    assert_eq!(run.output.as_deref(), Some(&json!({ "sent": true })));
+}
+
 #[expect(clippy::print_stdout, reason = "an example shows what it does")]
 fn main() {
-    let tests: [(&str, fn()); 4] = [
+    let tests: [(&str, fn()); 5] = [
         ("a charge that succeeds reminds nobody", a_charge_that_succeeds_reminds_nobody),
         ("a declined card is reminded a day later", a_declined_card_is_reminded_a_day_later),
         (
@@ -85,6 +116,10 @@ fn main() {
         (
             "a killed process changes nothing but attempts",
             a_killed_process_changes_nothing_but_the_number_of_attempts,
+        ),
+        (
+            "a node type of your own is registered and scripted like any other",
+            a_node_type_of_your_own_is_registered_and_scripted_like_any_other,
         ),
     ];
     for (name, test) in tests {

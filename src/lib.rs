@@ -58,3 +58,8 @@ pub use meshhook_sqlite as sqlite;
 #[cfg(all(doctest, feature = "sqlite", feature = "http", feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The code of the page on secrets is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/reference/secrets.md")]
+struct SecretsPage;
