@@ -4,6 +4,9 @@
 //! shares the machine with the server, so what counts is the ratio to the row of the cheapest route (`GET /healthz`, no
 //! store) with as many connections, and the server's own processor time (on Linux).
 //!
+//! With `--postgres` each row has a database of its own on a throwaway server with durable settings, whose processor time
+//! is counted too (`--folder` says on which disk; `MESHHOOK_BENCH_SETTINGS` how it is set).
+//!
 //! A delivery is what GitHub sends: verified, deduplicated by its id, committed, and answered with 202. `pure` runs are
 //! ended by then; of runs with an effect, which call back into this process, the column `ended/s` tells how many ended
 //! in a second, from the first delivery until the last run.
@@ -20,6 +23,7 @@ use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use throwaway_postgres::Settings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -32,6 +36,7 @@ enum Load {
     Cheapest,
     Pure,
     OneEffect,
+    FiveEffects,
 }
 
 impl Load {
@@ -40,6 +45,7 @@ impl Load {
             Load::Cheapest => "GET /healthz",
             Load::Pure => "webhook, 5 pure",
             Load::OneEffect => "webhook, 1 effect",
+            Load::FiveEffects => "webhook, 5 effects",
         }
     }
 }
@@ -52,9 +58,13 @@ struct Server {
 }
 
 impl Server {
-    fn start(program: &Path) -> Self {
+    fn start(program: &Path, database: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut process = Command::new(program)
+        let mut command = Command::new(program);
+        if let Some(url) = database {
+            command.args(["--database", url, "--key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="]);
+        }
+        let mut process = command
             .args(["--listen", "127.0.0.1:0", "--allow-private-network"])
             .current_dir(folder.path())
             .env("RUST_LOG", "error")
@@ -82,6 +92,63 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// A database server that keeps what it acknowledges.
+struct Postgres {
+    server: throwaway_postgres::Server,
+    postmaster: String,
+    databases: u32,
+}
+
+impl Postgres {
+    fn start() -> Self {
+        let settings = std::env::var("MESHHOOK_BENCH_SETTINGS")
+            .unwrap_or_else(|_| "shared_buffers=1GB max_wal_size=16GB checkpoint_timeout=30min".into());
+        let settings = Settings {
+            durable: true,
+            folder: argument("--folder").map(Into::into),
+            settings: settings.split_whitespace().map(String::from).collect(),
+            ..Settings::default()
+        };
+        let server = throwaway_postgres::Server::start(&settings).expect("Postgres starts");
+        server.sql("postgres", "CREATE ROLE bench LOGIN").expect("a role");
+        let file = server.folder().expect("it was started here").join("data/postmaster.pid");
+        let file = std::fs::read_to_string(file).expect("it notes its process");
+        let postmaster = file.lines().next().unwrap_or_default().to_owned();
+        Self { server, postmaster, databases: 0 }
+    }
+
+    /// The URL of a new database.
+    fn database(&mut self) -> String {
+        self.databases += 1;
+        let name = format!("bench{}", self.databases);
+        self.server.sql("postgres", &format!("CREATE DATABASE {name} OWNER bench")).expect("a database");
+        self.server.url_as(Some("bench"), &name)
+    }
+
+    /// The processor time of the server and its sessions, in microseconds; transactions that wrote; bytes of log.
+    fn spent(&self) -> [f64; 3] {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ticks = entries.map(|entry| {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let fields: Vec<&str> =
+                stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+            if fields.len() < 15 || (fields[1] != self.postmaster && *entry.file_name() != *self.postmaster) {
+                return 0.0;
+            }
+            // Its own and, once they have ended, its children's.
+            fields[11..15].iter().filter_map(|field| field.parse::<f64>().ok()).sum()
+        });
+        let cpu = ticks.sum::<f64>() * 10_000.0;
+        let counts = self.server.sql(
+            "postgres",
+            "SELECT pg_snapshot_xmax(pg_current_snapshot())::text || ' ' || (pg_current_wal_insert_lsn() - '0/0')",
+        );
+        let counts = counts.expect("the server answers");
+        let mut counts = counts.split(' ').filter_map(|count| count.parse().ok());
+        [cpu, counts.next().unwrap_or(0.0), counts.next().unwrap_or(0.0)]
     }
 }
 
@@ -159,7 +226,7 @@ async fn target() -> String {
 fn workflow(load: Load, target: &str) -> Value {
     let node = |place: usize| {
         let id = format!("n{place}");
-        if place == 1 && load == Load::OneEffect {
+        if load == Load::FiveEffects || (place == 1 && load == Load::OneEffect) {
             json!({ "id": id, "type": "http_call", "config": {
                 "method": "POST", "url": target, "body": { "who": "{{ input.who }}" } } })
         } else {
@@ -194,10 +261,19 @@ struct Row {
     ended_per_second: Option<f64>,
     micros: Histogram<u64>,
     cpu_micros: Option<f64>,
+    /// Of the database server: processor time in microseconds, writing transactions, bytes of log, each per delivery.
+    database: Option<[f64; 3]>,
 }
 
-async fn measure(program: &Path, load: Load, connections: usize, seconds: Duration) -> Row {
-    let server = Server::start(program);
+async fn measure(
+    program: &Path,
+    postgres: &mut Option<Postgres>,
+    load: Load,
+    connections: usize,
+    seconds: Duration,
+) -> Row {
+    let url = postgres.as_mut().map(Postgres::database);
+    let server = Server::start(program, url.as_deref());
     if load != Load::Cheapest {
         prepare(&server, load, &target().await).await;
     }
@@ -222,6 +298,7 @@ async fn measure(program: &Path, load: Load, connections: usize, seconds: Durati
     let one = Arc::new(one);
     let deliveries = Arc::new(AtomicU64::new(0));
     let before = server.cpu();
+    let spent_before = postgres.as_ref().map(Postgres::spent);
     let begun = Instant::now();
     let client = || {
         let (address, one, deliveries) = (server.address.clone(), one.clone(), deliveries.clone());
@@ -250,7 +327,7 @@ async fn measure(program: &Path, load: Load, connections: usize, seconds: Durati
         refused += its_refused;
     }
     let per_second = micros.len() as f64 / begun.elapsed().as_secs_f64();
-    let ended_per_second = if load == Load::OneEffect {
+    let ended_per_second = if matches!(load, Load::OneEffect | Load::FiveEffects) {
         let ended = all_ended(&server, micros.len()).await;
         Some(ended as f64 / begun.elapsed().as_secs_f64())
     } else {
@@ -258,7 +335,12 @@ async fn measure(program: &Path, load: Load, connections: usize, seconds: Durati
     };
     let cpu = server.cpu().zip(before).map(|(after, before)| after.saturating_sub(before));
     let cpu_micros = cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / micros.len() as f64);
-    Row { per_second, refused, ended_per_second, micros, cpu_micros }
+    let spent = postgres.as_ref().map(Postgres::spent).zip(spent_before);
+    let share = |(after, before): ([f64; 3], [f64; 3])| {
+        [0, 1, 2].map(|what| (after[what] - before[what]) / micros.len() as f64)
+    };
+    let database = spent.map(share);
+    Row { per_second, refused, ended_per_second, micros, cpu_micros, database }
 }
 
 /// Waits until so many runs have ended, for at most a minute; answers how many have.
@@ -305,17 +387,20 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     println!("cargo xtask bench http -- --seconds {seconds} --connections {connections}");
     println!(
-        "load               connections      req/s   ratio   p50 ms   p99 ms   CPU us/req   ended/s   refused"
+        "load               connections      req/s   ratio   p50 ms   p99 ms   CPU us/req   ended/s   refused   \
+         DB us/req   DB tx/req  WAL B/req"
     );
+    let mut postgres = std::env::args().any(|argument| argument == "--postgres").then(Postgres::start);
     for count in connections.split(',').filter_map(|text| text.parse().ok()) {
         let mut cheapest = None;
-        for load in [Load::Cheapest, Load::Pure, Load::OneEffect] {
-            let row = runtime.block_on(measure(&program, load, count, Duration::from_secs(seconds)));
+        for load in [Load::Cheapest, Load::Pure, Load::OneEffect, Load::FiveEffects] {
+            let row =
+                runtime.block_on(measure(&program, &mut postgres, load, count, Duration::from_secs(seconds)));
             let ratio = row.per_second / *cheapest.get_or_insert(row.per_second);
             let at = |quantile| row.micros.value_at_quantile(quantile) as f64 / 1_000.0;
             let number = |number: Option<f64>| number.map_or("-".into(), |number| format!("{number:.0}"));
             println!(
-                "{:18} {count:11} {:10.0} {ratio:7.2} {:8.2} {:8.2} {:>12} {:>9} {:9}",
+                "{:18} {count:11} {:10.0} {ratio:7.2} {:8.2} {:8.2} {:>12} {:>9} {:9} {}",
                 load.label(),
                 row.per_second,
                 at(0.5),
@@ -323,6 +408,9 @@ fn main() {
                 number(row.cpu_micros),
                 number(row.ended_per_second),
                 row.refused,
+                row.database.map_or(String::new(), |[cpu, writes, log]| {
+                    format!("  {cpu:10.1} {writes:11.4} {log:10.0}")
+                }),
             );
         }
     }

@@ -1,5 +1,7 @@
 //! Sessions that die, callers that go away, and too few connections.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod support;
 
 use std::pin::pin;

@@ -1,5 +1,7 @@
 //! A host starts runs in transactions of its own.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod support;
 
 use std::sync::Arc;
