@@ -20,7 +20,8 @@ SELECT current_setting('server_version_num')::integer AS version,
             OR NOT has_table_privilege('meshhook.' || name, 'UPDATE')
             OR NOT has_table_privilege('meshhook.' || name, 'DELETE')) AS without_rights,
     (SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc
-        WHERE pronamespace = 'meshhook'::regnamespace AND NOT has_function_privilege(oid, 'EXECUTE')) AS not_callable,
+        WHERE pronamespace = 'meshhook'::regnamespace AND proname <> 'drop_partitions'
+            AND NOT has_function_privilege(oid, 'EXECUTE')) AS not_callable,
     (SELECT min(partitions) FROM (
         SELECT count(*) FILTER (
             WHERE pg_get_expr(c.relpartbound, c.oid) > format('FOR VALUES FROM (''%s', meshhook.first_id(now()))) AS partitions

@@ -66,6 +66,8 @@ pub(crate) enum Verdict {
     Refused,
     /// Nothing happened; the same call may well succeed at once.
     Again,
+    /// Nothing happened; what the session has prepared does not fit the schema any more, a new one may do better.
+    Outdated,
     /// Nothing happened, and the session is fine; later the same call may succeed.
     Later,
     /// There is no room.
@@ -80,8 +82,10 @@ pub(crate) enum Verdict {
 pub(crate) fn judge(error: &Error) -> Verdict {
     match error {
         Error::Database(refusal) => match refusal.code().as_deref().unwrap_or_default() {
-            // Serialization failure, deadlock; a plan or prepared statement that a migration has outdated.
-            "40001" | "40P01" | "0A000" | "26000" => Verdict::Again,
+            // Serialization failure, deadlock.
+            "40001" | "40P01" => Verdict::Again,
+            // A plan that a migration has outdated; a prepared statement that is not there.
+            "0A000" | "26000" => Verdict::Outdated,
             // A lock or the whole statement took too long; too many connections; out of memory; read-only server.
             "55P03" | "57014" | "53300" | "53200" | "25006" | "57P03" | "58030" | "53000" => Verdict::Later,
             "53100" => Verdict::Full,
@@ -110,7 +114,7 @@ pub(crate) fn store_error(error: Error, effect: Effect) -> StoreError {
         Verdict::Lost if effect == Effect::Writes => StoreError::OutcomeUnknown(Box::new(error)),
         Verdict::Lost => StoreError::Unavailable(Box::new(error)),
         Verdict::Unreadable => StoreError::corrupt(error.to_string()),
-        Verdict::Refused => StoreError::Internal(Box::new(error)),
+        Verdict::Refused | Verdict::Outdated => StoreError::Internal(Box::new(error)),
     }
 }
 

@@ -31,6 +31,11 @@
 //! caller who goes away breaks no connection; a connection is used again only after a call that ended well or was
 //! refused by the server, and never with a transaction left open.
 //!
+//! # Between processes
+//!
+//! Messages for runs that another process holds are hinted at with `NOTIFY`, outside of every commit's transaction; what
+//! is lost is found at the next look.
+//!
 //! # Clocks
 //!
 //! Leases and due times are judged by the database's clock, or by the one that [`PgOptions::clock`] names.
@@ -58,11 +63,12 @@ mod row;
 mod secrets;
 mod session;
 mod store;
+mod wake;
 mod workflows;
 
 pub use self::doctor::{Finding, Severity};
 pub use self::error::PgError;
-pub use self::migrate::{MIGRATIONS, Migration, grant_sql, migrate};
+pub use self::migrate::{MIGRATIONS, Migration, grant_maintenance_sql, grant_sql, migrate};
 pub use self::options::PgOptions;
 pub use self::store::PgStore;
 

@@ -109,8 +109,19 @@ pub fn grant_sql(role: &str) -> String {
         "GRANT USAGE ON SCHEMA meshhook TO {role};\n\
          GRANT SELECT ON meshhook.migrations, meshhook.runs, meshhook.events TO {role};\n\
          GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {role};\n\
-         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA meshhook TO {role};\n"
+         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA meshhook TO {role};\n\
+         REVOKE EXECUTE ON FUNCTION meshhook.drop_partitions(timestamptz) FROM {role};\n"
     )
+}
+
+/// The statements that let a role drop old weeks ([`PgStore::drop_before`](crate::PgStore::drop_before)), which the
+/// application's may not: what has only to add should not be able to remove.
+///
+/// To be run by the schema's owner, after [`grant_sql`].
+#[must_use]
+pub fn grant_maintenance_sql(role: &str) -> String {
+    let role = format!("\"{}\"", role.replace('"', "\"\""));
+    format!("GRANT EXECUTE ON FUNCTION meshhook.drop_partitions(timestamptz) TO {role};\n")
 }
 
 enum Step {

@@ -12,6 +12,7 @@ pub struct PgOptions {
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) connections: usize,
     pub(crate) pooled: bool,
+    pub(crate) listen: bool,
     pub(crate) acquire: Duration,
     pub(crate) timeout: Duration,
     pub(crate) name: String,
@@ -24,6 +25,7 @@ impl PgOptions {
             clock: None,
             connections: 8,
             pooled: false,
+            listen: true,
             acquire: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
             name: "meshhook".into(),
@@ -47,6 +49,13 @@ impl PgOptions {
     /// set on or prepared in a session. Costs some round trips.
     pub fn pooled(mut self, pooled: bool) -> Self {
         self.pooled = pooled;
+        self
+    }
+
+    /// Whether hints of other processes are listened for, on one more connection, and given. Without them what others
+    /// want from a run is seen at the next look. Never behind a pooler.
+    pub fn listen(mut self, listen: bool) -> Self {
+        self.listen = listen;
         self
     }
 

@@ -113,13 +113,16 @@ impl Sessions {
                 Err(error) => error,
             };
             let verdict = judge(&error);
-            if verdict == Verdict::Again && error.as_database_error().is_some_and(is_outdated) {
-                drop(session);
-            } else if matches!(verdict, Verdict::Refused | Verdict::Again | Verdict::Later | Verdict::Full) {
-                self.keep_if_clean(session).await;
+            match verdict {
+                Verdict::Refused | Verdict::Again | Verdict::Later | Verdict::Full => {
+                    self.keep_if_clean(session).await;
+                }
+                // What one session has lived through, the idle ones have too.
+                Verdict::Lost | Verdict::Outdated => self.drop_idle(),
+                Verdict::Unreadable => {}
             }
             let again = match verdict {
-                Verdict::Again => true,
+                Verdict::Again | Verdict::Outdated => true,
                 // A session that had died while it was idle; a new one will do better.
                 Verdict::Lost => effect == Effect::Reads && !is_new,
                 _ => false,
@@ -171,16 +174,15 @@ impl Sessions {
         }
     }
 
+    fn drop_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Closes what is idle and refuses calls from now on.
     pub(crate) fn close(&self) {
         self.permits.close();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.drop_idle();
     }
-}
-
-/// Whether the session itself has to go, because what it prepared does not fit the schema any more.
-fn is_outdated(error: &dyn sqlx::error::DatabaseError) -> bool {
-    matches!(error.code().as_deref(), Some("0A000" | "26000"))
 }
 
 impl Session {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use meshhook_core::clock::Clock;
 use meshhook_core::engine::PlannedRun;
-use meshhook_core::id::ProjectId;
+use meshhook_core::id::{ProjectId, WorkerId};
 use meshhook_core::store::{Commit, CommitOutcome, StoreError};
 use meshhook_core::time::Timestamp;
 use sqlx::postgres::PgConnectOptions;
@@ -21,6 +21,7 @@ use crate::options::PgOptions;
 use crate::row::count;
 use crate::session::{Session, Sessions, Work};
 use crate::sql;
+use crate::wake::Wakes;
 
 /// A [`Store`](meshhook_core::store::Store) in a Postgres database.
 ///
@@ -33,6 +34,7 @@ pub struct PgStore {
     reads: Arc<Sessions>,
     clock: Option<Arc<dyn Clock>>,
     tidied: Mutex<Option<Instant>>,
+    pub(crate) wakes: Arc<Wakes>,
 }
 
 impl PgStore {
@@ -59,6 +61,7 @@ impl PgStore {
             }
             Found { .. } => {}
         }
+        let wakes = Wakes::new(connect.clone(), options.listen && !options.pooled);
         let (ledger, reads) = match options.connections {
             0 | 1 => {
                 let one = Arc::new(Sessions::new(connect, 1, &options));
@@ -69,13 +72,19 @@ impl PgStore {
                 Arc::new(Sessions::new(connect, connections / 2, &options)),
             ),
         };
-        Ok(Self { ledger, reads, clock: options.clock, tidied: Mutex::default() })
+        Ok(Self { ledger, reads, clock: options.clock, tidied: Mutex::default(), wakes })
     }
 
     /// Closes idle connections; others close when their call ends. Calls from now on are refused as unavailable.
     pub fn close(&self) {
+        self.wakes.close();
         self.ledger.close();
         self.reads.close();
+    }
+
+    /// Has a worker of another process look soon, or all of them.
+    pub(crate) fn hint_at(&self, worker: Option<&WorkerId>) {
+        self.wakes.hint(worker, &self.reads);
     }
 
     /// Makes a planned run durable within a transaction of the caller's: the run exists if and only if that commits. A
@@ -101,7 +110,8 @@ impl PgStore {
     }
 
     /// Drops the weeks of ended runs and histories that ended before a time; a week in which a run was made that has not
-    /// ended stays. Answers how many partitions went.
+    /// ended stays. Answers how many partitions went. The store's role needs
+    /// [`grant_maintenance_sql`](crate::grant_maintenance_sql), or to own the schema.
     ///
     /// # Errors
     ///

@@ -1,5 +1,7 @@
 //! Statements read what they need, also with plans that were made while the tables were empty.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod support;
 
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};

@@ -250,7 +250,16 @@ impl Inner {
     fn wake_by(&self, wake_up: WakeUp) {
         let planned = *self.planned.lock().unwrap_or_else(PoisonError::into_inner);
         if wake_up.at(Timestamp::MIN).is_some_and(|at| at < planned) {
+            self.look_soon();
+        }
+    }
+
+    /// Has somebody look for what is due: this process, or, where it takes in only, another one.
+    fn look_soon(&self) {
+        if self.options.works {
             self.wake.notify_one();
+        } else {
+            self.store.hint(None);
         }
     }
 

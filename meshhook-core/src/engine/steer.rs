@@ -120,12 +120,16 @@ impl Project {
     async fn post(&self, run: RunId, message: Message) -> Result<(), EngineError> {
         let post = Post { project: self.id.clone(), run, message };
         match self.inner.store.post(vec![post]).await?.pop() {
-            Some(Posted::Held { .. }) => {
+            Some(Posted::Held { worker }) if worker == self.inner.worker => {
                 self.inner.poke_inbox(run);
                 Ok(())
             }
+            Some(Posted::Held { worker }) => {
+                self.inner.store.hint(Some(&worker));
+                Ok(())
+            }
             Some(Posted::Due) => {
-                self.inner.wake.notify_one();
+                self.inner.look_soon();
                 Ok(())
             }
             Some(Posted::Full) => Err(EngineError::InboxFull),

@@ -92,6 +92,8 @@ pub(super) async fn claim_runs(inner: Arc<Inner>) {
                 biased;
                 () = inner.stopping.drain.cancelled() => return,
                 () = inner.wake.notified() => {}
+                // There may be messages, however short a while ago they were asked for.
+                () = inner.store.hinted(&inner.worker) => messages = Messages::default(),
                 () = tokio::time::sleep(pause) => {}
             }
         }

@@ -113,6 +113,20 @@ pub trait Ledger: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn retire(&self, worker: &WorkerId) -> Result<(), StoreError>;
 
+    /// Has others look soon: the named worker, for whose runs messages wait, or whichever can take what is due.
+    ///
+    /// It is a hint, and never part of a transaction: it returns at once, and may come late, more than once or not at all.
+    /// Looking now and then alone gives the same result. Stores that no other process shares need not do anything.
+    fn hint(&self, worker: Option<&WorkerId>) {
+        let _ = worker;
+    }
+
+    /// Waits until another process has hinted that this worker should look. Stores that carry no hints wait for ever.
+    async fn hinted(&self, worker: &WorkerId) {
+        let _ = worker;
+        std::future::pending::<()>().await;
+    }
+
     /// Answers the store's time, as soon as it can: for whoever wants to know whether the store can be reached.
     ///
     /// # Errors

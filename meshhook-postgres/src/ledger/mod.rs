@@ -93,6 +93,14 @@ impl Ledger for PgStore {
         self.lease(worker, Duration::ZERO, true).await.map(drop)
     }
 
+    fn hint(&self, worker: Option<&WorkerId>) {
+        self.hint_at(worker);
+    }
+
+    async fn hinted(&self, worker: &WorkerId) {
+        self.wakes.hinted(worker).await;
+    }
+
     async fn ping(&self) -> Result<Timestamp, StoreError> {
         let now = self.now();
         self.person(Effect::Reads, move |session| {
