@@ -59,8 +59,24 @@ BEGIN
 END
 $$;
 
+-- Whether a run that was made in a week has not ended.
+CREATE FUNCTION meshhook.week_is_live(p_starts timestamptz) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT 1 FROM meshhook.live_runs l
+        WHERE l.run_id >= meshhook.first_id(p_starts) AND l.run_id < meshhook.first_id(p_starts + interval '7 days'));
+END
+$$;
+
 -- Drops the weeks that ended before a time, with all runs and histories in them; answers how many partitions went. A week
--- in which a run was made that has not ended stays.
+-- in which a run was made that has not ended stays, whole.
+--
+-- A failed run that is retried goes back among the live ones. Who does that holds a lock on ended_runs until it is
+-- visible, so what was read before both tables were locked is read again behind the locks. They are taken in the order
+-- in which commits take theirs, and only when a week seems to go; dropping a partition would lock its table alike.
 CREATE FUNCTION meshhook.drop_partitions(p_before timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -69,11 +85,13 @@ AS $$
 DECLARE
     v_scope text := meshhook.enter();
     v_week record;
+    v_name text;
+    v_is_locked boolean := false;
     v_dropped integer := 0;
 BEGIN
     PERFORM pg_advisory_xact_lock(1835365224, 2);
     FOR v_week IN
-        SELECT w.name, w.starts, w.starts + interval '7 days' AS ends
+        SELECT w.starts, array_agg(w.name ORDER BY w.name) AS names
         FROM (
             SELECT c.relname AS name,
                 to_timestamp(right(c.relname, 7), 'IYYY"w"IW') AT TIME ZONE current_setting('TimeZone') AT TIME ZONE 'UTC' AS starts
@@ -81,13 +99,19 @@ BEGIN
             WHERE i.inhparent IN ('meshhook.ended_runs'::regclass, 'meshhook.history'::regclass)
                 AND c.relname ~ '_[0-9]{4}w[0-9]{2}$') w
         WHERE w.starts + interval '7 days' <= p_before
-        ORDER BY w.starts, w.name
+        GROUP BY w.starts
+        ORDER BY w.starts
     LOOP
-        CONTINUE WHEN EXISTS (
-            SELECT 1 FROM meshhook.live_runs l
-            WHERE l.run_id >= meshhook.first_id(v_week.starts) AND l.run_id < meshhook.first_id(v_week.ends));
-        EXECUTE format('DROP TABLE meshhook.%I', v_week.name);
-        v_dropped := v_dropped + 1;
+        CONTINUE WHEN meshhook.week_is_live(v_week.starts);
+        IF NOT v_is_locked THEN
+            LOCK TABLE ONLY meshhook.history, ONLY meshhook.ended_runs IN ACCESS EXCLUSIVE MODE;
+            v_is_locked := true;
+            CONTINUE WHEN meshhook.week_is_live(v_week.starts);
+        END IF;
+        FOREACH v_name IN ARRAY v_week.names LOOP
+            EXECUTE format('DROP TABLE meshhook.%I', v_name);
+            v_dropped := v_dropped + 1;
+        END LOOP;
     END LOOP;
     PERFORM meshhook.leave(v_scope);
     RETURN v_dropped;

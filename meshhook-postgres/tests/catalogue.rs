@@ -2,6 +2,7 @@
 
 mod support;
 
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use support::Database;
 
 /// The tables of the schema, partitions left out.
@@ -141,4 +142,32 @@ fn weeks_are_dropped_once_all_their_runs_have_ended() {
     assert_eq!(rows(&database, partitions), ["10"]);
     database.sql("DELETE FROM meshhook.live_runs");
     assert_eq!(rows(&database, "SELECT meshhook.drop_partitions(now() + interval '15 days')"), ["2"]);
+}
+
+#[tokio::test]
+async fn a_week_whose_failed_run_is_being_retried_stays_whole() {
+    let database = Database::new();
+    let week = "date_trunc('week', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'";
+    database.sql(&format!(
+        "INSERT INTO meshhook.ended_runs (created_at, finished_at, epoch, strikes, strike_seq, run_id, test, project, \
+             workflow, status, last_holder, digest) \
+         VALUES (0, 0, 1, 0, 0, meshhook.first_id({week}), false, 'default', 'flow', 'failed', 'w', ''); \
+         INSERT INTO meshhook.history SELECT 1, 1, run_id, project, '', '' FROM meshhook.ended_runs"
+    ));
+    let mut retry = PgConnection::connect(&database.url()).await.unwrap();
+    retry.execute("BEGIN; SELECT meshhook.enter()").await.unwrap();
+    let revive = format!("SELECT meshhook.revive('default', meshhook.first_id({week}), 0)");
+    assert!(retry.fetch_one(&*revive.leak()).await.unwrap().get::<bool, _>(0));
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let drop = "SELECT meshhook.drop_partitions(now() + interval '8 days')";
+    let dropping = tokio::spawn(async move { other.fetch_one(drop).await.unwrap().get::<i32, _>(0) });
+    // It has found nothing that lives, and waits for the one who changes that.
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'";
+    while database.sql(waiting) == "0" {
+        tokio::task::yield_now().await;
+    }
+    retry.execute("COMMIT").await.unwrap();
+    assert_eq!(dropping.await.unwrap(), 0);
+    assert_eq!(database.sql("SELECT count(*) FROM meshhook.history"), "1");
+    assert_eq!(database.sql("SELECT count(*) FROM meshhook.live_runs"), "1");
 }
