@@ -17,7 +17,7 @@ use super::store_time::StoreTime;
 use super::task::Tasks;
 use super::vault::Vault;
 use super::watch::Watchers;
-use super::{Engine, EngineOptions, Inner, Stopping, worker};
+use super::{Engine, EngineOptions, Inner, Stopping, store_time, worker};
 use crate::clock::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
 use crate::definition::DefinitionLimits;
 use crate::exec::{Executor, Node, NodeExecutor};
@@ -202,6 +202,8 @@ impl EngineBuilder {
         if inner.options.works {
             inner.tasks.spawn(worker::keep_lease(inner.clone()));
             inner.tasks.spawn(worker::claim_runs(inner.clone()));
+        } else {
+            inner.tasks.spawn(store_time::follow(inner.clone()));
         }
         Ok(Engine { inner })
     }

@@ -180,7 +180,7 @@ pub(crate) struct Inner {
     renewed: Mutex<tokio::time::Instant>,
     /// When this worker came to be.
     born: tokio::time::Instant,
-    /// Cancelled when the store has given this worker its first lease.
+    /// Cancelled when the store has given this worker its first lease; where nothing works, when it has told the time.
     leased: CancellationToken,
 }
 
@@ -280,9 +280,10 @@ impl Inner {
         self.wake.notify_one();
     }
 
-    /// Waits until this worker has had a lease: what it held without one, others would take for orphaned.
+    /// Waits until the store has answered this process first. What a worker held without a lease, others would take for
+    /// orphaned; and who has not learned the store's time does not know when a run is made.
     async fn leased(&self) -> Result<(), EngineError> {
-        if !self.options.works || self.leased.is_cancelled() {
+        if self.leased.is_cancelled() {
             return Ok(());
         }
         let leased = tokio::time::timeout(self.options.lease, self.leased.cancelled()).await;

@@ -52,6 +52,7 @@ impl Project {
             Asked::New(new) => new,
             Asked::Before(first) => return Err(EngineError::KeyReused { run: first.run }),
         };
+        self.inner.leased().await?;
         let Begun { meta, state, chunk, next_due, dedupe, .. } = self.inner.begin(new).await?;
         let end = state.end().cloned();
         let hold = match &end {

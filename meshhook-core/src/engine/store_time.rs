@@ -19,7 +19,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
+use super::Inner;
 use crate::clock::Clock;
 use crate::time::Timestamp;
 
@@ -60,6 +62,30 @@ impl StoreTime {
             self.offset.store(offset, Ordering::Relaxed);
             tracing::debug!(offset_micros = offset, "this machine's clock differs from the store's");
         }
+    }
+}
+
+/// Follows the store's time where no worker does: at the start, and at every poll, but not more often than each second.
+pub(super) async fn follow(inner: Arc<Inner>) {
+    let every = inner.options.poll.max(Duration::from_secs(1));
+    let asking = async {
+        loop {
+            let before = inner.time.by_own_clock();
+            match tokio::time::timeout(inner.options.lease, inner.store.ping()).await {
+                Ok(Ok(now)) => {
+                    inner.time.learn(before, now);
+                    inner.leased.cancel();
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "could not ask the store for the time"),
+                Err(_) => tracing::warn!("asking the store for the time took too long"),
+            }
+            tokio::time::sleep(every).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = inner.stopping.drain.cancelled() => {}
+        () = asking => {}
     }
 }
 

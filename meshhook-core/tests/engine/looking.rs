@@ -240,3 +240,23 @@ async fn a_run_released_by_a_process_whose_clock_is_ahead_starts_at_once() {
     let view = tokio::time::timeout(Duration::from_secs(2), worker.finish(run)).await.unwrap();
     assert_eq!(view.status, RunStatus::Succeeded);
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_works_runs_are_made_at_the_time_of_the_store() {
+    for off in [-3_600, 3_600] {
+        let clock = VirtualClock::new();
+        let store = Arc::new(MemoryStore::new(Arc::new(clock)));
+        let mut options = EngineOptions::default();
+        options.works = false;
+        let own = Arc::new(Off(clock, off));
+        let builder = Engine::builder(store).clock(own).options(options);
+        let project = builder.start().unwrap().project(&ProjectId::default_project());
+        let slug = WorkflowSlug::new("waits").unwrap();
+        let nodes = json!([{ "id": "w", "type": "wait", "config": { "event": "paid" } }]);
+        project.create_workflow(&slug, json!({ "name": "Waits", "nodes": nodes })).await.unwrap();
+        project.publish(&slug).await.unwrap();
+        let run = project.start_run(&slug, StartRequest::new(json!(1))).await.unwrap().run;
+        let created_at = project.run(run).await.unwrap().created_at;
+        assert_eq!(created_at, clock.now(), "{off} s");
+    }
+}
