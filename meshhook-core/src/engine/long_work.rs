@@ -14,7 +14,8 @@
 //! What may be long cannot be computed in advance, so it is guessed from what is known, rather too often: there is much
 //! text, the definition iterates or has pure nodes of the host's own, or its work took long a while ago. A wrong guess either way costs little: another thread
 //! is some microseconds away, and work that is long for the first time holds up one thread once, not again and again.
-//! Permits bound how much of it goes on at once, and with it memory and threads.
+//! Permits bound how much of it goes on at once, and with it memory and threads. Who only looks at runs can have no more
+//! than half of them, so that decisions go on however many look.
 //!
 //! A heartbeat on a thread of its own would not do instead. A store's sockets are served by the runtime that opened
 //! them, so that a renewal would starve with that runtime, and so would everything that is not the heartbeat.
@@ -25,9 +26,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::EngineError;
 use super::fresh::Fresh;
 use crate::definition::ValidDefinition;
 use crate::id::Digest;
@@ -41,6 +43,8 @@ const LONG: Duration = Duration::from_millis(5);
 /// How long a definition is remembered for it.
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 const MAX_REMEMBERED: usize = 10_000;
+/// How long whoever wants to look at a run waits behind others who do.
+const READER_WAITS: Duration = Duration::from_secs(5);
 
 /// Does what may take long.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub(super) struct LongWork {
     /// `None` where everything is done in the task.
     permits: Option<Arc<Semaphore>>,
     took_long: Fresh<Digest, ()>,
+    /// For whoever only wants to look at a run.
+    readers: Arc<Semaphore>,
 }
 
 impl LongWork {
@@ -59,12 +65,26 @@ impl LongWork {
     /// Outside of a tokio runtime.
     pub(super) fn elsewhere() -> Self {
         let threads = tokio::runtime::Handle::current().metrics().num_workers();
-        Self { permits: Some(Arc::new(Semaphore::new((4 * threads).max(8)))), ..Self::in_place() }
+        let permits = (4 * threads).max(8);
+        let readers = Arc::new(Semaphore::new(permits / 2));
+        Self { permits: Some(Arc::new(Semaphore::new(permits))), readers, ..Self::in_place() }
     }
 
     /// Does everything in the task.
     pub(super) fn in_place() -> Self {
-        Self { permits: None, took_long: Fresh::new(REMEMBERED, MAX_REMEMBERED) }
+        let readers = Arc::new(Semaphore::new(4));
+        Self { permits: None, took_long: Fresh::new(REMEMBERED, MAX_REMEMBERED), readers }
+    }
+
+    /// Waits for the right to read a whole history only to look at it: it is to be had before the history is in memory,
+    /// and given up when the work on it is done.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Overloaded`] when others look for too long.
+    pub(super) async fn reader(&self) -> Result<OwnedSemaphorePermit, EngineError> {
+        let permit = tokio::time::timeout(READER_WAITS, self.readers.clone().acquire_owned()).await;
+        Ok(permit.map_err(|_| EngineError::Overloaded)?.expect("the semaphore is never closed"))
     }
 
     /// Does work for a definition on so many bytes of text. Work that was begun is finished, also when nobody waits for it
@@ -176,6 +196,22 @@ mod tests {
         work.run(&long, 0, || thread::sleep(LONG)).await;
         assert_ne!(thread_of(&work, &long, 0).await, here);
         assert_eq!(thread_of(&work, &other, 0).await, here);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_looks_leaves_room_for_decisions_and_does_not_wait_for_ever() {
+        let work = LongWork::elsewhere();
+        let mut looking = Vec::new();
+        let refused = loop {
+            match work.reader().await {
+                Ok(permit) => looking.push(permit),
+                Err(error) => break error,
+            }
+        };
+        assert!(refused.is_transient(), "{refused}");
+        assert_eq!(looking.len() * 2, work.permits.as_ref().unwrap().available_permits());
+        looking.pop();
+        assert!(work.reader().await.is_ok());
     }
 
     #[tokio::test]

@@ -465,14 +465,21 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`], [`EngineError::Unreadable`], or a store error.
+    /// [`EngineError::NotFound`], [`EngineError::Unreadable`], [`EngineError::Overloaded`] when too many look at runs, or a
+    /// store error.
     pub async fn run(&self, run: RunId) -> Result<RunView, EngineError> {
+        let reader = self.inner.long_work.reader().await?;
         let stored =
             self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
         let meta = &stored.record.meta;
         let definition = self.inner.registry.definition(&self.inner.store, &self.id, &meta.digest).await?;
         let now = self.inner.time.now();
-        self.replayed(definition, stored, move |definition, stored| run_view(definition, stored, now)).await
+        let view = move |definition: &_, stored: &_| {
+            let view = run_view(definition, stored, now);
+            drop(reader);
+            view
+        };
+        self.replayed(definition, stored, view).await
     }
 
     /// Runs without their steps, newest first.
@@ -537,12 +544,18 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`] or a store error.
+    /// [`EngineError::NotFound`], [`EngineError::Overloaded`] when too many look at runs, or a store error.
     pub async fn verify(&self, run: RunId) -> Result<Verdict, EngineError> {
+        let reader = self.inner.long_work.reader().await?;
         let stored =
             self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
         let digest = &stored.record.meta.digest;
         let definition = self.inner.registry.definition(&self.inner.store, &self.id, digest).await?;
+        let verdict = move |definition: &_, stored: &_| {
+            let verdict = verdict(definition, stored);
+            drop(reader);
+            verdict
+        };
         Ok(self.replayed(definition, stored, verdict).await)
     }
 
@@ -583,7 +596,8 @@ impl Project {
 
     /// Wraps the keys of all secrets under the key provider's active key, where they are under an older one. Values,
     /// versions and times stay; doing it again does nothing. When it succeeds, no secret of the project needs an older
-    /// key any more.
+    /// key any more, provided that the key was active in every process before: one that still has an older key active
+    /// goes on sealing under that.
     ///
     /// # Errors
     ///
