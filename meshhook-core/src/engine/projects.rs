@@ -65,8 +65,17 @@ impl Engine {
             return Err(EngineError::InvalidArgument { message });
         }
         let record = ProjectRecord::new(project.clone(), name, self.inner.time.now());
-        let is_new = self.inner.store.create_project(record.clone()).await?;
-        is_new.then_some(record).ok_or(EngineError::ProjectTaken)
+        match self.inner.store.create_project(record.clone()).await {
+            Ok(true) => Ok(record),
+            Ok(false) => Err(EngineError::ProjectTaken),
+            // If the project is there just as it was to be made, to the microsecond, then this call made it.
+            Err(error) if error.is_outcome_unknown() => match self.inner.store.project(project).await {
+                Ok(Some(made)) if made == record => Ok(record),
+                Ok(Some(_)) => Err(EngineError::ProjectTaken),
+                Ok(None) | Err(_) => Err(error.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Projects, newest first. `default` exists from the start.

@@ -58,6 +58,8 @@ pub struct Rotated {
 
 /// How many secrets a rotation writes at once.
 const ROTATED_AT_ONCE: usize = 100;
+/// How often a rotation lists the secrets.
+const MAX_PASSES: usize = 16;
 
 /// Seals, keeps and unseals secrets.
 #[derive(Debug)]
@@ -114,31 +116,39 @@ impl Vault {
 
     /// Wraps the data keys of a project's secrets under the active key, where they are under another.
     ///
-    /// Secrets can be set and used meanwhile: values stay as they are, and what was set anew is under the active key
-    /// already. A secret that cannot be wrapped does not keep the others from it.
+    /// Secrets can be set and used meanwhile: values stay as they are. What is set anew may be sealed under the key that
+    /// was active when that began, so the secrets are listed again until a pass finds nothing to wrap. A secret that
+    /// cannot be wrapped does not keep the others from it.
     pub(super) async fn rotate(
         &self,
         store: &Arc<dyn Store>,
         project: &ProjectId,
     ) -> Result<Rotated, EngineError> {
         let active = self.keys()?.active_key().await.map_err(vault_error)?;
-        let records = store.secrets(project).await?;
-        let mut rotated = Rotated { secrets: records.len(), rewrapped: 0 };
-        let (mut failure, mut batch) = (None, Vec::new());
-        let mut records = records.into_iter().peekable();
-        while let Some(record) = records.next() {
-            match self.rewrapped(project, &record, &active).await {
-                Ok(None) => {}
-                Ok(Some(sealed)) => {
-                    batch.push(Resealed { name: record.name, version: record.version, sealed });
+        let mut rotated = Rotated { secrets: 0, rewrapped: 0 };
+        for _ in 0..MAX_PASSES {
+            let records = store.secrets(project).await?;
+            rotated.secrets = records.len();
+            let (mut failure, mut old) = (None, Vec::new());
+            for record in records {
+                match self.rewrapped(project, &record, &active).await {
+                    Ok(None) => {}
+                    Ok(Some(sealed)) => {
+                        old.push(Resealed { name: record.name, version: record.version, sealed });
+                    }
+                    Err(error) => failure = failure.or(Some(error)),
                 }
-                Err(error) => failure = failure.or(Some(error)),
             }
-            if batch.len() >= ROTATED_AT_ONCE || (records.peek().is_none() && !batch.is_empty()) {
-                rotated.rewrapped += store.reseal_secrets(project, std::mem::take(&mut batch)).await?;
+            if old.is_empty() {
+                return failure.map_or(Ok(rotated), Err);
+            }
+            while !old.is_empty() {
+                let batch = old.split_off(old.len().saturating_sub(ROTATED_AT_ONCE));
+                rotated.rewrapped += store.reseal_secrets(project, batch).await?;
             }
         }
-        failure.map_or(Ok(rotated), Err)
+        // Somebody goes on sealing under an older key.
+        Err(EngineError::Overloaded)
     }
 
     /// A secret's envelope under another key; `None` when it is under that key already.

@@ -200,3 +200,20 @@ async fn a_run_whose_advance_was_taken_for_stale_is_given_back() {
     assert_eq!(end_of(&kit, run).await, RunStatus::Succeeded);
     assert_eq!(kit.effects.seen.lock().unwrap().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_project_whose_making_was_not_answered_is_found_to_be_made() {
+    let plan = Arc::new(Plan::default());
+    let kit = kit_with(&plan);
+    let (acme, beta) = (ProjectId::new("acme").unwrap(), ProjectId::new("beta").unwrap());
+    plan.lose(Operation::ProjectWrite, Loss::ReplyLost);
+    let made = kit.engine.create_project(&acme, Some("Acme".into())).await.unwrap();
+    assert_eq!(made.name.as_deref(), Some("Acme"));
+    plan.lose(Operation::ProjectWrite, Loss::RequestLost);
+    let error = kit.engine.create_project(&beta, None).await.unwrap_err();
+    assert!(matches!(error, EngineError::Store(_)), "{error:?}");
+    plan.lose(Operation::ProjectWrite, Loss::ReplyLost);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let error = kit.engine.create_project(&acme, None).await.unwrap_err();
+    assert!(matches!(error, EngineError::ProjectTaken), "{error:?}");
+}
