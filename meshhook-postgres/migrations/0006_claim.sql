@@ -255,8 +255,9 @@ BEGIN
 END
 $$;
 
--- Releases runs that the worker holds, due now. No commit of the worker is under way meanwhile.
-CREATE FUNCTION meshhook.forget_v1(p_now bigint, p_worker text, p_project text[], p_run uuid[]) RETURNS void
+-- Releases runs that the worker holds, due now or at a time, never without one. No commit of the worker is under way meanwhile.
+CREATE FUNCTION meshhook.forget_v1(p_now bigint, p_worker text, p_project text[], p_run uuid[],
+    p_is_due boolean, p_wake_at bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -266,7 +267,8 @@ DECLARE
     v_scope text := meshhook.enter();
 BEGIN
     PERFORM pg_advisory_xact_lock(1835365224, hashtext(p_worker));
-    UPDATE meshhook.live_runs l SET owner = NULL, wake_at = meshhook.now_or(p_now)
+    UPDATE meshhook.live_runs l SET owner = NULL,
+        wake_at = CASE WHEN p_is_due THEN meshhook.now_or(p_now) ELSE p_wake_at END
     FROM unnest(p_project, p_run) AS f (project, run)
     WHERE l.project = f.project AND l.run_id = f.run AND l.owner = p_worker;
     PERFORM meshhook.leave(v_scope);

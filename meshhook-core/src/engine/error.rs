@@ -69,6 +69,9 @@ pub enum EngineError {
     /// A stored history is not what the rules give; the run cannot go on without a person.
     #[error("the run's history is not readable")]
     Unreadable(#[source] ReplayError),
+    /// What was to be done panicked, which is a bug.
+    #[error("the engine met a bug: a panic")]
+    Panicked,
     /// The engine has too much to do, or is shutting down. Trying again later makes sense.
     #[error("the engine has too much to do")]
     Overloaded,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::contained::contained;
 use super::long_work::text_len;
 use super::runner::{Loaded, Runner, hold, wake_up};
 use super::{EngineError, Inner, ended};
@@ -164,7 +165,7 @@ impl Inner {
             let owed = state.outstanding(&definition);
             (state, Chunk::encode(genesis(run), &events), owed)
         };
-        let (state, chunk, owed) = self.long_work.run(&new.definition, bytes, beginning).await;
+        let (state, chunk, owed) = contained(self.long_work.run(&new.definition, bytes, beginning)).await?;
         let next_due = owed.iter().map(Owed::due_at).min().map_or(WakeUp::Now, wake_up);
         Ok(Begun { meta, definition: new.definition, state, chunk, next_due, dedupe: new.dedupe })
     }
@@ -217,7 +218,10 @@ impl Inner {
             }
             match (hold, place) {
                 (Hold::Keep { .. }, Some(place)) => {
-                    Runner::new(inner, run_loaded, place.inbox.clone()).go_on().await;
+                    let going_on = Runner::new(inner.clone(), run_loaded, place.inbox.clone()).go_on();
+                    if let Err(error) = contained(going_on).await {
+                        inner.set_aside(&meta.project, run, &error).await;
+                    }
                     drop(place);
                 }
                 (Hold::Release { wake_up, .. }, _) => inner.wake_by(wake_up),

@@ -17,6 +17,7 @@
 mod attempt;
 mod builder;
 mod committer;
+mod contained;
 mod draft;
 mod error;
 mod fresh;
@@ -353,11 +354,12 @@ impl Drop for Place {
         let mut held = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
         let given_up = held.remove(&self.run);
         let count = held.len();
+        // Told under the lock, so that the last word is the last number.
+        self.inner.held_count.send_replace(count);
         drop(held);
         if given_up.is_some_and(|run| run.contested) {
             self.inner.reconcile_soon();
         }
-        self.inner.held_count.send_replace(count);
         if count + 1 == self.inner.options.max_held_runs {
             self.inner.wake.notify_one();
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::contained::contained;
 use super::intake::{Asked, MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
 use super::vault::Rotated;
 use super::view::{EventPage, RunView, Verdict, run_view, summary, verdict};
@@ -479,7 +480,7 @@ impl Project {
             drop(reader);
             view
         };
-        self.replayed(definition, stored, view).await
+        self.replayed(definition, stored, view).await?
     }
 
     /// Runs without their steps, newest first.
@@ -556,7 +557,7 @@ impl Project {
             drop(reader);
             verdict
         };
-        Ok(self.replayed(definition, stored, verdict).await)
+        self.replayed(definition, stored, verdict).await
     }
 
     /// Does something that replays a whole history.
@@ -565,10 +566,10 @@ impl Project {
         definition: ValidDefinition,
         stored: StoredRun,
         work: impl FnOnce(&ValidDefinition, &StoredRun) -> T + Send + 'static,
-    ) -> T {
+    ) -> Result<T, EngineError> {
         let bytes = stored.chunks.iter().map(|chunk| chunk.text.len()).sum();
         let known = definition.clone();
-        self.inner.long_work.run(&known, bytes, move || work(&definition, &stored)).await
+        contained(self.inner.long_work.run(&known, bytes, move || work(&definition, &stored))).await
     }
 
     // ---- secrets ----

@@ -152,17 +152,18 @@ impl Runner {
                 () = stopping.drain.cancelled(), if !stopping.drains() => {}
                 () = self.inbox.notified() => {
                     let (messages, consumed) = self.messages().await;
-                    if !messages.is_empty() {
+                    // However many messages come, results are not held up behind them.
+                    let finished = self.all_finished();
+                    if !messages.is_empty() || !finished.is_empty() {
                         let mut facts = self.due_facts();
+                        facts.extend(finished);
                         facts.extend(messages);
                         return Some((facts, consumed));
                     }
                 }
                 Some(done) = self.attempts.join_next() => {
                     let mut facts = self.finished(done);
-                    while let Some(done) = self.attempts.try_join_next() {
-                        facts.extend(self.finished(done));
-                    }
+                    facts.extend(self.all_finished());
                     if !facts.is_empty() {
                         return Some((facts, Vec::new()));
                     }
@@ -180,6 +181,15 @@ impl Runner {
     /// Forgets the attempts that wait for a permit: nothing new is to start.
     fn drop_queued(&mut self) {
         self.under_way.retain(|_, under_way| under_way.has_started());
+    }
+
+    /// What the attempts brought that have ended by now.
+    fn all_finished(&mut self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        while let Some(done) = self.attempts.try_join_next() {
+            facts.extend(self.finished(done));
+        }
+        facts
     }
 
     fn finished(

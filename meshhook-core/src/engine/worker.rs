@@ -21,13 +21,14 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::contained::contained;
 use super::runner::{Loaded, Runner};
 use super::{EngineError, Inner, Place};
 use crate::definition::ValidDefinition;
 use crate::event::{Event, EventData};
 use crate::failure::{Failure, code};
 use crate::run::{Fact, Replayed, RunMeta, replay};
-use crate::store::{Claim, ClaimedRun, StoreError};
+use crate::store::{Claim, ClaimedRun, StoreError, WakeUp};
 use crate::time::Timestamp;
 
 /// The most runs taken in one look.
@@ -192,7 +193,7 @@ async fn reconcile(inner: &Inner) -> Result<(), StoreError> {
     };
     if !lost.is_empty() {
         tracing::info!(runs = lost.len(), "giving back runs that are not in memory");
-        inner.store.forget(&inner.worker, &lost).await?;
+        inner.store.forget(&inner.worker, &lost, WakeUp::Now).await?;
         inner.wake.notify_one();
     }
     Ok(())
@@ -205,17 +206,16 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
     };
     let owner = inner.clone();
     inner.tasks.spawn(async move {
-        let _suspect = if claimed.strikes >= 2 { owner.suspect.clone().try_acquire_owned().ok() } else { None };
+        let _suspect =
+            if claimed.strikes >= 2 { owner.suspect.clone().try_acquire_owned().ok() } else { None };
         let run = claimed.record.meta.run;
-        let (project, epoch) = (claimed.record.meta.project.clone(), claimed.epoch);
-        if let Err(error) = own(&owner, &place, claimed).await {
+        let project = claimed.record.meta.project.clone();
+        if let Err(error) = contained(own(&owner, &place, claimed)).await.flatten() {
             if error.is_transient() {
                 tracing::warn!(%error, run_id = %run, "could not load a claimed run");
                 owner.reconcile_after(run);
             } else {
-                tracing::error!(error = &error as &dyn std::error::Error, run_id = %run, "a run cannot be gone on with");
-                metrics::counter!("meshhook_runs_unreadable_total").increment(1);
-                owner.set_aside(&project, run, epoch).await;
+                owner.set_aside(&project, run, &error).await;
             }
         }
         drop(place);

@@ -98,13 +98,19 @@ pub trait Ledger: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError>;
 
-    /// Gives runs that the worker holds, but does not know how to go on with, back at once: they are released, due
-    /// now, their records as they stand. Runs that it does not hold are left alone.
+    /// Gives runs that the worker holds, but does not know how to go on with, back: they are released, their records as
+    /// they stand. They are due when they are to wake up, whatever messages wait; a message that is posted later makes
+    /// them due as any. Runs that the worker does not hold are left alone.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn forget(&self, worker: &WorkerId, runs: &[(ProjectId, RunId)]) -> Result<(), StoreError>;
+    async fn forget(
+        &self,
+        worker: &WorkerId,
+        runs: &[(ProjectId, RunId)],
+        wake_up: WakeUp,
+    ) -> Result<(), StoreError>;
 
     /// Ends the worker's lease: everything it still holds is orphaned at once, without being counted against it.
     ///

@@ -76,7 +76,7 @@ enum Operation {
     Commit(Vec<Commit>),
     Claim(Claim),
     Renew(WorkerId, Duration),
-    Forget(WorkerId, Vec<(ProjectId, RunId)>),
+    Forget(WorkerId, Vec<(ProjectId, RunId)>, WakeUp),
     Retire(WorkerId),
     Post(Vec<Post>),
     Create(CreateWorkflow),
@@ -149,17 +149,18 @@ impl Player {
         self.random.pick(&[RunStatus::Running, RunStatus::Waiting, RunStatus::Paused])
     }
 
+    fn wake_up(&mut self) -> WakeUp {
+        match self.random.below(4) {
+            0 => WakeUp::Never,
+            1 => WakeUp::Now,
+            _ => WakeUp::At(self.time()),
+        }
+    }
+
     fn hold(&mut self) -> Hold {
         match self.random.below(5) {
             0 | 1 => Hold::Keep { status: self.open_status() },
-            2 | 3 => Hold::Release {
-                wake_up: match self.random.below(4) {
-                    0 => WakeUp::Never,
-                    1 => WakeUp::Now,
-                    _ => WakeUp::At(self.time()),
-                },
-                status: self.open_status(),
-            },
+            2 | 3 => Hold::Release { wake_up: self.wake_up(), status: self.open_status() },
             _ => {
                 let status = self.random.pick(&[
                     RunStatus::Succeeded,
@@ -264,7 +265,7 @@ impl Player {
             21 => Operation::Renew(self.worker(), self.seconds(20)),
             22 => {
                 let runs = (0..3).map(|_| (self.project(), self.run())).collect();
-                Operation::Forget(self.worker(), runs)
+                Operation::Forget(self.worker(), runs, self.wake_up())
             }
             23 => Operation::Retire(self.worker()),
             24..=26 => {
@@ -365,7 +366,7 @@ impl Player {
                 text(claimed)
             }
             Operation::Renew(worker, lease) => text(store.renew(worker, *lease).await),
-            Operation::Forget(worker, runs) => text(store.forget(worker, runs).await),
+            Operation::Forget(worker, runs, wake_up) => text(store.forget(worker, runs, *wake_up).await),
             Operation::Retire(worker) => text(store.retire(worker).await),
             Operation::Post(posts) => text(store.post(posts.clone()).await),
             Operation::Create(create) => text(store.create_workflow(create.clone()).await),

@@ -1,15 +1,19 @@
 //! What the engine does when the store or its workers fail, one fault at a time.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use meshhook_core::clock::Clock;
 use meshhook_core::engine::{Engine, EngineError, EngineOptions, StartRequest};
 use meshhook_core::event::RunStatus;
+use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
 use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
-use meshhook_core::store::RunFilter;
 use meshhook_core::store::memory::{Fault, FaultPlan, Loss, MemoryStore, Operation};
+use meshhook_core::store::{Ledger as _, RunFilter};
 use meshhook_core::testing::{Gate, VirtualClock};
+use meshhook_core::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -216,4 +220,50 @@ async fn a_project_whose_making_was_not_answered_is_found_to_be_made() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let error = kit.engine.create_project(&acme, None).await.unwrap_err();
     assert!(matches!(error, EngineError::ProjectTaken), "{error:?}");
+}
+
+/// A clock that panics once when it is asked after an attempt: within the decision about its result.
+#[derive(Debug)]
+struct Trap {
+    clock: VirtualClock,
+    is_set: AtomicBool,
+}
+
+impl Clock for Trap {
+    fn now(&self) -> Timestamp {
+        assert!(!self.is_set.swap(false, Ordering::SeqCst), "the trap");
+        self.clock.now()
+    }
+}
+
+struct SetsTrap(Arc<Trap>, AtomicU32);
+
+#[async_trait::async_trait]
+impl Executor for SetsTrap {
+    async fn execute(&self, _: Attempt) -> Result<Outcome, AttemptError> {
+        tokio::time::sleep(Duration::from_millis(1_234)).await;
+        self.0.is_set.store(self.1.fetch_add(1, Ordering::SeqCst) == 0, Ordering::SeqCst);
+        Ok(Outcome::out(json!(1)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_decision_panics_is_set_aside_and_tried_again() {
+    let clock = VirtualClock::new();
+    let store = Arc::new(MemoryStore::new(Arc::new(clock)));
+    let trap = Arc::new(Trap { clock, is_set: AtomicBool::new(false) });
+    let effects = Arc::new(SetsTrap(trap.clone(), AtomicU32::new(0)));
+    let engine = Engine::builder(store.clone()).clock(trap).http_call(effects.clone()).start().unwrap();
+    let project = engine.project(&ProjectId::default_project());
+    let slug = WorkflowSlug::new("effect").unwrap();
+    project.create_workflow(&slug, effect()).await.unwrap();
+    project.publish(&slug).await.unwrap();
+    let run = project.start_run(&slug, StartRequest::new(json!(1))).await.unwrap().run;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(effects.1.load(Ordering::SeqCst), 1, "the run is left alone for a while");
+    assert_eq!((engine.held_runs(), store.held(engine.worker()).await.unwrap()), (0, vec![]));
+    engine.check_ready().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(project.run(run).await.unwrap().status, RunStatus::Succeeded);
+    assert_eq!(effects.1.load(Ordering::SeqCst), 2);
 }

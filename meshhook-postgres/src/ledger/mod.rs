@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshhook_core::id::{ProjectId, RunId, WorkerId};
-use meshhook_core::store::{Claim, Claimed, Commit, CommitOutcome, KeyHolder, Ledger, StoreError};
+use meshhook_core::store::{Claim, Claimed, Commit, CommitOutcome, KeyHolder, Ledger, StoreError, WakeUp};
 use meshhook_core::time::Timestamp;
 use uuid::Uuid;
 
@@ -69,7 +69,12 @@ impl Ledger for PgStore {
         .await
     }
 
-    async fn forget(&self, worker: &WorkerId, runs: &[(ProjectId, RunId)]) -> Result<(), StoreError> {
+    async fn forget(
+        &self,
+        worker: &WorkerId,
+        runs: &[(ProjectId, RunId)],
+        wake_up: WakeUp,
+    ) -> Result<(), StoreError> {
         if runs.is_empty() {
             return Ok(());
         }
@@ -78,12 +83,18 @@ impl Ledger for PgStore {
         runs.sort();
         let projects: Vec<String> = runs.iter().map(|(project, _)| project.to_string()).collect();
         let ids: Vec<Uuid> = runs.iter().map(|(_, run)| uuid(*run)).collect();
+        let wake_at = match wake_up {
+            WakeUp::At(at) => Some(at.as_micros()),
+            WakeUp::Now | WakeUp::Never => None,
+        };
         self.engine(Effect::Writes, move |session| {
             let query = sqlx::query(sql!("forget"))
                 .bind(now)
                 .bind(worker.as_str().to_owned())
                 .bind(projects.clone())
-                .bind(ids.clone());
+                .bind(ids.clone())
+                .bind(wake_up == WakeUp::Now)
+                .bind(wake_at);
             Box::pin(async move { session.alone(query).await.map(drop) })
         })
         .await

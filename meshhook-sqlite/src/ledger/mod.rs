@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshhook_core::id::{ProjectId, RunId, WorkerId};
-use meshhook_core::store::{Claim, Claimed, Commit, CommitOutcome, KeyHolder, Ledger, StoreError};
+use meshhook_core::store::{Claim, Claimed, Commit, CommitOutcome, KeyHolder, Ledger, StoreError, WakeUp};
 use meshhook_core::time::Timestamp;
 use rusqlite::params;
 
@@ -56,11 +56,17 @@ impl Ledger for SqliteStore {
         .await
     }
 
-    async fn forget(&self, worker: &WorkerId, runs: &[(ProjectId, RunId)]) -> Result<(), StoreError> {
+    async fn forget(
+        &self,
+        worker: &WorkerId,
+        runs: &[(ProjectId, RunId)],
+        wake_up: WakeUp,
+    ) -> Result<(), StoreError> {
         let (worker, runs) = (worker.clone(), runs.to_vec());
         self.write(move |connection, now| {
+            let wake_at = wake_up.at(now).map(Timestamp::as_micros);
             for (project, run) in &runs {
-                let params = params![project.as_str(), run.as_bytes(), worker.as_str(), now.as_micros()];
+                let params = params![project.as_str(), run.as_bytes(), worker.as_str(), wake_at];
                 execute(connection, sql!("run_forget"), params)?;
             }
             Ok(())

@@ -1,10 +1,12 @@
 //! Making a chunk durable, and with it who has the run from then on.
 
+use std::error::Error;
 use std::time::Duration;
 
 use super::{Held, Runner};
 use crate::engine::{Inner, Stopping, ended};
-use crate::event::{Chunk, RunStatus};
+use crate::event::Chunk;
+use crate::id::{ProjectId, RunId};
 use crate::run::RunState;
 use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, InboxId, StoreError, WakeUp};
 use crate::time::Timestamp;
@@ -33,6 +35,7 @@ impl Runner {
             None => return Held::No,
         }
         let run = self.run.state.meta().run;
+        let has_chunk = chunk.is_some();
         if let Some(chunk) = chunk {
             self.run.hash = chunk.hash;
             self.run.bytes += chunk.text.len() as u64;
@@ -48,7 +51,10 @@ impl Runner {
                 Held::No
             }
             Hold::End { status, .. } => {
-                ended(self.run.state.meta(), status);
+                // Without a chunk nothing happened: the run goes back to the end that it had.
+                if has_chunk {
+                    ended(self.run.state.meta(), status);
+                }
                 Held::No
             }
         }
@@ -88,9 +94,7 @@ impl Runner {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, run_id = %run, "could not commit, the run is set aside");
-                    let meta = self.run.state.meta();
-                    self.inner.set_aside(&meta.project, run, self.run.state.epoch()).await;
+                    self.inner.set_aside(&self.run.state.meta().project, run, &error).await;
                     return None;
                 }
             }
@@ -135,33 +139,28 @@ pub(in crate::engine) fn hold(
 }
 
 impl Inner {
-    /// Releases a run that cannot be gone on with now, to be tried again in a while.
+    /// Gives back a run that cannot be gone on with now, to be tried again in a while: its record as it stands, and
+    /// messages that wait do not make it due earlier. What comes later does, once for each.
     pub(in crate::engine) async fn set_aside(
         &self,
-        project: &crate::id::ProjectId,
-        run: crate::id::RunId,
-        epoch: u64,
+        project: &ProjectId,
+        run: RunId,
+        why: &(dyn Error + Send + Sync + 'static),
     ) {
-        let wake_up = WakeUp::At(self.time.now().after(SET_ASIDE));
-        let hold = Hold::Release { wake_up, status: RunStatus::Waiting };
-        let advance = AdvanceRun {
-            project: project.clone(),
-            run,
-            worker: self.worker.clone(),
-            epoch,
-            chunk: None,
-            hold,
-            consumed: Vec::new(),
+        tracing::error!(error = why, project_id = %project, run_id = %run, "a run cannot be gone on with");
+        metrics::counter!("meshhook_runs_set_aside_total").increment(1);
+        let until = WakeUp::At(self.time.now().after(SET_ASIDE));
+        let runs = [(project.clone(), run)];
+        let giving_back = self.store.forget(&self.worker, &runs, until);
+        let given_back = match tokio::time::timeout(self.options.lease, giving_back).await {
+            Ok(given_back) => given_back,
+            Err(_) => Err(StoreError::OutcomeUnknown("no answer within a lease".into())),
         };
-        let committed = self.committer.commit(Commit::Advance(advance)).await;
-        if let Err(error) = committed {
-            log_set_aside(&error, run);
+        if let Err(error) = given_back {
+            tracing::error!(%error, run_id = %run, "could not set a run aside");
+            self.reconcile_after(run);
         }
     }
-}
-
-fn log_set_aside(error: &StoreError, run: crate::id::RunId) {
-    tracing::error!(%error, run_id = %run, "could not set a run aside");
 }
 
 /// How long a run that cannot be gone on with is left alone.

@@ -13,7 +13,7 @@ use crate::id::{ProjectId, RunId, WorkerId};
 use crate::run::RunMeta;
 use crate::store::{
     AdvanceRun, Claim, ClaimCandidate, Claimed, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder,
-    Ledger, StartRun, StoreError,
+    Ledger, StartRun, StoreError, WakeUp,
 };
 use crate::time::Timestamp;
 
@@ -378,12 +378,17 @@ impl Ledger for MemoryStore {
         self.run(Operation::Read, |state, _| Ok(state.ledger.held_by(worker).cloned().collect())).await
     }
 
-    async fn forget(&self, worker: &WorkerId, runs: &[(ProjectId, RunId)]) -> Result<(), StoreError> {
+    async fn forget(
+        &self,
+        worker: &WorkerId,
+        runs: &[(ProjectId, RunId)],
+        wake_up: WakeUp,
+    ) -> Result<(), StoreError> {
         self.run(Operation::Forget, |state, now| {
             for key in runs {
                 let held = Place::Held(worker.clone());
                 if state.ledger.runs.get(key).is_some_and(|run| run.place == held) {
-                    state.ledger.place(key, Place::Released(Some(now)));
+                    state.ledger.place(key, Place::Released(wake_up.at(now)));
                 }
             }
             Ok(())

@@ -168,12 +168,34 @@ pub async fn the_next_wake_up_is_the_earliest_of_all_projects(kit: Kit) {
 pub async fn forgotten_runs_are_due_at_once(kit: Kit) {
     kit.lease(&ann()).await;
     kit.committed(start(1)).await;
-    kit.store.forget(&ann(), &[(acme(), run(1))]).await.unwrap();
+    kit.store.forget(&ann(), &[(acme(), run(1))], WakeUp::Now).await.unwrap();
     assert_eq!(kit.store.held(&ann()).await.unwrap(), []);
     assert_eq!(kit.record(1).await.status, RunStatus::Running);
     assert_eq!(kit.commit(advance(1, 2)).await, CommitOutcome::Stale);
     assert_eq!(kit.next_wake_up().await, Some(kit.now()));
     assert_eq!(kit.claim_one(&bob()).await.strikes, 0);
+}
+
+pub async fn forgotten_runs_can_be_left_alone_for_a_while(kit: Kit) {
+    kit.lease(&ann()).await;
+    kit.committed(start_ended(1, RunStatus::Failed)).await;
+    kit.post(1, retry()).await;
+    kit.claim_one(&ann()).await;
+    kit.committed(start(2)).await;
+    kit.post(2, event("waits")).await;
+    let before = (kit.record(1).await, kit.record(2).await);
+    let runs = [1, 2].map(|n| (acme(), run(n)));
+    kit.store.forget(&ann(), &runs, WakeUp::At(kit.now().after(SECOND * 9))).await.unwrap();
+    assert_eq!((kit.record(1).await, kit.record(2).await), before);
+    assert!(kit.claim(&bob()).await.is_empty());
+    assert_eq!(kit.next_wake_up().await, Some(kit.now().after(SECOND * 9)));
+    kit.post(2, event("comes later")).await;
+    assert_eq!(ids(&kit.claim(&bob()).await), [run(2)]);
+    kit.clock.advance(SECOND * 9);
+    assert_eq!(ids(&kit.claim(&bob()).await), [run(1)]);
+    kit.store.forget(&bob(), &runs, WakeUp::Never).await.unwrap();
+    assert_eq!(kit.next_wake_up().await, None);
+    assert_eq!((kit.waiting(1).await.len(), kit.waiting(2).await.len()), (1, 2));
 }
 
 pub async fn only_the_holder_can_forget(kit: Kit) {
@@ -182,9 +204,9 @@ pub async fn only_the_holder_can_forget(kit: Kit) {
     kit.committed(start_released(2, None)).await;
     kit.committed(start_ended(3, RunStatus::Failed)).await;
     let all = [1, 2, 3, 4].map(|n| (acme(), run(n)));
-    kit.store.forget(&bob(), &all).await.unwrap();
+    kit.store.forget(&bob(), &all, WakeUp::Now).await.unwrap();
     assert_eq!(kit.store.held(&ann()).await.unwrap(), [(acme(), run(1))]);
-    kit.store.forget(&ann(), &all[1..]).await.unwrap();
+    kit.store.forget(&ann(), &all[1..], WakeUp::Now).await.unwrap();
     assert!(kit.claim(&bob()).await.is_empty());
     assert_eq!(kit.record(3).await.status, RunStatus::Failed);
     kit.committed(advance(1, 2)).await;
@@ -211,7 +233,7 @@ pub async fn held_runs_are_listed_for_their_worker(kit: Kit) {
 pub async fn a_claim_that_was_not_written_is_repeated_through_the_same_epoch(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now()))).await;
     let lost = kit.claim_one(&bob()).await;
-    kit.store.forget(&bob(), &[(acme(), run(1))]).await.unwrap();
+    kit.store.forget(&bob(), &[(acme(), run(1))], WakeUp::Now).await.unwrap();
     let claimed = kit.claim_one(&bob()).await;
     assert_eq!(claimed.epoch, lost.epoch);
     kit.committed(advance_claimed(&claimed, bob())).await;

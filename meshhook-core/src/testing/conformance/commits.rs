@@ -38,7 +38,7 @@ pub async fn refused_members_of_a_batch_do_not_disturb_the_others(kit: Kit) {
 pub async fn an_empty_batch_is_fine(kit: Kit) {
     assert_eq!(kit.commit_all(Vec::new()).await, []);
     assert_eq!(kit.store.post(Vec::new()).await.unwrap(), []);
-    kit.store.forget(&ann(), &[]).await.unwrap();
+    kit.store.forget(&ann(), &[], WakeUp::Now).await.unwrap();
 }
 
 pub async fn starting_a_run_again_says_that_it_exists(kit: Kit) {

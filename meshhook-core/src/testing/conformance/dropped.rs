@@ -5,7 +5,7 @@ use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
 use crate::store::{
-    Commit, CommitOutcome, CreateWorkflow, Page, PublishWorkflow, RunFilter, SaveDraft, Store,
+    Commit, CommitOutcome, CreateWorkflow, Page, PublishWorkflow, RunFilter, SaveDraft, Store, WakeUp,
 };
 
 /// Polls a call a number of times and drops it then, unless it has ended.
@@ -73,7 +73,7 @@ pub async fn a_dropped_claim_leaves_runs_claimable(kit: Kit) {
     let held = kit.store.held(&bob()).await.unwrap();
     assert!(known.iter().all(|run| held.contains(run)));
     let unknown: Vec<_> = held.into_iter().filter(|run| !known.contains(run)).collect();
-    kit.store.forget(&bob(), &unknown).await.unwrap();
+    kit.store.forget(&bob(), &unknown, WakeUp::Now).await.unwrap();
     assert_eq!(kit.claim(&bob()).await.len(), 20 - known.len());
     assert_eq!(kit.store.held(&bob()).await.unwrap().len(), 20);
 }
@@ -142,7 +142,7 @@ pub async fn the_store_is_usable_after_any_call_was_dropped(kit: Kit) {
     drop_everywhere(|_| store.secret_version(&acme, "s")).await.unwrap();
     drop_everywhere(|_| store.secrets(&acme)).await.unwrap();
     drop_everywhere(|_| store.delete_secret(&acme, "s")).await.unwrap();
-    drop_everywhere(|_| store.forget(&bob, &[])).await.unwrap();
+    drop_everywhere(|_| store.forget(&bob, &[], WakeUp::Now)).await.unwrap();
     drop_everywhere(|_| store.find_key(&acme, "hook", "k")).await.unwrap();
     drop_everywhere(|_| store.retire(&bob)).await.unwrap();
     kit.committed(advance(1, 2)).await;

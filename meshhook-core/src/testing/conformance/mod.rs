@@ -155,6 +155,7 @@ macro_rules! store_conformance {
                 a_claim_of_nothing_is_empty
                 the_next_wake_up_is_the_earliest_of_all_projects
                 forgotten_runs_are_due_at_once
+                forgotten_runs_can_be_left_alone_for_a_while
                 only_the_holder_can_forget
                 held_runs_are_listed_for_their_worker
                 a_claim_that_was_not_written_is_repeated_through_the_same_epoch

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::Kit;
 use super::fixture::*;
-use crate::store::{AdvanceRun, Claim, CommitOutcome};
+use crate::store::{AdvanceRun, Claim, CommitOutcome, WakeUp};
 
 /// Ann starts the run, and her lease ends.
 async fn orphan(kit: &Kit, n: u32) {
@@ -133,7 +133,7 @@ pub async fn claims_of_released_runs_leave_strikes_alone(kit: Kit) {
     let released = AdvanceRun { hold: release(Some(kit.now())), ..advance_claimed(&claimed, bob()) };
     kit.committed(released).await;
     assert_eq!(kit.claim_one(&ann()).await.strikes, 1);
-    kit.store.forget(&ann(), &[(acme(), run(1))]).await.unwrap();
+    kit.store.forget(&ann(), &[(acme(), run(1))], WakeUp::Now).await.unwrap();
     assert_eq!(kit.claim_one(&bob()).await.strikes, 1);
 }
 

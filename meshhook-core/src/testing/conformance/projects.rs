@@ -5,7 +5,7 @@ use super::fixture::*;
 use crate::event::RunStatus;
 use crate::store::{
     AdvanceRun, CommitOutcome, CreateWorkflow, Dedupe, Hook, Page, Post, Posted, PublishOutcome,
-    PublishWorkflow, RunFilter, SaveDraft, StartRun, WorkflowStoreError,
+    PublishWorkflow, RunFilter, SaveDraft, StartRun, WakeUp, WorkflowStoreError,
 };
 
 pub async fn the_same_run_id_may_exist_in_two_projects(kit: Kit) {
@@ -48,7 +48,7 @@ pub async fn runs_are_not_changed_from_other_projects(kit: Kit) {
     });
     let posted = kit.store.post(posts.to_vec()).await.unwrap();
     assert_eq!(posted, [Posted::NotFound, Posted::NotFound]);
-    kit.store.forget(&ann(), &[(other, run(1))]).await.unwrap();
+    kit.store.forget(&ann(), &[(other, run(1))], WakeUp::Now).await.unwrap();
     assert_eq!(kit.waiting(1).await.len(), 1);
     assert_eq!(kit.history(1).await.len(), 1);
     assert!(kit.claim(&bob()).await.is_empty());
