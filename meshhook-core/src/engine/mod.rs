@@ -120,7 +120,8 @@ impl Engine {
     }
 
     /// Stops: takes nothing new, lets attempts under way finish for at most `grace`, hands back what is held, and ends
-    /// the worker's lease. Returns when nothing of the engine runs any more.
+    /// the worker's lease. The last commits may take some seconds more than `grace` where the store is slow, and work
+    /// that was begun on threads for blocking work goes on until it is done.
     pub async fn shutdown(&self, grace: Duration) {
         self.inner.stopping.drain.cancel();
         let joined = tokio::time::timeout(grace, self.inner.drained()).await;

@@ -139,6 +139,10 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
         tracing::warn!(%error, "could not look up what this worker holds");
         inner.reconcile.store(true, Ordering::Release);
     }
+    if inner.stopping.drains() {
+        // What is taken now would only be handed back.
+        return Look::NextIn(poll);
+    }
     let room = inner.options.max_held_runs.saturating_sub(inner.held_count.borrow().to_owned());
     let limit = room.min(CLAIM_LIMIT);
     // One suspect at a time, and none before this worker has lived for a while: if it dies then, few others are blamed.
@@ -153,7 +157,9 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
         lease: inner.options.lease,
     };
     let (began, before) = (tokio::time::Instant::now(), inner.time.by_own_clock());
-    let claimed = match inner.store.claim(claim).await {
+    let claiming = tokio::time::timeout(inner.options.lease, inner.store.claim(claim)).await;
+    let late = || Err(StoreError::OutcomeUnknown("no answer within a lease".into()));
+    let claimed = match claiming.unwrap_or_else(|_| late()) {
         Ok(claimed) => claimed,
         Err(error) => {
             tracing::warn!(%error, "could not claim runs");
