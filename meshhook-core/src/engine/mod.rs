@@ -131,13 +131,14 @@ impl Engine {
             let _ = tokio::time::timeout(LAST_COMMITS, self.inner.drained()).await;
         }
         self.inner.stopping.abandon.cancel();
+        // The lease ends last: a renewal or a claim still under way would bring it back.
+        let _ = tokio::time::timeout(LAST_COMMITS, self.inner.tasks.join()).await;
         if self.inner.options.works
             && let Ok(Err(error)) =
                 tokio::time::timeout(LAST_COMMITS, self.inner.store.retire(&self.inner.worker)).await
         {
             tracing::warn!(%error, "could not end the lease; what is left is claimed when it ends");
         }
-        let _ = tokio::time::timeout(LAST_COMMITS, self.inner.tasks.join()).await;
     }
 }
 
