@@ -93,8 +93,9 @@ async fn run(flags: Flags) -> Result<(), Error> {
         router(engine.clone(), routes)
     };
 
-    let listener =
-        TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}; choose another with --port or --listen")
+    })?;
     let address = listener.local_addr()?;
     let _ = writeln!(std::io::stdout(), "listening on http://{address}");
     let stopping = CancellationToken::new();

@@ -1,6 +1,6 @@
 //! Why the engine did not do what a caller asked for.
 
-use crate::definition::Problem;
+use crate::definition::{Problem, Severity};
 use crate::id::RunId;
 use crate::run::ReplayError;
 use crate::store::{StoreError, WorkflowStoreError};
@@ -28,7 +28,7 @@ pub enum EngineError {
         current: u64,
     },
     /// The definition has errors.
-    #[error("the definition has errors")]
+    #[error("the definition has errors{}", summary(problems))]
     InvalidDefinition {
         /// All that was found.
         problems: Vec<Problem>,
@@ -110,6 +110,18 @@ impl EngineError {
     }
 }
 
+/// How many errors there are and the first of them, for callers who only print.
+fn summary(problems: &[Problem]) -> String {
+    let mut errors = problems.iter().filter(|problem| problem.code.severity() == Severity::Error);
+    let Some(first) = errors.next() else { return String::new() };
+    let place = if first.path.is_empty() { "the document" } else { first.path.as_str() };
+    let more = match errors.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    format!(": {} at {place}: {}{more}", first.code.as_str(), first.message)
+}
+
 impl From<WorkflowStoreError> for EngineError {
     fn from(error: WorkflowStoreError) -> Self {
         match error {
@@ -131,5 +143,23 @@ pub(super) fn shared(error: std::sync::Arc<StoreError>) -> EngineError {
         Err(error) if error.is_outcome_unknown() => StoreError::OutcomeUnknown(Box::new(error)).into(),
         Err(error) if error.is_transient() => StoreError::Unavailable(Box::new(error)).into(),
         Err(error) => StoreError::Internal(Box::new(error)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::ProblemCode;
+
+    #[test]
+    fn a_refused_definition_says_its_first_error() {
+        let problem = |code, path, message| Problem::new(code, path, message);
+        let problems = vec![
+            problem(ProblemCode::SecretLiteral, "nodes[0]", "looks like a secret"),
+            problem(ProblemCode::MissingField, "name", "is required"),
+            problem(ProblemCode::Cycle, "edges[1]", "closes a cycle"),
+        ];
+        let text = EngineError::InvalidDefinition { problems }.to_string();
+        assert_eq!(text, "the definition has errors: missing_field at name: is required (and 1 more)");
     }
 }

@@ -25,7 +25,7 @@
 //! assert!(run.took.as_secs() >= 2 * 86_400);
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -115,6 +115,7 @@ pub struct TestedRun {
     pub calls: Vec<Call>,
     /// How long it took, in virtual time.
     pub took: Duration,
+    nodes: BTreeSet<String>,
 }
 
 /// One attempt that was started.
@@ -135,8 +136,14 @@ pub struct Call {
 
 impl TestedRun {
     /// The attempts of a node.
+    ///
+    /// # Panics
+    ///
+    /// When the definition has no such node.
     #[must_use]
+    #[track_caller]
     pub fn calls_of(&self, node: &str) -> Vec<&Call> {
+        assert!(self.nodes.contains(node), "there is no node {node:?}; nodes are {:?}", self.nodes);
         self.calls.iter().filter(|call| call.node == node).collect()
     }
 
@@ -206,16 +213,24 @@ impl WorkflowTest {
     ///
     /// # Panics
     ///
-    /// When the definition has problems, or the history is not what the rules give.
+    /// When the definition has problems, a reply is for a node that it does not have, or the history is not what the
+    /// rules give.
+    #[track_caller]
     pub fn run(self, input: Value) -> TestedRun {
+        let nodes = node_ids(&self.definition);
+        for node in self.replies.keys() {
+            assert!(nodes.contains(node), "a reply is for the node {node:?}; nodes are {nodes:?}");
+        }
         // A thread of its own, so that tests may be async or not.
         let thread = std::thread::Builder::new().name("workflow test".into()).spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-            runtime.expect("a runtime without I/O can always be built").block_on(self.play(input))
+            runtime.expect("a runtime without I/O can always be built").block_on(self.play(input, nodes))
         });
         match thread.expect("a thread can be spawned").join() {
-            Ok(run) => run,
+            Ok(Ok(run)) => run,
+            // Said here, so that it points at the test and not at this thread.
+            Ok(Err(problems)) => panic!("{problems}"),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
@@ -230,7 +245,7 @@ impl WorkflowTest {
         options
     }
 
-    async fn play(self, input: Value) -> TestedRun {
+    async fn play(self, input: Value, nodes: BTreeSet<String>) -> Result<TestedRun, String> {
         let clock = VirtualClock::new();
         let store = Arc::new(MemoryStore::new(Arc::new(clock)));
         let effects =
@@ -257,7 +272,7 @@ impl WorkflowTest {
         match project.publish(&slug).await {
             Ok(_) => {}
             Err(EngineError::InvalidDefinition { problems }) => {
-                panic!("the definition has problems: {problems:#?}")
+                return Err(format!("the definition has problems: {problems:#?}"));
             }
             Err(error) => panic!("the definition was not published: {error}"),
         }
@@ -290,8 +305,21 @@ impl WorkflowTest {
         let took = finished_at.map_or_else(|| started_at.elapsed(), |at| at.since(created_at));
         engine.shutdown(Duration::ZERO).await;
         let calls = effects.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        TestedRun { status, output, error, steps, events, calls, took }
+        Ok(TestedRun { status, output, error, steps, events, calls, took, nodes })
     }
+}
+
+/// The ids of a definition's nodes, those of bodies included.
+fn node_ids(definition: &Value) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    let mut graphs = vec![definition];
+    while let Some(graph) = graphs.pop() {
+        for node in graph["nodes"].as_array().into_iter().flatten() {
+            ids.extend(node["id"].as_str().map(str::to_owned));
+            graphs.push(&node["config"]["body"]);
+        }
+    }
+    ids
 }
 
 /// Waits until a run has ended or the process was killed.
@@ -336,5 +364,36 @@ impl Executor for Scripted {
             () = attempt.cancelled.cancelled() => Err(Failure::retryable(code::CANCELLED, "the attempt was abandoned").into()),
             () = tokio::time::sleep(takes) => result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn one_call() -> Value {
+        let config = json!({ "method": "GET", "url": "https://example.com/" });
+        json!({ "name": "one", "nodes": [{ "id": "call", "type": "http_call", "config": config }] })
+    }
+
+    #[test]
+    #[should_panic(expected = "a reply is for the node \"caal\"; nodes are {\"call\"}")]
+    fn a_reply_for_no_node_is_a_mistake() {
+        WorkflowTest::new(one_call()).reply("caal", Reply::output(json!(1))).run(json!(null));
+    }
+
+    #[test]
+    #[should_panic(expected = "there is no node \"xyz\"; nodes are {\"call\"}")]
+    fn calls_of_no_node_are_a_mistake() {
+        let _ = WorkflowTest::new(one_call()).run(json!(null)).calls_of("xyz");
+    }
+
+    #[test]
+    fn nodes_of_bodies_are_nodes() {
+        let body = json!({ "nodes": [{ "id": "inner" }] });
+        let ids = node_ids(&json!({ "nodes": [{ "id": "each", "config": { "body": body } }] }));
+        assert_eq!(ids.into_iter().collect::<Vec<_>>(), ["each", "inner"]);
     }
 }
