@@ -260,7 +260,7 @@ async fn without_a_key_nobody_else_can_reach_it() {
 fn what_is_set_wrongly_is_said_clearly() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
-        (&["--database", "postgres://localhost/x"][..], "PostgreSQL"),
+        (&["--database", "postgres://127.0.0.1:1/x"][..], "cannot connect to Postgres"),
         (&["--database", "mysql:x"], "sqlite:PATH"),
         (&["--database", "sqlite::memory:", "--key", "short"], "base64"),
         (&["--no-worker", "--worker-only"], "cannot be used with"),

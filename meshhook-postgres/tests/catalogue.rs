@@ -158,12 +158,13 @@ async fn a_week_whose_failed_run_is_being_retried_stays_whole() {
     retry.execute("BEGIN; SELECT meshhook.enter()").await.unwrap();
     let revive = format!("SELECT meshhook.revive('default', meshhook.first_id({week}), 0)");
     assert!(retry.fetch_one(&*revive.leak()).await.unwrap().get::<bool, _>(0));
-    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let mut other = PgConnection::connect(&database.owner_url()).await.unwrap();
     let drop = "SELECT meshhook.drop_partitions(now() + interval '8 days')";
     let dropping = tokio::spawn(async move { other.fetch_one(drop).await.unwrap().get::<i32, _>(0) });
     // It has found nothing that lives, and waits for the one who changes that.
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'";
     while database.sql(waiting) == "0" {
+        assert!(!dropping.is_finished(), "it did not wait");
         tokio::task::yield_now().await;
     }
     retry.execute("COMMIT").await.unwrap();

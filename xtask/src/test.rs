@@ -3,14 +3,21 @@
 //! All crates are built together with all their features, so that features unify once and nothing is compiled
 //! twice. The command is plain `cargo test`: unit tests, whole-system tests, examples that build, doc tests.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use crate::postgres;
 use crate::shell::{Outcome, announce, cargo};
 
 /// Environment variable that names the folder of external test data.
 const TEST_DATA: &str = "MESHHOOK_TEST_DATA";
+
+/// How long a build or a test may print nothing. The longest silence of a sound run is the simulator's, a few minutes on
+/// a busy machine; a hung test would otherwise hold CI until its own limit, without a word about which one it was.
+const SILENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Runs all tests and sums them up in the last line; `arguments` are handed to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Outcome {
@@ -31,12 +38,32 @@ pub(crate) fn count(arguments: &[String]) -> Result<Totals, String> {
     }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
     announce(&command);
+    // At a terminal, an interrupt must reach the tests too; elsewhere they are a group, to be ended together.
+    let is_grouped = !std::io::stdin().is_terminal();
+    if is_grouped {
+        command.process_group(0);
+    }
     let mut child = command.spawn().map_err(|error| format!("could not start cargo: {error}"))?;
-    let lines = BufReader::new(child.stdout.take().expect("standard output is piped"));
+    let lines = read_lines(child.stdout.take().expect("standard output is piped"));
     let mut totals = Totals { passed: 0, failed: 0, complete: true };
     let mut out = std::io::stdout();
-    for line in lines.split(b'\n') {
-        let line = line.map_err(|error| format!("could not read the output of cargo test: {error}"))?;
+    loop {
+        let line = match lines.recv_timeout(SILENCE) {
+            Ok(line) => line.map_err(|error| format!("could not read the output of cargo test: {error}"))?,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                println!(
+                    "\nno output for {} minutes: a test hangs, so the tests are ended",
+                    SILENCE.as_secs() / 60
+                );
+                if is_grouped {
+                    let group = format!("-{}", child.id());
+                    let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+                }
+                let _ = child.kill();
+                break;
+            }
+        };
         totals.add(&String::from_utf8_lossy(&line));
         let shown = out.write_all(&line).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
         shown.map_err(|error| format!("could not write the output of cargo test: {error}"))?;
@@ -44,6 +71,19 @@ pub(crate) fn count(arguments: &[String]) -> Result<Totals, String> {
     let status = child.wait().map_err(|error| format!("could not wait for cargo test: {error}"))?;
     totals.complete &= status.success();
     Ok(totals)
+}
+
+/// Reads lines on a thread of its own, so that whoever waits for one can stop waiting.
+fn read_lines(from: ChildStdout) -> Receiver<std::io::Result<Vec<u8>>> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).split(b'\n') {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 /// What the test binaries reported, added up.
