@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::postgres;
 use crate::shell::{Outcome, cargo, root, run as shell};
 
 /// One benchmark target of one crate.
@@ -21,8 +22,28 @@ impl Bench {
     }
 }
 
+/// Holds what runs cost, in what can be counted, against committed bounds. Nothing of it depends on how well the code is
+/// optimized, so it is built as the tests are.
+pub(crate) fn gate() -> Outcome {
+    postgres::provide()?;
+    shell(cargo(&[
+        "bench",
+        "--profile",
+        "dev",
+        "--workspace",
+        "--all-features",
+        "--bench",
+        "pg",
+        "--",
+        "--gate",
+    ]))
+}
+
 /// Runs the benchmarks that the first argument names; the rest goes to them. Lists all without a name.
 pub(crate) fn run(arguments: &[String]) -> Outcome {
+    if arguments == ["--gate"] {
+        return gate();
+    }
     let benches = find(&root()).map_err(|error| format!("could not look for benchmarks: {error}"))?;
     let Some((name, rest)) = arguments.split_first() else {
         benches.iter().for_each(|bench| println!("{:<20} {}", bench.target, bench.package));

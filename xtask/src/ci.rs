@@ -1,14 +1,15 @@
-//! `cargo xtask ci`: the check, then the tests, with the time of each stage.
+//! `cargo xtask ci`: the check, the gate of the benches, then the tests, with the time of each stage.
 
 use std::time::Duration;
 
 use crate::check::{self, Stage};
 use crate::shell::{Outcome, timed};
-use crate::test;
+use crate::{bench, test};
 
 /// Runs what CI runs. The last line sums up the tests.
 pub(crate) fn run() -> Outcome {
     run_stages(check::STAGES)?;
+    run_stages(&[("gate", bench::gate)])?;
     let (totals, took) = timed("tests", || test::count(&[]));
     println!("\n{}", line("tests", took));
     totals?.conclude()

@@ -1,6 +1,6 @@
 //! What commits cost: rate, database time, log and transactions per run, beside the least that Postgres could do.
 //!
-//! Run with `cargo xtask bench pg [seconds]`. A durable server is started on the disk (`MESHHOOK_BENCH_FOLDER`, or the
+//! Run with `cargo bench -p meshhook-postgres --bench commits -- [seconds]`. A durable server is started on the disk (`MESHHOOK_BENCH_FOLDER`, or the
 //! system's folder for temporary files), with `fsync` and `synchronous_commit` on. The time that the server's processes
 //! took is steadier than rates on a machine with other work: compare by that.
 

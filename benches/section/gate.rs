@@ -1,0 +1,97 @@
+//! Figures that do not depend on how fast or how busy the machine is, held against bounds.
+//!
+//! What a run costs in transactions, calls of the store and bytes of the log is decided by the code. The bounds are in
+//! `benches/gate.json`: `exactly`, or `at_most` with some room for how runs happen to meet in a transaction.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::host::{Host, Setup};
+use super::load::Place;
+use super::measure::{Bench, Sample, Subject};
+use super::shape::Shape;
+use super::throughput::stop;
+use super::watched::Calls;
+use crate::kit::stub::stub;
+
+const BOUNDS: &str = include_str!("../gate.json");
+
+/// Prints each figure beside its bound; answers whether all are within.
+#[expect(clippy::print_stdout, reason = "a gate says what it found")]
+pub(crate) async fn gate(bench: &Bench) -> bool {
+    let bounds: Value = serde_json::from_str(BOUNDS).expect("the bounds are JSON");
+    let figures = figures(bench).await;
+    let mut is_open = true;
+    println!("{:<48} {:>12} {:>18}", "", "measured", "bound");
+    for (name, measured) in &figures {
+        let exactly = bounds[name]["exactly"].as_f64();
+        let at_most = bounds[name]["at_most"].as_f64();
+        let (holds, bound) = match (exactly, at_most) {
+            (Some(bound), _) => ((measured - bound).abs() < 1e-9, format!("exactly {bound}")),
+            (None, Some(bound)) => (*measured <= bound, format!("at most {bound}")),
+            (None, None) => (false, "none is set".into()),
+        };
+        is_open &= holds;
+        let verdict = if holds { "" } else { "  <- out of bounds" };
+        println!("{name:<48} {measured:>12.3} {bound:>18}{verdict}");
+    }
+    for name in bounds.as_object().into_iter().flat_map(|bounds| bounds.keys()) {
+        if !figures.iter().any(|(figure, _)| figure == name) {
+            println!("{name:<48} is not measured any more");
+            is_open = false;
+        }
+    }
+    is_open
+}
+
+async fn figures(bench: &Bench) -> Vec<(String, f64)> {
+    let mut figures = Vec::new();
+    let database = bench.cluster.database();
+    let setup = Setup { stub: stub(Duration::ZERO).await, is_calm: true, ..Setup::on(&database) };
+    let host = Host::start(&setup).await;
+    let (store, place) = (host.store.clone(), Place::Here(host));
+    let mut note = |name: &str, what: &str, figure: f64| figures.push((format!("{name}: {what}"), figure));
+    for (shape, name) in [
+        (Shape::Pure, "pure"),
+        (Shape::OneCall, "1 call"),
+        (Shape::ThreeCalls, "3 calls"),
+        (Shape::Strict, "strict"),
+    ] {
+        let alone = Subject::closed(name, &place, shape, 1);
+        bench.sample(&alone, WARM_UP).await;
+        let before = store.calls();
+        let sample = bench.sample(&alone, ALONE).await;
+        let commits = |calls: &Calls| calls.get("commit").copied().unwrap_or_default();
+        note(name, "commits, alone", (commits(&store.calls()) - commits(&before)) as f64 / sample.runs);
+        note(name, "store calls, alone", sample.calls);
+        note(name, "write transactions, alone", sample.writes);
+        note(name, "WAL bytes, alone", sample.log);
+    }
+    for (shape, name) in [(Shape::Pure, "pure"), (Shape::Strict, "strict")] {
+        let many = Subject::closed(name, &place, shape, bench.in_flight);
+        bench.sample(&many, WARM_UP).await;
+        let sample: Sample = bench.sample(&many, MANY).await;
+        note(name, "write transactions, many in flight", sample.writes);
+        note(name, "WAL bytes, many in flight", sample.log);
+    }
+    stop(place).await;
+
+    let database = bench.cluster.database();
+    let host = Host::start(&Setup::on(&database)).await;
+    tokio::time::sleep(SETTLE).await;
+    let calls = || host.store.calls().values().sum::<u64>();
+    let (before_calls, before) = (calls(), bench.cluster.spent());
+    tokio::time::sleep(IDLE).await;
+    let per_second = |count: f64| count / IDLE.as_secs_f64();
+    note("idle", "store calls per second", per_second((calls() - before_calls) as f64));
+    note("idle", "write transactions per second", per_second(bench.cluster.spent().writes - before.writes));
+    host.stop().await;
+    figures
+}
+
+const WARM_UP: Duration = Duration::from_millis(300);
+const ALONE: Duration = Duration::from_millis(700);
+const MANY: Duration = Duration::from_secs(2);
+const SETTLE: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_secs(6);

@@ -1,0 +1,145 @@
+//! A store that counts what it is asked, and may be slow to say that a commit is durable.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use meshhook::event::Chunk;
+use meshhook::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
+use meshhook::store::{
+    Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, HookRoute, Inbox, InboxId, InboxItem, KeyHolder,
+    Ledger, Listing, Page, Post, Posted, ProjectRecord, ProjectStore, PublishOutcome, PublishWorkflow,
+    Resealed, RunFilter, RunReader, RunRecord, SaveDraft, SecretRecord, SecretStore, Store, StoreError,
+    StoredRun, VersionRecord, WakeUp, WorkflowRecord, WorkflowStore, WorkflowStoreError,
+};
+use meshhook::time::Timestamp;
+
+/// A store that is watched.
+pub(crate) struct Watched {
+    inner: Arc<dyn Store>,
+    /// How long the reply of a commit is held back. Its transaction is over by then, so it stands for a disk that is slow
+    /// to acknowledge, but for none whose slowness keeps locks.
+    commit_delay: Duration,
+    calls: Mutex<Calls>,
+}
+
+/// How often which method was called. Each call is one transaction.
+pub(crate) type Calls = BTreeMap<String, u64>;
+
+impl Watched {
+    pub(crate) fn new(inner: Arc<dyn Store>, commit_delay: Duration) -> Self {
+        Self { inner, commit_delay, calls: Mutex::default() }
+    }
+
+    pub(crate) fn calls(&self) -> Calls {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, call: &'static str) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        match calls.get_mut(call) {
+            Some(count) => *count += 1,
+            None => drop(calls.insert(call.into(), 1)),
+        }
+    }
+
+    async fn done(&self, call: &'static str) {
+        self.count(call);
+        if call == "commit" && !self.commit_delay.is_zero() {
+            tokio::time::sleep(self.commit_delay).await;
+        }
+    }
+}
+
+/// Hands the calls of a role through, each counted; what stands behind `and` is as it is.
+macro_rules! watch {
+    (
+        $role:ident { $(fn $name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)* }
+        $(and { $($other:tt)* })?
+    ) => {
+        #[async_trait]
+        impl $role for Watched {
+            $(async fn $name(&self, $($argument: $kind),*) -> $answer {
+                let answer = $role::$name(&*self.inner, $($argument),*).await;
+                self.done(stringify!($name)).await;
+                answer
+            })*
+            $($($other)*)?
+        }
+    };
+}
+
+watch! {
+    Ledger {
+        fn commit(batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
+        fn find_key(project: &ProjectId, scope: &str, key: &str) -> Result<Option<KeyHolder>, StoreError>;
+        fn claim(claim: Claim) -> Result<Claimed, StoreError>;
+        fn renew(worker: &WorkerId, lease: Duration) -> Result<Timestamp, StoreError>;
+        fn held(worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError>;
+        fn forget(worker: &WorkerId, runs: &[(ProjectId, RunId)], wake_up: WakeUp) -> Result<(), StoreError>;
+        fn retire(worker: &WorkerId) -> Result<(), StoreError>;
+        fn ping() -> Result<Timestamp, StoreError>;
+    }
+    and {
+        fn hint(&self, worker: Option<&WorkerId>) {
+            self.inner.hint(worker);
+        }
+
+        async fn hinted(&self, worker: &WorkerId) {
+            self.inner.hinted(worker).await;
+        }
+    }
+}
+
+watch! {
+    RunReader {
+        fn run(project: &ProjectId, run: RunId) -> Result<Option<StoredRun>, StoreError>;
+        fn run_record(project: &ProjectId, run: RunId) -> Result<Option<RunRecord>, StoreError>;
+        fn runs(project: &ProjectId, filter: RunFilter) -> Result<Listing<StoredRun>, StoreError>;
+        fn chunks_after(project: &ProjectId, run: RunId, seq: u64, limit: usize) -> Result<Listing<Chunk>, StoreError>;
+    }
+}
+
+watch! {
+    Inbox {
+        fn post(posts: Vec<Post>) -> Result<Vec<Posted>, StoreError>;
+        fn messages_for(project: &ProjectId, run: RunId, after: Option<InboxId>) -> Result<Listing<InboxItem>, StoreError>;
+    }
+}
+
+watch! {
+    WorkflowStore {
+        fn create_workflow(create: CreateWorkflow) -> Result<WorkflowRecord, WorkflowStoreError>;
+        fn workflow(project: &ProjectId, slug: &WorkflowSlug) -> Result<Option<WorkflowRecord>, StoreError>;
+        fn workflows(project: &ProjectId, page: Page<(Timestamp, WorkflowSlug)>) -> Result<Listing<WorkflowRecord>, StoreError>;
+        fn save_draft(save: SaveDraft) -> Result<WorkflowRecord, WorkflowStoreError>;
+        fn publish(publish: PublishWorkflow) -> Result<PublishOutcome, WorkflowStoreError>;
+        fn unpublish(project: &ProjectId, slug: &WorkflowSlug) -> Result<bool, StoreError>;
+        fn delete_workflow(project: &ProjectId, slug: &WorkflowSlug) -> Result<bool, StoreError>;
+        fn version(project: &ProjectId, slug: &WorkflowSlug, version: u32) -> Result<Option<VersionRecord>, StoreError>;
+        fn versions(project: &ProjectId, slug: &WorkflowSlug, page: Page<u32>) -> Result<Listing<VersionRecord>, StoreError>;
+        fn keep_definition(project: &ProjectId, digest: &Digest, text: &str) -> Result<(), StoreError>;
+        fn definition(project: &ProjectId, digest: &Digest) -> Result<Option<String>, StoreError>;
+        fn hook(project: &ProjectId, path: &str) -> Result<Option<HookRoute>, StoreError>;
+        fn hook_owners(project: &ProjectId, paths: &[String]) -> Result<BTreeMap<String, WorkflowSlug>, StoreError>;
+    }
+}
+
+watch! {
+    SecretStore {
+        fn put_secret(project: &ProjectId, name: &str, version: u64, sealed: Vec<u8>, at: Timestamp) -> Result<bool, StoreError>;
+        fn secret_version(project: &ProjectId, name: &str) -> Result<u64, StoreError>;
+        fn delete_secret(project: &ProjectId, name: &str) -> Result<bool, StoreError>;
+        fn reseal_secrets(project: &ProjectId, batch: Vec<Resealed>) -> Result<usize, StoreError>;
+        fn secrets(project: &ProjectId) -> Result<Vec<SecretRecord>, StoreError>;
+    }
+}
+
+watch! {
+    ProjectStore {
+        fn create_project(record: ProjectRecord) -> Result<bool, StoreError>;
+        fn project(project: &ProjectId) -> Result<Option<ProjectRecord>, StoreError>;
+        fn projects(page: Page<(Timestamp, ProjectId)>) -> Result<Listing<ProjectRecord>, StoreError>;
+    }
+}
