@@ -87,4 +87,21 @@ impl Inbox for PgStore {
         })
         .await
     }
+
+    async fn messages_waiting(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+    ) -> Result<Option<(InboxId, InboxId)>, StoreError> {
+        let of = project.clone();
+        self.look(project, move |session| {
+            let query = sqlx::query(sql!("inbox_ends")).bind(of.to_string()).bind(uuid(run));
+            Box::pin(async move {
+                let row = session.one(query).await?;
+                let (first, last): (Option<i64>, Option<i64>) = (get(&row, "first")?, get(&row, "last")?);
+                Ok(first.zip(last).map(|(first, last)| (InboxId(first), InboxId(last))))
+            })
+        })
+        .await
+    }
 }

@@ -70,4 +70,20 @@ impl Inbox for SqliteStore {
         })
         .await
     }
+
+    async fn messages_waiting(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+    ) -> Result<Option<(InboxId, InboxId)>, StoreError> {
+        let project = project.clone();
+        self.read(move |connection, _| {
+            let params = params![project.as_str(), run.as_bytes()];
+            let ends = first(connection, sql!("inbox_ends"), params, |row| {
+                Ok(row.get::<_, Option<i64>>(0)?.zip(row.get::<_, Option<i64>>(1)?))
+            })?;
+            Ok(ends.flatten().map(|(first, last)| (InboxId(first), InboxId(last))))
+        })
+        .await
+    }
 }

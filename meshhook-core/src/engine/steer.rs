@@ -72,7 +72,8 @@ impl Project {
         let name = secrets.masker().mask_str(name).into_owned();
         let key = key.map(|key| secrets.masker().mask_str(&key).into_owned());
         self.require(run, |status| !status.is_terminal()).await?;
-        self.post(run, Message::Event { name, key, payload }).await
+        self.post(run, Message::Event { name, key, payload }).await?;
+        Ok(())
     }
 
     /// Refuses what a run's status does not allow.
@@ -97,40 +98,37 @@ impl Project {
     /// that is retried would else still be `failed`, which reads as failed again. Only the posting is promised.
     async fn steer(&self, run: RunId, message: Message) -> Result<(), EngineError> {
         let mut news = self.inner.watchers.subscribe(run);
-        self.post(run, message).await?;
+        let Taker::Here = self.post(run, message).await? else { return Ok(()) };
         let taken = async {
-            while self.has_messages(run).await {
-                if news.changed().await.is_err() {
-                    break;
+            let Ok(Some((_, mine))) = self.inner.store.messages_waiting(&self.id, run).await else { return };
+            loop {
+                // Another process may take what is due here, and no news of that comes.
+                let _ = tokio::time::timeout(self.inner.options.poll / 8, news.changed()).await;
+                let waiting = self.inner.store.messages_waiting(&self.id, run).await;
+                let Ok(Some((first, _))) = waiting else { return };
+                if first > mine {
+                    return;
                 }
             }
         };
-        // Where nothing works, another process takes it, and no news of that comes here.
-        if self.inner.options.works {
-            let _ = tokio::time::timeout(self.inner.options.poll, taken).await;
-        }
+        let _ = tokio::time::timeout(self.inner.options.poll, taken).await;
         Ok(())
     }
 
-    async fn has_messages(&self, run: RunId) -> bool {
-        let left = self.inner.store.messages_for(&self.id, run, None).await;
-        left.is_ok_and(|left| !left.items.is_empty())
-    }
-
-    async fn post(&self, run: RunId, message: Message) -> Result<(), EngineError> {
+    async fn post(&self, run: RunId, message: Message) -> Result<Taker, EngineError> {
         let post = Post { project: self.id.clone(), run, message };
         match self.inner.store.post(vec![post]).await?.pop() {
             Some(Posted::Held { worker }) if worker == self.inner.worker => {
                 self.inner.poke_inbox(run);
-                Ok(())
+                Ok(Taker::Here)
             }
             Some(Posted::Held { worker }) => {
                 self.inner.store.hint(Some(&worker));
-                Ok(())
+                Ok(Taker::Elsewhere)
             }
             Some(Posted::Due) => {
                 self.inner.look_soon();
-                Ok(())
+                Ok(if self.inner.options.works { Taker::Here } else { Taker::Elsewhere })
             }
             Some(Posted::Full) => Err(EngineError::InboxFull),
             Some(Posted::Ended) => {
@@ -140,6 +138,14 @@ impl Project {
             Some(Posted::NotFound) | None => Err(EngineError::NotFound { what: "run" }),
         }
     }
+}
+
+/// Who takes a message.
+enum Taker {
+    /// This process, in all likelihood.
+    Here,
+    /// Another one, of whose doing no news comes here.
+    Elsewhere,
 }
 
 /// What a message will make of a run's status.

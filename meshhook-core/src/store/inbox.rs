@@ -42,6 +42,18 @@ pub trait Inbox: Send + Sync + 'static {
         run: RunId,
         after: Option<InboxId>,
     ) -> Result<Listing<InboxItem>, StoreError>;
+
+    /// The places of the first and of the last message that wait for one run; `None` when none does. The owner takes
+    /// messages in their order, so one has taken effect when the first that waits is behind it.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`].
+    async fn messages_waiting(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+    ) -> Result<Option<(InboxId, InboxId)>, StoreError>;
 }
 
 /// A message to leave.

@@ -50,6 +50,11 @@ impl Messages {
         self.by_run.get(key).map_or(0, BTreeMap::len)
     }
 
+    fn ends(&self, key: &RunKey) -> Option<(InboxId, InboxId)> {
+        let waiting = self.by_run.get(key)?;
+        Some((*waiting.first_key_value()?.0, *waiting.last_key_value()?.0))
+    }
+
     fn leave(&mut self, key: RunKey, text: String, is_retry: bool) {
         self.last += 1;
         self.by_run.entry(key).or_default().insert(InboxId(self.last), Waiting { text, is_retry });
@@ -106,5 +111,13 @@ impl Inbox for MemoryStore {
         after: Option<InboxId>,
     ) -> Result<Listing<InboxItem>, StoreError> {
         self.run(Operation::Read, |state, _| state.inbox.of(&(project.clone(), run), after)).await
+    }
+
+    async fn messages_waiting(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+    ) -> Result<Option<(InboxId, InboxId)>, StoreError> {
+        self.run(Operation::Read, |state, _| Ok(state.inbox.ends(&(project.clone(), run)))).await
     }
 }

@@ -222,6 +222,21 @@ pub async fn an_inbox_is_bounded(kit: Kit) {
     assert_eq!(kit.post(1, event("paid")).await, Posted::Held { worker: ann() });
 }
 
+pub async fn the_ends_of_what_waits_tell_what_has_taken_effect(kit: Kit) {
+    let ends = async |n: u32| kit.store.messages_waiting(&acme(), run(n)).await.unwrap();
+    kit.committed(start(1)).await;
+    kit.committed(start(2)).await;
+    assert_eq!((ends(1).await, ends(3).await), (None, None));
+    for n in [1, 1, 2, 1] {
+        kit.post(n, event("paid")).await;
+    }
+    let items = item_ids(&kit.waiting(1).await);
+    assert_eq!(ends(1).await, Some((items[0], items[2])));
+    kit.committed(AdvanceRun { consumed: items[..2].to_vec(), ..advance(1, 2) }).await;
+    assert_eq!(ends(1).await, Some((items[2], items[2])));
+    assert_ne!(ends(2).await, None);
+}
+
 pub async fn a_consumed_message_is_gone_for_good(kit: Kit) {
     kit.committed(start(1)).await;
     for name in ["a", "b", "c"] {

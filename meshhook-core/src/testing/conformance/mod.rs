@@ -193,6 +193,7 @@ macro_rules! store_conformance {
                 messages_are_read_in_parts
                 large_messages_are_read_in_parts
                 an_inbox_is_bounded
+                the_ends_of_what_waits_tell_what_has_taken_effect
                 a_consumed_message_is_gone_for_good
                 a_stale_commit_consumes_nothing
                 a_commit_consumes_only_its_own_runs_messages

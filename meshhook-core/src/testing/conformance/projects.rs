@@ -27,6 +27,7 @@ pub async fn runs_are_not_seen_from_other_projects(kit: Kit) {
         assert!(kit.store.runs(&other, RunFilter::default()).await.unwrap().items.is_empty());
         assert!(kit.store.chunks_after(&other, run(1), 0, 9).await.unwrap().items.is_empty());
         assert!(kit.store.messages_for(&other, run(1), None).await.unwrap().items.is_empty());
+        assert_eq!(kit.store.messages_waiting(&other, run(1)).await.unwrap(), None);
     }
 }
 
