@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use meshhook::axum::{AdminKey, OpenLoopback, RouterOptions, health_router, router};
-use meshhook::engine::{Engine, EngineOptions};
+use meshhook::engine::{Engine, EngineOptions, Stopped};
 use meshhook::http::HttpExecutor;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -108,12 +108,15 @@ async fn run(flags: Flags) -> Result<(), Error> {
     }
     tracing::info!(grace = ?flags.grace, "stopping");
     stopping.cancel();
-    // A part of the grace period is left for what comes after the last attempt.
-    let for_attempts = flags.grace.saturating_sub((flags.grace / 5).min(Duration::from_secs(3)));
+    // A part of the grace period is left for the listener and the database.
+    let for_engine = flags.grace.saturating_sub((flags.grace / 5).min(Duration::from_secs(1)));
     let stop = async {
-        let (served, ()) = tokio::join!(serving, engine.shutdown(for_attempts));
+        let (served, stopped) = tokio::join!(serving, engine.shutdown(for_engine));
         if let Err(error) = served {
             tracing::error!(%error, "the listener broke");
+        }
+        if stopped != Stopped::Clean {
+            tracing::warn!("not everything has ended; what is left is claimed again when its lease ends");
         }
         database.close().await;
     };

@@ -189,6 +189,7 @@ impl EngineBuilder {
             suspect: Arc::new(Semaphore::new(1)),
             reconcile: AtomicBool::new(false),
             renewed: Mutex::new(tokio::time::Instant::now()),
+            looked: Mutex::new(tokio::time::Instant::now()),
             born: tokio::time::Instant::now(),
             leased: CancellationToken::new(),
             store: self.store,

@@ -14,17 +14,20 @@
 //! Queue and batch are bounded in number and in bytes of text. A commit that is larger than a batch may be goes alone;
 //! one that is larger than the queue may be waits until nothing else is in it.
 //!
-//! When a reply is lost, each commit of the batch is looked up: a run id and a chunk are unique, so whoever finds them
-//! in the store knows that the commit happened.
+//! When a reply is lost, or does not come within a lease, each commit of the batch is looked up: a run id and a chunk are
+//! unique, so whoever finds them in the store knows that the commit happened. What is not found out within another lease
+//! stays unknown, so that a store that hangs holds up nobody for longer than that.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::EngineOptions;
+use super::deadline::answer;
 use super::task::Tasks;
 use crate::store::{AdvanceRun, Commit, CommitOutcome, Store, StoreError};
 
@@ -60,14 +63,19 @@ impl Committer {
         end: CancellationToken,
     ) -> Self {
         let (queue, items) = mpsc::channel(options.max_queue.max(1));
-        let (max_batch, max_batch_bytes) = (options.max_batch.max(1), options.max_batch_bytes);
+        let server = Server {
+            store,
+            max_batch: options.max_batch.max(1),
+            max_batch_bytes: options.max_batch_bytes,
+            patience: options.lease,
+        };
         let max_bytes = u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX);
         let max_bytes = max_bytes.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
         tasks.spawn(async move {
             tokio::select! {
                 biased;
                 () = end.cancelled() => {}
-                () = serve(store, items, max_batch, max_batch_bytes) => {}
+                () = server.serve(items) => {}
             }
         });
         Self { queue, room: Arc::new(Semaphore::new(max_bytes as usize)), max_bytes }
@@ -98,45 +106,52 @@ impl Committer {
     }
 }
 
-async fn serve(
+/// Serves the queue.
+struct Server {
     store: Arc<dyn Store>,
-    mut items: mpsc::Receiver<Item>,
     max_batch: usize,
     max_batch_bytes: usize,
-) {
-    let mut waiting: VecDeque<Item> = VecDeque::new();
-    let mut batch: Vec<Item> = Vec::with_capacity(max_batch);
-    loop {
-        if waiting.is_empty() && items.recv_many(&mut batch, max_batch).await == 0 {
-            return;
-        }
-        waiting.extend(batch.drain(..));
-        while waiting.len() < max_batch
-            && let Ok(item) = items.try_recv()
-        {
-            waiting.push_back(item);
-        }
-        let size = batch_size(waiting.iter().map(|item| item.bytes), max_batch_bytes);
-        batch.extend(waiting.drain(..size));
-        metrics::histogram!("meshhook_commit_batch_size").record(batch.len() as f64);
-        let commits: Vec<Commit> = batch.iter().map(|item| item.commit.clone()).collect();
-        match store.commit(commits).await {
-            Ok(outcomes) => {
-                for (item, outcome) in batch.drain(..).zip(outcomes) {
-                    let _ = item.reply.send(Ok(outcome));
-                }
+    /// How long an answer is waited for, and how long a lost one is looked for.
+    patience: Duration,
+}
+
+impl Server {
+    async fn serve(self, mut items: mpsc::Receiver<Item>) {
+        let mut waiting: VecDeque<Item> = VecDeque::new();
+        let mut batch: Vec<Item> = Vec::with_capacity(self.max_batch);
+        loop {
+            if waiting.is_empty() && items.recv_many(&mut batch, self.max_batch).await == 0 {
+                return;
             }
-            Err(error) if error.is_outcome_unknown() => {
-                tracing::warn!(%error, commits = batch.len(), "lost the reply of a commit, looking it up");
-                for item in batch.drain(..) {
-                    let outcome = settle(&*store, &item.commit).await;
-                    let _ = item.reply.send(outcome);
-                }
+            waiting.extend(batch.drain(..));
+            while waiting.len() < self.max_batch
+                && let Ok(item) = items.try_recv()
+            {
+                waiting.push_back(item);
             }
-            Err(error) => {
-                let error = Arc::new(error);
-                for item in batch.drain(..) {
-                    let _ = item.reply.send(Err(error.clone()));
+            let size = batch_size(waiting.iter().map(|item| item.bytes), self.max_batch_bytes);
+            batch.extend(waiting.drain(..size));
+            metrics::histogram!("meshhook_commit_batch_size").record(batch.len() as f64);
+            let commits: Vec<Commit> = batch.iter().map(|item| item.commit.clone()).collect();
+            match answer(self.patience, self.store.commit(commits)).await {
+                Ok(outcomes) => {
+                    for (item, outcome) in batch.drain(..).zip(outcomes) {
+                        let _ = item.reply.send(Ok(outcome));
+                    }
+                }
+                Err(error) if error.is_outcome_unknown() => {
+                    tracing::warn!(%error, commits = batch.len(), "lost the reply of a commit, looking it up");
+                    let until = Instant::now() + self.patience;
+                    for item in batch.drain(..) {
+                        let outcome = settle(&*self.store, &item.commit, until).await;
+                        let _ = item.reply.send(outcome);
+                    }
+                }
+                Err(error) => {
+                    let error = Arc::new(error);
+                    for item in batch.drain(..) {
+                        let _ = item.reply.send(Err(error.clone()));
+                    }
                 }
             }
         }
@@ -150,23 +165,25 @@ fn batch_size(sizes: impl Iterator<Item = usize>, max_bytes: usize) -> usize {
     fitting.count().max(1)
 }
 
-/// How often a lost reply is looked up before it is given back as unknown.
-const LOOK_UPS: u32 = 20;
-
 /// Finds out whether a commit whose reply was lost happened; makes it happen if it did not.
-async fn settle(store: &dyn Store, commit: &Commit) -> Committed {
+async fn settle(store: &dyn Store, commit: &Commit, until: Instant) -> Committed {
     let mut wait = Duration::from_millis(20);
-    let mut last = None;
-    for _ in 0..LOOK_UPS {
-        match settle_once(store, commit).await {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let error = StoreError::OutcomeUnknown("the lost reply of a commit was looked up in vain".into());
+            return Err(Arc::new(error));
+        }
+        match answer(left, settle_once(store, commit)).await {
             Ok(outcome) => return Ok(outcome),
-            Err(error) if error.is_transient() => last = Some(error),
+            Err(error) if error.is_transient() => {
+                tracing::debug!(%error, "could not look up a commit, trying again");
+            }
             Err(error) => return Err(Arc::new(error)),
         }
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(wait.min(left)).await;
         wait = (wait * 2).min(Duration::from_secs(1));
     }
-    Err(Arc::new(last.unwrap_or_else(|| StoreError::OutcomeUnknown("no look-up was made".into()))))
 }
 
 async fn settle_once(store: &dyn Store, commit: &Commit) -> Result<CommitOutcome, StoreError> {

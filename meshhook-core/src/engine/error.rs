@@ -75,6 +75,12 @@ pub enum EngineError {
     /// The engine has too much to do, or is shutting down. Trying again later makes sense.
     #[error("the engine has too much to do")]
     Overloaded,
+    /// This process does not do its part now: its worker is not alive, or it is stopping.
+    #[error("the engine is not ready: {why}")]
+    NotReady {
+        /// Why not.
+        why: String,
+    },
     /// Too many messages wait for the run already. Trying again later makes sense.
     #[error("too many messages wait for the run")]
     InboxFull,
@@ -87,6 +93,12 @@ pub enum EngineError {
         /// Why; never a secret.
         message: String,
     },
+    /// A secret is needed that is there, but cannot be opened now. Trying again later makes sense.
+    #[error("the secret {name:?} cannot be opened")]
+    SecretUnopened {
+        /// Its name.
+        name: String,
+    },
     /// The store could not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -97,7 +109,10 @@ impl EngineError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            EngineError::Overloaded | EngineError::InboxFull => true,
+            EngineError::Overloaded
+            | EngineError::NotReady { .. }
+            | EngineError::InboxFull
+            | EngineError::SecretUnopened { .. } => true,
             EngineError::Store(error) => error.is_transient(),
             _ => false,
         }

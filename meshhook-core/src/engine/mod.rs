@@ -18,6 +18,7 @@ mod attempt;
 mod builder;
 mod committer;
 mod contained;
+mod deadline;
 mod draft;
 mod error;
 mod fresh;
@@ -100,17 +101,14 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Store`] when the store cannot be reached within 2 s, [`EngineError::Overloaded`] when the worker has not
-    /// renewed its lease in time or the engine is stopping.
+    /// [`EngineError::Store`] when the store cannot be reached within 2 s, [`EngineError::NotReady`] when the worker has not
+    /// renewed its lease or looked for what is due in time, or the engine is stopping.
     pub async fn check_ready(&self) -> Result<(), EngineError> {
         let before = self.inner.time.by_own_clock();
         let ping = tokio::time::timeout(READY_WITHIN, self.inner.store.ping()).await;
         let slow = || StoreError::Unavailable(format!("no answer within {READY_WITHIN:?}").into());
         self.inner.time.learn(before, ping.map_err(|_| slow())??);
-        if self.inner.stopping.drains() || (self.inner.options.works && !self.inner.lease_is_good()) {
-            return Err(EngineError::Overloaded);
-        }
-        Ok(())
+        self.inner.why_not_ready().map_or(Ok(()), |why| Err(EngineError::NotReady { why }))
     }
 
     /// How many runs this process holds in memory.
@@ -119,34 +117,52 @@ impl Engine {
         self.inner.held.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Stops: takes nothing new, lets attempts under way finish for at most `grace`, hands back what is held, and ends
-    /// the worker's lease. The last commits may take some seconds more than `grace` where the store is slow, and work
-    /// that was begun on threads for blocking work goes on until it is done.
-    pub async fn shutdown(&self, grace: Duration) {
+    /// Stops: takes nothing new, lets attempts under way finish, hands back what is held, and ends the worker's lease; all
+    /// of it within `grace`, of which the last part, up to 5 s, is kept for what comes after the last attempt. A `grace` of
+    /// less than a second counts as one of a second in which no attempt is waited for.
+    ///
+    /// What could not be ended in time is left to itself, and said: a call that the store does not answer, or work that was
+    /// begun on threads for blocking work and goes on until it is done.
+    pub async fn shutdown(&self, grace: Duration) -> Stopped {
+        let last = (grace / 2).clamp(Duration::from_secs(1), LAST_PART);
+        let deadline = tokio::time::Instant::now() + grace.max(last);
         self.inner.stopping.drain.cancel();
-        let joined = tokio::time::timeout(grace, self.inner.drained()).await;
-        if joined.is_err() {
+        if tokio::time::timeout_at(deadline - last, self.inner.drained()).await.is_err() {
             self.inner.stopping.halt.cancel();
             // What is handed back now is only commits; a store that cannot be reached must not hold the process.
-            let _ = tokio::time::timeout(LAST_COMMITS, self.inner.drained()).await;
+            let _ = tokio::time::timeout_at(deadline - last / 4, self.inner.drained()).await;
         }
+        let is_drained = self.held_runs() == 0;
         self.inner.stopping.abandon.cancel();
         // The lease ends last: a renewal or a claim still under way would bring it back.
-        let _ = tokio::time::timeout(LAST_COMMITS, self.inner.tasks.join()).await;
-        if self.inner.options.works
-            && let Ok(Err(error)) =
-                tokio::time::timeout(LAST_COMMITS, self.inner.store.retire(&self.inner.worker)).await
-        {
+        let has_ended = tokio::time::timeout_at(deadline - last / 8, self.inner.tasks.join()).await.is_ok();
+        let retired = async {
+            if self.inner.options.works { self.inner.store.retire(&self.inner.worker).await } else { Ok(()) }
+        };
+        let retired = tokio::time::timeout_at(deadline, retired).await;
+        if let Ok(Err(error)) = &retired {
             tracing::warn!(%error, "could not end the lease; what is left is claimed when it ends");
         }
+        let is_retired = matches!(retired, Ok(Ok(())));
+        if is_drained && has_ended && is_retired { Stopped::Clean } else { Stopped::Unfinished }
     }
+}
+
+/// How an engine stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stopped {
+    /// Everything has ended: nothing of the engine runs any more, and others can claim at once what is left to do.
+    Clean,
+    /// Time was up before. What was not handed back is claimed by others, some of it only when this worker's lease ends.
+    Unfinished,
 }
 
 /// How long the store may take to show that it can be reached.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long the last commits of a shutdown may take.
-const LAST_COMMITS: Duration = Duration::from_secs(5);
+/// The most of a shutdown's time that is kept for what comes after the last attempt.
+const LAST_PART: Duration = Duration::from_secs(5);
 
 /// What all parts of an engine share.
 pub(crate) struct Inner {
@@ -181,6 +197,8 @@ pub(crate) struct Inner {
     /// The store may count runs as held that are not in memory.
     reconcile: AtomicBool,
     renewed: Mutex<tokio::time::Instant>,
+    /// When the worker began the last look that was answered.
+    looked: Mutex<tokio::time::Instant>,
     /// When this worker came to be.
     born: tokio::time::Instant,
     /// Cancelled when the store has given this worker its first lease; where nothing works, when it has told the time.
@@ -215,7 +233,7 @@ impl Stopping {
 
 impl Inner {
     async fn unsealed(&self, project: &ProjectId) -> Result<Arc<vault::Unsealed>, EngineError> {
-        self.vault.unsealed(&self.store, project).await
+        deadline::answer(self.options.lease, self.vault.unsealed(&self.store, project)).await
     }
 
     /// Makes room for a run in memory; `None` when there is none, or the run is there already.
@@ -320,6 +338,22 @@ impl Inner {
     /// When the lease was last renewed, at the latest.
     fn renewed_at(&self) -> tokio::time::Instant {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What keeps this process from doing its part, the reach of the store aside.
+    fn why_not_ready(&self) -> Option<String> {
+        if self.stopping.drains() {
+            return Some("it is stopping".into());
+        }
+        let EngineOptions { works, lease, poll, .. } = self.options;
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if works && !self.lease_is_good() {
+            let ago = self.renewed_at().elapsed();
+            return Some(format!("its lease of {lease:?} was renewed {ago:?} ago"));
+        }
+        // One look may have been given up, and the next one be under way.
+        let overdue = works && looked.elapsed() > poll + lease * 2;
+        overdue.then(|| format!("it last looked for what is due {:?} ago", looked.elapsed()))
     }
 
     fn lease_is_good(&self) -> bool {

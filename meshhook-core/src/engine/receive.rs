@@ -228,7 +228,13 @@ impl LiveHook {
         } else {
             let secrets = self.inner.unsealed(&self.project).await?;
             let values: Vec<_> = names.iter().map(|name| secrets.get(name.as_str())).collect();
-            webhook.verify.verify(request, &values, self.inner.time.by_own_clock())
+            let verified = webhook.verify.verify(request, &values, self.inner.time.by_own_clock());
+            // What one secret does not accept may be signed with the other, which nobody can tell now.
+            let unopened = names.iter().find(|name| secrets.is_unopened(name.as_str()));
+            if let (Err(_), Some(name)) = (&verified, unopened) {
+                return Err(EngineError::SecretUnopened { name: name.to_string() }.into());
+            }
+            verified
         };
         verified.map_err(|refusal| {
             metrics::counter!("meshhook_deliveries_refused_total", "reason" => refusal.code()).increment(1);

@@ -26,11 +26,12 @@ pub(super) use self::commit::hold;
 pub(super) use self::due::wake_up;
 use super::Inner;
 use super::attempt::UnderWay;
+use super::deadline::answer;
 use crate::definition::ValidDefinition;
 use crate::event::{ChunkHash, Event, RunStatus};
 use crate::id::StepKey;
 use crate::run::{Fact, RunState};
-use crate::store::{InboxId, Listing, Message, WakeUp};
+use crate::store::{Hold, InboxId, Listing, Message, WakeUp};
 use crate::time::Timestamp;
 
 /// A run in memory, as far as it is durable.
@@ -54,8 +55,8 @@ pub(super) struct Runner {
     lost: watch::Receiver<u64>,
     attempts: JoinSet<Option<(StepKey, u32, Vec<Fact>)>>,
     under_way: BTreeMap<StepKey, UnderWay>,
-    /// Attempts are not started before this time: the vault or the store could not be reached.
-    not_before: Option<Timestamp>,
+    /// Steps whose attempts are not started before a time, because what they need could not be had.
+    put_off: BTreeMap<StepKey, Timestamp>,
     /// More messages wait than were read.
     has_unread: bool,
 }
@@ -79,7 +80,7 @@ impl Runner {
             lost,
             attempts: JoinSet::new(),
             under_way: BTreeMap::new(),
-            not_before: None,
+            put_off: BTreeMap::new(),
             has_unread: false,
         }
     }
@@ -93,7 +94,7 @@ impl Runner {
                 return;
             }
             let (facts, consumed) = match self.start_attempts().await {
-                facts if facts.is_empty() && self.record_is_true() => match self.next().await {
+                facts if facts.is_empty() && self.record_is_true() && !self.may_rest() => match self.next().await {
                     Some(next) => next,
                     None => return,
                 },
@@ -123,6 +124,11 @@ impl Runner {
     /// Whether the run's record says where the run stands: the time of a retry comes without an event.
     fn record_is_true(&self) -> bool {
         self.run.state.status(self.inner.time.now()) == self.run.status
+    }
+
+    /// Whether nobody needs to hold the run until attempts that were put off are looked at again.
+    fn may_rest(&self) -> bool {
+        !self.put_off.is_empty() && matches!(self.hold(), Hold::Release { .. })
     }
 
     /// Waits for the next facts; `None` when the run was handed back.
@@ -213,7 +219,8 @@ impl Runner {
     /// Reads what others want from the run, as much of it as is read at once.
     async fn messages(&mut self) -> (Vec<Fact>, Vec<InboxId>) {
         let meta = self.run.state.meta();
-        let items = match self.inner.store.messages_for(&meta.project, meta.run, None).await {
+        let reading = self.inner.store.messages_for(&meta.project, meta.run, None);
+        let items = match answer(self.inner.options.lease, reading).await {
             Ok(Listing { items, more, .. }) => {
                 self.has_unread = more;
                 if more {

@@ -1,6 +1,17 @@
 //! The vault: secrets in, never out, except into an attempt and a signature check.
+//!
+//! A secret may be there and yet not be had: its master key is not known to this process, the key provider does not answer,
+//! or what is stored is damaged. That is the trouble of those who need this secret, and of nobody else in its project:
+//!
+//! ```text
+//!   attempt that needs it      waits, and is looked at again now and then
+//!   webhook signed with it     503, so that its sender tries again
+//!   everything else            goes on
+//! ```
+//!
+//! What cannot be opened cannot be masked either: who sends such a value into a run finds it in the history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +36,8 @@ const MAX_KNOWN: usize = 10_000;
 /// One project's secrets, unsealed, and the masker that hides them.
 pub(crate) struct Unsealed {
     values: BTreeMap<String, SecretValue>,
+    /// The names of those that are there but could not be opened.
+    unopened: BTreeSet<String>,
     masker: Arc<Masker>,
 }
 
@@ -32,6 +45,16 @@ impl Unsealed {
     /// A secret's value.
     pub(crate) fn get(&self, name: &str) -> Option<&SecretValue> {
         self.values.get(name)
+    }
+
+    /// Whether some secret is there, but cannot be had now.
+    pub(crate) fn has_unopened(&self) -> bool {
+        !self.unopened.is_empty()
+    }
+
+    /// Whether that one is.
+    pub(crate) fn is_unopened(&self, name: &str) -> bool {
+        self.unopened.contains(name)
     }
 
     /// What hides the project's secrets.
@@ -42,7 +65,10 @@ impl Unsealed {
 
 impl fmt::Debug for Unsealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unsealed").field("names", &self.values.keys()).finish_non_exhaustive()
+        f.debug_struct("Unsealed")
+            .field("names", &self.values.keys())
+            .field("unopened", &self.unopened)
+            .finish_non_exhaustive()
     }
 }
 
@@ -179,12 +205,22 @@ impl Vault {
             return Ok(unsealed);
         }
         let reading = self.fresh.begin();
-        let mut values = BTreeMap::new();
+        let (mut values, mut unopened) = (BTreeMap::new(), BTreeSet::new());
         for record in store.secrets(project).await? {
-            let value = self.open(project, &record).await?;
-            values.insert(record.name, value);
+            match self.open(project, &record).await {
+                Ok(value) => {
+                    values.insert(record.name, value);
+                }
+                Err(error) => {
+                    let error = &error as &(dyn std::error::Error + 'static);
+                    tracing::error!(error, project_id = %project, secret = record.name, "a secret cannot be opened");
+                    metrics::counter!("meshhook_secrets_unopened_total").increment(1);
+                    unopened.insert(record.name);
+                }
+            }
         }
-        let unsealed = Arc::new(Unsealed { masker: Arc::new(Masker::new(values.values())), values });
+        let masker = Arc::new(Masker::new(values.values()));
+        let unsealed = Arc::new(Unsealed { values, unopened, masker });
         self.fresh.keep(reading, project.clone(), unsealed.clone());
         Ok(unsealed)
     }

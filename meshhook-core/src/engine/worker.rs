@@ -22,6 +22,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::contained::contained;
+use super::deadline::answer;
 use super::runner::{Loaded, Runner};
 use super::{EngineError, Inner, Place};
 use crate::definition::ValidDefinition;
@@ -157,9 +158,7 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
         lease: inner.options.lease,
     };
     let (began, before) = (tokio::time::Instant::now(), inner.time.by_own_clock());
-    let claiming = tokio::time::timeout(inner.options.lease, inner.store.claim(claim)).await;
-    let late = || Err(StoreError::OutcomeUnknown("no answer within a lease".into()));
-    let claimed = match claiming.unwrap_or_else(|_| late()) {
+    let claimed = match answer(inner.options.lease, inner.store.claim(claim)).await {
         Ok(claimed) => claimed,
         Err(error) => {
             tracing::warn!(%error, "could not claim runs");
@@ -172,6 +171,7 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
     };
     inner.time.learn(before, claimed.now);
     inner.note_renewal(began);
+    *inner.looked.lock().unwrap_or_else(PoisonError::into_inner) = began;
     for (_, run) in claimed.messages {
         inner.poke_inbox(run);
     }
@@ -192,14 +192,15 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Gives back runs that the store counts as held here, but are not in memory.
 async fn reconcile(inner: &Inner) -> Result<(), StoreError> {
-    let held = inner.store.held(&inner.worker).await?;
+    let within = inner.options.lease;
+    let held = answer(within, inner.store.held(&inner.worker)).await?;
     let lost: Vec<_> = {
         let here = inner.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.into_iter().filter(|(_, run)| !here.contains_key(run)).collect()
     };
     if !lost.is_empty() {
         tracing::info!(runs = lost.len(), "giving back runs that are not in memory");
-        inner.store.forget(&inner.worker, &lost, WakeUp::Now).await?;
+        answer(within, inner.store.forget(&inner.worker, &lost, WakeUp::Now)).await?;
         inner.wake.notify_one();
     }
     Ok(())
@@ -230,7 +231,8 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
 
 async fn own(inner: &Arc<Inner>, place: &Place, claimed: ClaimedRun) -> Result<(), EngineError> {
     let meta = Arc::new(claimed.record.meta.clone());
-    let definition = inner.registry.definition(&inner.store, &meta.project, &meta.digest).await?;
+    let reading = inner.registry.definition(&inner.store, &meta.project, &meta.digest);
+    let definition = answer(inner.options.lease, reading).await?;
     let bytes = claimed.bytes();
     let (owner, known) = (inner.clone(), definition.clone());
     let loading = move || load(&owner, definition, &meta, &claimed);

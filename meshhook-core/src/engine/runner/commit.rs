@@ -4,11 +4,12 @@ use std::error::Error;
 use std::time::Duration;
 
 use super::{Held, Runner};
+use crate::engine::deadline::answer;
 use crate::engine::{Inner, Stopping, ended};
 use crate::event::Chunk;
 use crate::id::{ProjectId, RunId};
 use crate::run::RunState;
-use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, InboxId, StoreError, WakeUp};
+use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, InboxId, WakeUp};
 use crate::time::Timestamp;
 
 impl Runner {
@@ -23,6 +24,7 @@ impl Runner {
         if chunk.is_none() && consumed.is_empty() && stands {
             return Held::Yes;
         }
+        let is_news = chunk.is_some() || !consumed.is_empty();
         let advance = self.advance(chunk.clone(), hold.clone(), consumed);
         match self.persist(advance).await {
             Some(CommitOutcome::Committed) => {}
@@ -39,7 +41,9 @@ impl Runner {
         if let Some(chunk) = chunk {
             self.run.hash = chunk.hash;
             self.run.bytes += chunk.text.len() as u64;
-            self.inner.watchers.announce(run, chunk.last_seq);
+        }
+        if is_news {
+            self.inner.watchers.announce(run, self.run.state.seq());
         }
         match hold {
             Hold::Keep { status } => {
@@ -152,11 +156,7 @@ impl Inner {
         let until = WakeUp::At(self.time.now().after(SET_ASIDE));
         let runs = [(project.clone(), run)];
         let giving_back = self.store.forget(&self.worker, &runs, until);
-        let given_back = match tokio::time::timeout(self.options.lease, giving_back).await {
-            Ok(given_back) => given_back,
-            Err(_) => Err(StoreError::OutcomeUnknown("no answer within a lease".into())),
-        };
-        if let Err(error) = given_back {
+        if let Err(error) = answer(self.options.lease, giving_back).await {
             tracing::error!(%error, run_id = %run, "could not set a run aside");
             self.reconcile_after(run);
         }

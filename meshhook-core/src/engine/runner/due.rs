@@ -8,9 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Runner;
 use crate::engine::attempt::{Launch, UnderWay, perform};
+use crate::engine::vault::Unsealed;
 use crate::exec::{Attempt, StepLog, TraceContext};
 use crate::failure::{Failure, code};
+use crate::id::StepKey;
+use crate::node::NodeKind;
 use crate::run::{Fact, Owed};
+use crate::secret::SecretName;
 use crate::store::WakeUp;
 use crate::time::Timestamp;
 
@@ -27,17 +31,22 @@ impl Runner {
 
     /// When the run needs its owner next.
     pub(super) fn next_due(&self) -> WakeUp {
-        let not_before = self.not_before;
-        let due = self.owed().map(|owed| match owed {
-            Owed::Attempt { at, .. } => at.max(not_before),
-            other => other.due_at(),
-        });
+        let due = self.owed().map(|owed| self.due_at(&owed));
         due.min().map_or(WakeUp::Never, wake_up)
     }
 
     pub(super) fn has_due_attempts(&self) -> bool {
         let now = self.inner.time.now();
-        self.owed().any(|owed| matches!(owed, Owed::Attempt { at, .. } if at.max(self.not_before).is_none_or(|at| at <= now)))
+        let is_due = |owed: &Owed| self.due_at(owed).is_none_or(|at| at <= now);
+        self.owed().any(|owed| matches!(owed, Owed::Attempt { .. }) && is_due(&owed))
+    }
+
+    /// When something that is owed is due; `None` means at once.
+    fn due_at(&self, owed: &Owed) -> Option<Timestamp> {
+        match owed {
+            Owed::Attempt { step, at, .. } => (*at).max(self.put_off.get(step).copied()),
+            other => other.due_at(),
+        }
     }
 
     /// The timers, deadlines and timeouts that are due now.
@@ -56,6 +65,13 @@ impl Runner {
         facts
     }
 
+    /// A secret that an attempt of a step needs and that cannot be opened.
+    fn unopened(&self, step: &StepKey, secrets: &Unsealed) -> Option<&SecretName> {
+        let (graph, index) = self.run.definition.node(step).filter(|_| secrets.has_unopened())?;
+        let NodeKind::Effect(effect) = &graph.node(index).kind else { return None };
+        effect.secrets().iter().find(|name| secrets.is_unopened(name.as_str()))
+    }
+
     /// Starts the attempts that are due; answers the facts of those that could not even start.
     pub(super) async fn start_attempts(&mut self) -> Vec<Fact> {
         self.under_way.retain(|step, under_way| self.run.state.awaits(step, under_way.number));
@@ -63,20 +79,29 @@ impl Runner {
             return Vec::new();
         }
         let now = self.inner.time.now();
-        self.not_before = None;
         let meta = self.run.state.meta().clone();
-        let secrets = match self.inner.unsealed(&meta.project).await {
+        let secrets = self.inner.unsealed(&meta.project).await;
+        let is_due = |owed: &Owed| self.due_at(owed).is_none_or(|at| at <= now);
+        let due: Vec<Owed> = self.owed().filter(is_due).collect();
+        self.put_off.retain(|_, until| *until > now);
+        let secrets = match secrets {
             Ok(secrets) => secrets,
             Err(error) => {
-                tracing::warn!(%error, run_id = %meta.run, "could not unseal secrets, attempts wait");
-                self.not_before = Some(now.after(Duration::from_secs(1)));
+                tracing::warn!(%error, run_id = %meta.run, "could not read secrets, attempts wait");
+                let until = now.after(UNREACHABLE);
+                self.put_off.extend(due.into_iter().filter_map(|owed| match owed {
+                    Owed::Attempt { step, .. } => Some((step, until)),
+                    _ => None,
+                }));
                 return Vec::new();
             }
         };
         let mut facts = Vec::new();
-        for owed in self.owed().collect::<Vec<_>>() {
-            let Owed::Attempt { step, number, at } = owed else { continue };
-            if at.is_some_and(|at| at > now) {
+        for owed in due {
+            let Owed::Attempt { step, number, .. } = owed else { continue };
+            if let Some(name) = self.unopened(&step, &secrets) {
+                tracing::warn!(run_id = %meta.run, %step, secret = %name, "a secret cannot be opened, an attempt waits");
+                self.put_off.insert(step, now.after(self.inner.options.hold + UNOPENED));
                 continue;
             }
             let resolver = |name: &str| secrets.get(name).map(|value| value.expose().to_owned());
@@ -134,6 +159,11 @@ impl Runner {
         facts
     }
 }
+
+/// How long attempts wait when the secrets could not be read.
+const UNREACHABLE: Duration = Duration::from_secs(1);
+/// How long an attempt waits whose secret cannot be opened, beyond the time for which waiting runs are held.
+const UNOPENED: Duration = Duration::from_secs(30);
 
 /// When a run wakes up that is owed something at this time; `None` means now.
 pub(in crate::engine) fn wake_up(due_at: Option<Timestamp>) -> WakeUp {
