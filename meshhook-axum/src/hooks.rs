@@ -146,7 +146,7 @@ fn refused(refusal: HookRefusal) -> Problem {
         HookRefusal::TooLarge(detail) => {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
         }
-        HookRefusal::Unauthorized => {
+        HookRefusal::Unauthorized(_) => {
             Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "the signature was not accepted")
         }
         HookRefusal::UnsupportedMedia(detail) => {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::committer::Committer;
 use super::long_work::LongWork;
 use super::projects::KnownProjects;
-use super::receive::Routes;
+use super::receive::{Refusals, Routes};
 use super::registry::Registry;
 use super::store_time::StoreTime;
 use super::task::Tasks;
@@ -178,6 +178,7 @@ impl EngineBuilder {
             vault: Vault::new(self.keys, self.entropy.clone()),
             watchers: Watchers::default(),
             routes: Routes::default(),
+            refusals: Refusals::default(),
             projects: KnownProjects::default(),
             permits: Arc::new(Semaphore::new(options.max_attempts.min(Semaphore::MAX_PERMITS))),
             stopping,

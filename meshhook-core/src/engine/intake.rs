@@ -225,7 +225,11 @@ impl Inner {
                     drop(place);
                 }
                 (Hold::Release { wake_up, .. }, _) => inner.wake_by(wake_up),
-                (Hold::End { status, .. }, _) => ended(&meta, status),
+                (Hold::End { .. }, _) => {
+                    if let Some(end) = run_loaded.state.end() {
+                        ended(&meta, end);
+                    }
+                }
                 (Hold::Keep { .. }, None) => {}
             }
         });

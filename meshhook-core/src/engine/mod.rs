@@ -59,10 +59,9 @@ pub use self::receive::{HookRefusal, LiveHook, Received};
 pub use self::vault::Rotated;
 pub use self::view::{Difference, EventPage, RunView, StepView, Verdict};
 use crate::clock::Entropy;
-use crate::event::RunStatus;
 use crate::exec::Executor;
 use crate::id::{ProjectId, RunId, WorkerId};
-use crate::run::RunMeta;
+use crate::run::{RunEnd, RunMeta};
 use crate::store::{Store, StoreError, WakeUp};
 use crate::time::Timestamp;
 
@@ -175,6 +174,7 @@ pub(crate) struct Inner {
     registry: registry::Registry,
     vault: vault::Vault,
     routes: receive::Routes,
+    refusals: receive::Refusals,
     projects: projects::KnownProjects,
     committer: committer::Committer,
     long_work: long_work::LongWork,
@@ -403,9 +403,19 @@ impl Drop for Place {
 }
 
 /// Notes that a run ended.
-fn ended(meta: &RunMeta, status: RunStatus) {
+fn ended(meta: &RunMeta, end: &RunEnd) {
+    let status = end.status.as_str();
     if !meta.test {
-        metrics::counter!("meshhook_runs_ended_total", "status" => status.as_str()).increment(1);
+        metrics::counter!("meshhook_runs_ended_total", "status" => status).increment(1);
     }
-    tracing::info!(project_id = %meta.project, run_id = %meta.run, workflow = %meta.workflow, status = status.as_str(), "run ended");
+    let RunMeta { project, run, workflow, .. } = meta;
+    match &end.failure {
+        None => {
+            tracing::info!(project_id = %project, run_id = %run, %workflow, status, "run ended");
+        }
+        Some(failure) => {
+            let (code, step) = (&*failure.code, end.step.as_ref().map(tracing::field::display));
+            tracing::warn!(project_id = %project, run_id = %run, %workflow, status, code, step, "run ended");
+        }
+    }
 }

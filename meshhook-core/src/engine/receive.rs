@@ -27,8 +27,8 @@ use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::store::{Dedupe, HookRoute};
 use crate::webhook::{
-    BodyError, BodyKind, BodyLimits, HookPath, RawRequest, Verified, headers_value, query_value, read_body,
-    redact_headers,
+    BodyError, BodyKind, BodyLimits, HookPath, RawRequest, Refusal, Verified, headers_value, query_value,
+    read_body, redact_headers,
 };
 
 /// A live hook.
@@ -66,9 +66,9 @@ pub enum HookRefusal {
     /// The body is larger, deeper or has more parts than the hook takes; which limit, in words.
     #[error("{0}")]
     TooLarge(String),
-    /// Who sends is not who may.
+    /// Who sends is not who may. Why is for the operator: a sender is told no more than the message says.
     #[error("the signature was not accepted")]
-    Unauthorized,
+    Unauthorized(Refusal),
     /// The body's encoding, or its type where JSON is needed, is not supported.
     #[error("{0}")]
     UnsupportedMedia(String),
@@ -90,6 +90,24 @@ pub enum HookRefusal {
     /// The engine cannot take it now.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl HookRefusal {
+    /// What was found, as a stable name: for logs and metrics.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "too_large",
+            Self::Unauthorized(refusal) => refusal.code(),
+            Self::UnsupportedMedia(_) => "unsupported_media_type",
+            Self::InvalidJson(_) => "invalid_json",
+            Self::Malformed(_) => "malformed",
+            Self::KeyReused { .. } => "key_reused",
+            Self::SchemaViolation(_) => "schema_violation",
+            Self::Engine(error) if error.is_transient() => "unavailable",
+            Self::Engine(_) => "internal",
+        }
+    }
 }
 
 impl Project {
@@ -138,6 +156,19 @@ impl LiveHook {
     /// [`HookRefusal`]; nothing was stored, except where the engine's error is
     /// [transient](EngineError::is_transient): then the run may exist, and the same delivery sent again finds it.
     pub async fn receive(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
+        self.take(request).await.inspect_err(|refusal| self.tell(refusal))
+    }
+
+    /// Says why a request was refused: in the log only the first time in a while, since anybody can send anything.
+    fn tell(&self, refusal: &HookRefusal) {
+        let verdict = refusal.verdict();
+        metrics::counter!("meshhook_deliveries_refused_total", "reason" => verdict).increment(1);
+        if self.inner.refusals.is_first((self.project.clone(), self.path.clone(), verdict)) {
+            tracing::warn!(project_id = %self.project, path = self.path, workflow = %self.route.workflow, verdict, "hook refused");
+        }
+    }
+
+    async fn take(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
         let (id, webhook) = self.trigger();
         if request.body.len() > self.max_body_bytes() {
             return Err(body_refusal(&BodyError::TooLarge { max_bytes: self.max_body_bytes() }));
@@ -236,11 +267,7 @@ impl LiveHook {
             }
             verified
         };
-        verified.map_err(|refusal| {
-            metrics::counter!("meshhook_deliveries_refused_total", "reason" => refusal.code()).increment(1);
-            tracing::debug!(project_id = %self.project, path = %self.path, refusal = refusal.code(), "refused a delivery");
-            HookRefusal::Unauthorized
-        })
+        verified.map_err(HookRefusal::Unauthorized)
     }
 
     fn dedupe_key(
@@ -299,6 +326,29 @@ impl Routes {
     /// Forgets a project's routes: they were changed.
     pub(super) fn forget(&self, project: &ProjectId) {
         self.0.forget(|(known, _)| known == project);
+    }
+}
+
+/// Refusals that the log tells of, by project, path and verdict: each once in [`TOLD`].
+#[derive(Debug)]
+pub(super) struct Refusals(Fresh<(ProjectId, String, &'static str), ()>);
+
+/// For how long a refusal is not told again.
+const TOLD: Duration = Duration::from_secs(60);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(Fresh::new(TOLD, MAX_KNOWN))
+    }
+}
+
+impl Refusals {
+    fn is_first(&self, refusal: (ProjectId, String, &'static str)) -> bool {
+        let is_first = self.0.get(&refusal).is_none();
+        if is_first {
+            self.0.keep(self.0.begin(), refusal, ());
+        }
+        is_first
     }
 }
 

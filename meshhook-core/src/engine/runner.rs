@@ -94,10 +94,12 @@ impl Runner {
                 return;
             }
             let (facts, consumed) = match self.start_attempts().await {
-                facts if facts.is_empty() && self.record_is_true() && !self.may_rest() => match self.next().await {
-                    Some(next) => next,
-                    None => return,
-                },
+                facts if facts.is_empty() && self.record_is_true() && !self.may_rest() => {
+                    match self.next().await {
+                        Some(next) => next,
+                        None => return,
+                    }
+                }
                 facts => (facts, Vec::new()),
             };
             let chunk;

@@ -253,6 +253,7 @@ fn load(
     let mut events = Vec::new();
     let now = inner.time.now();
     if claimed.epoch > state.epoch() {
+        tracing::info!(project_id = %meta.project, run_id = %meta.run, epoch = claimed.epoch, "took over");
         let fact = Fact::Claimed { worker: inner.worker.clone(), epoch: claimed.epoch };
         events.extend(state.decide(&definition, fact, now).unwrap_or_default());
     }

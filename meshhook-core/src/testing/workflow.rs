@@ -46,7 +46,8 @@ use crate::store::memory::MemoryStore;
 /// Runs a workflow as a service would, without a service.
 ///
 /// Side effects are not performed: each attempt of a node takes the next [`Reply`] that was given for it, and the last
-/// one again when there are no more. A node without replies succeeds with `null`.
+/// one again when there are no more. A node without replies succeeds with `null`, unless the test is
+/// [strict](WorkflowTest::strict).
 #[must_use = "a test does nothing before `run`"]
 pub struct WorkflowTest {
     definition: Value,
@@ -54,6 +55,7 @@ pub struct WorkflowTest {
     secrets: Vec<(SecretName, SecretValue)>,
     events: Vec<(Duration, String, Option<String>, Value)>,
     crashes: Vec<u64>,
+    strict: bool,
     configure: Vec<Box<dyn Fn(EngineBuilder) -> EngineBuilder + Send>>,
 }
 
@@ -167,6 +169,7 @@ impl WorkflowTest {
             secrets: Vec::new(),
             events: Vec::new(),
             crashes: Vec::new(),
+            strict: false,
             configure: Vec::new(),
         }
     }
@@ -201,6 +204,12 @@ impl WorkflowTest {
         self
     }
 
+    /// Demands a reply for every node whose side effect is started: [`run`](Self::run) panics where there is none.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
     /// Configures the engine: custom node types, options, limits.
     pub fn configure(mut self, configure: impl Fn(EngineBuilder) -> EngineBuilder + Send + 'static) -> Self {
         self.configure.push(Box::new(configure));
@@ -213,8 +222,8 @@ impl WorkflowTest {
     ///
     /// # Panics
     ///
-    /// When the definition has problems, a reply is for a node that it does not have, or the history is not what the
-    /// rules give.
+    /// When the definition has problems, a reply is for a node that it does not have, a node of a
+    /// [strict](Self::strict) test lacks one, or the history is not what the rules give.
     #[track_caller]
     pub fn run(self, input: Value) -> TestedRun {
         let nodes = node_ids(&self.definition);
@@ -230,7 +239,7 @@ impl WorkflowTest {
         match thread.expect("a thread can be spawned").join() {
             Ok(Ok(run)) => run,
             // Said here, so that it points at the test and not at this thread.
-            Ok(Err(problems)) => panic!("{problems}"),
+            Ok(Err(mistake)) => panic!("{mistake}"),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
@@ -305,6 +314,12 @@ impl WorkflowTest {
         let took = finished_at.map_or_else(|| started_at.elapsed(), |at| at.since(created_at));
         engine.shutdown(Duration::ZERO).await;
         let calls = effects.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(call) = calls.iter().find(|call| self.strict && !self.replies.contains_key(&call.node)) {
+            return Err(format!(
+                "no reply is given for the node {:?}, whose side effect was started",
+                call.node
+            ));
+        }
         Ok(TestedRun { status, output, error, steps, events, calls, took, nodes })
     }
 }
@@ -382,6 +397,19 @@ mod tests {
     #[should_panic(expected = "a reply is for the node \"caal\"; nodes are {\"call\"}")]
     fn a_reply_for_no_node_is_a_mistake() {
         WorkflowTest::new(one_call()).reply("caal", Reply::output(json!(1))).run(json!(null));
+    }
+
+    #[test]
+    #[should_panic(expected = "no reply is given for the node \"call\"")]
+    fn a_strict_test_wants_a_reply_for_every_side_effect() {
+        WorkflowTest::new(one_call()).strict().run(json!(null));
+    }
+
+    #[test]
+    fn a_strict_test_is_content_with_one_reply_for_each_node() {
+        let run =
+            WorkflowTest::new(one_call()).strict().reply("call", Reply::output(json!(1))).run(json!(null));
+        assert_eq!(run.status, RunStatus::Succeeded);
     }
 
     #[test]

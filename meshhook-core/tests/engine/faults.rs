@@ -1,8 +1,7 @@
 //! What the engine does when the store or its workers fail, one fault at a time.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use meshhook_core::clock::Clock;
@@ -10,46 +9,16 @@ use meshhook_core::engine::{Engine, EngineError, EngineOptions, StartRequest};
 use meshhook_core::event::RunStatus;
 use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
 use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
-use meshhook_core::store::memory::{Fault, FaultPlan, Loss, MemoryStore, Operation};
+use meshhook_core::store::memory::{Fault, Loss, MemoryStore, Operation};
 use meshhook_core::store::{Ledger as _, RunFilter};
 use meshhook_core::testing::{Gate, VirtualClock};
 use meshhook_core::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::kit::{Kit, Scripted};
+use crate::kit::{Kit, Plan, Scripted};
 
-/// Faults that the next operations of a kind meet, in order.
-#[derive(Debug, Default)]
-struct Plan(Mutex<VecDeque<(Operation, Fault)>>);
-
-impl Plan {
-    fn store(self: &Arc<Self>, clock: VirtualClock) -> Arc<MemoryStore> {
-        Arc::new(MemoryStore::new(Arc::new(clock)).with_faults(self.clone()))
-    }
-
-    fn push(&self, operation: Operation, fault: Fault) {
-        self.0.lock().unwrap().push_back((operation, fault));
-    }
-
-    fn clear(&self) {
-        self.0.lock().unwrap().clear();
-    }
-
-    fn lose(&self, operation: Operation, loss: Loss) {
-        self.push(operation, Fault { loss: Some(loss), ..Fault::default() });
-    }
-}
-
-impl FaultPlan for Plan {
-    fn next(&self, operation: Operation) -> Fault {
-        let mut planned = self.0.lock().unwrap();
-        let place = planned.iter().position(|(kind, _)| *kind == operation);
-        place.and_then(|place| planned.remove(place)).map(|(_, fault)| fault).unwrap_or_default()
-    }
-}
-
-fn effect() -> Value {
+pub(crate) fn effect() -> Value {
     let config = json!({ "method": "POST", "url": "https://example.com/" });
     json!({ "name": "Effect", "nodes": [{ "id": "call", "type": "http_call", "config": config, "timeout": "1h" }] })
 }
@@ -60,16 +29,11 @@ async fn end_of(kit: &Kit, run: RunId) -> RunStatus {
     ended.expect("the run ends").status
 }
 
-fn kit_with(plan: &Arc<Plan>) -> Kit {
-    let clock = VirtualClock::new();
-    Kit::on(plan.store(clock), clock)
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_commit_whose_reply_was_lost_is_found_again() {
     for loss in [Loss::ReplyLost, Loss::RequestLost] {
         let plan = Arc::new(Plan::default());
-        let kit = kit_with(&plan);
+        let kit = Kit::disturbed(&plan);
         let slug = kit.publish("effect", effect()).await;
         plan.lose(Operation::Commit, loss);
         let run = kit.start_run(&slug, json!(1)).await;
@@ -87,7 +51,7 @@ async fn a_commit_whose_reply_was_lost_is_found_again() {
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_start_could_not_be_told_is_given_back() {
     let plan = Arc::new(Plan::default());
-    let kit = kit_with(&plan);
+    let kit = Kit::disturbed(&plan);
     let slug = kit.publish("effect", effect()).await;
     plan.lose(Operation::Commit, Loss::ReplyLost);
     for _ in 0..20 {
@@ -110,7 +74,7 @@ async fn nothing_is_started_before_the_first_lease() {
     plan.push(Operation::Renew, late());
     plan.push(Operation::Claim, late());
     let began = Instant::now();
-    let kit = kit_with(&plan);
+    let kit = Kit::disturbed(&plan);
     let slug = kit.publish("effect", effect()).await;
     kit.start_run(&slug, json!(1)).await;
     assert!(began.elapsed() >= Duration::from_secs(3), "started after {:?}", began.elapsed());
@@ -183,7 +147,7 @@ async fn a_repetition_is_found_also_when_nothing_is_taken_in() {
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_advance_was_taken_for_stale_is_given_back() {
     let plan = Arc::new(Plan::default());
-    let kit = kit_with(&plan);
+    let kit = Kit::disturbed(&plan);
     let mut definition = effect();
     let mut after = definition["nodes"][0].clone();
     after["id"] = json!("after");
@@ -208,7 +172,7 @@ async fn a_run_whose_advance_was_taken_for_stale_is_given_back() {
 #[tokio::test(start_paused = true)]
 async fn a_project_whose_making_was_not_answered_is_found_to_be_made() {
     let plan = Arc::new(Plan::default());
-    let kit = kit_with(&plan);
+    let kit = Kit::disturbed(&plan);
     let (acme, beta) = (ProjectId::new("acme").unwrap(), ProjectId::new("beta").unwrap());
     plan.lose(Operation::ProjectWrite, Loss::ReplyLost);
     let made = kit.engine.create_project(&acme, Some("Acme".into())).await.unwrap();

@@ -8,7 +8,7 @@ use meshhook_core::engine::{Engine, EngineOptions, Project, RunView, StartReques
 use meshhook_core::event::Event;
 use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
 use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
-use meshhook_core::store::memory::MemoryStore;
+use meshhook_core::store::memory::{Fault, FaultPlan, Loss, MemoryStore, Operation};
 use meshhook_core::testing::VirtualClock;
 use serde_json::{Value, json};
 
@@ -34,6 +34,41 @@ impl Executor for Scripted {
     }
 }
 
+/// Faults that the next operations of a kind meet, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Plan(Mutex<VecDeque<(Operation, Fault)>>);
+
+impl Plan {
+    pub(crate) fn store(self: &Arc<Self>, clock: VirtualClock) -> Arc<MemoryStore> {
+        Arc::new(MemoryStore::new(Arc::new(clock)).with_faults(self.clone()))
+    }
+
+    pub(crate) fn push(&self, operation: Operation, fault: Fault) {
+        self.0.lock().unwrap().push_back((operation, fault));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    pub(crate) fn lose(&self, operation: Operation, loss: Loss) {
+        self.push(operation, Fault { loss: Some(loss), ..Fault::default() });
+    }
+
+    /// Has the next operation of a kind answered after so long, and applied only then.
+    pub(crate) fn delay(&self, operation: Operation, delay: Duration) {
+        self.push(operation, Fault { delay_before: Some(delay), ..Fault::default() });
+    }
+}
+
+impl FaultPlan for Plan {
+    fn next(&self, operation: Operation) -> Fault {
+        let mut planned = self.0.lock().unwrap();
+        let place = planned.iter().position(|(kind, _)| *kind == operation);
+        place.and_then(|place| planned.remove(place)).map(|(_, fault)| fault).unwrap_or_default()
+    }
+}
+
 pub(crate) struct Kit {
     pub(crate) engine: Engine,
     pub(crate) project: Project,
@@ -47,6 +82,12 @@ impl Kit {
         let clock = VirtualClock::new();
         let store = Arc::new(MemoryStore::new(Arc::new(clock)));
         Self::on(store, clock)
+    }
+
+    /// On a store that a plan disturbs.
+    pub(crate) fn disturbed(plan: &Arc<Plan>) -> Self {
+        let clock = VirtualClock::new();
+        Self::on(plan.store(clock), clock)
     }
 
     pub(crate) fn on(store: Arc<MemoryStore>, clock: VirtualClock) -> Self {

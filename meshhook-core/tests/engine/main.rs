@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod faults;
+mod hanging;
 mod kit;
 mod liveness;
 mod looking;
@@ -10,5 +11,8 @@ mod projects;
 mod publishing;
 mod rotation;
 mod running;
+mod secrets;
 mod status;
+mod steering;
+mod stopping;
 mod testing;

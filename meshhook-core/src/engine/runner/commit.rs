@@ -54,10 +54,10 @@ impl Runner {
                 self.inner.wake_by(wake_up);
                 Held::No
             }
-            Hold::End { status, .. } => {
+            Hold::End { .. } => {
                 // Without a chunk nothing happened: the run goes back to the end that it had.
-                if has_chunk {
-                    ended(self.run.state.meta(), status);
+                if let Some(end) = self.run.state.end().filter(|_| has_chunk) {
+                    ended(self.run.state.meta(), end);
                 }
                 Held::No
             }
@@ -105,7 +105,7 @@ impl Runner {
         }
     }
 
-    fn hold(&self) -> Hold {
+    pub(super) fn hold(&self) -> Hold {
         let now = self.inner.time.now();
         let next_due = self.next_due();
         let idle = self.under_way.is_empty() && !self.has_unread;

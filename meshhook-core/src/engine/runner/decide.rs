@@ -1,8 +1,10 @@
 //! From facts to the chunk that records them and what follows.
 
+use tracing::field::display;
+
 use super::Runner;
 use crate::engine::long_work::text_len;
-use crate::event::{Chunk, Event};
+use crate::event::{Chunk, Event, EventData};
 use crate::exec::Level;
 use crate::failure::{Failure, code};
 use crate::run::{Fact, MAX_HISTORY_EVENTS, Refusal};
@@ -30,7 +32,10 @@ impl Runner {
         for fact in facts {
             let now = self.inner.time.now();
             match self.run.state.decide(&self.run.definition, fact.clone(), now) {
-                Ok(decided) => events.extend(decided),
+                Ok(decided) => {
+                    decided.iter().for_each(|event| self.tell(event));
+                    events.extend(decided);
+                }
                 Err(Refusal::UnknownPort { step, port }) => {
                     let Fact::AttemptSucceeded { attempt, .. } = fact else { continue };
                     let message = format!("the node has no port {port:?}");
@@ -45,6 +50,14 @@ impl Runner {
             }
         }
         events
+    }
+
+    /// Tells the log of what an operator may want to know before the run has ended.
+    fn tell(&self, event: &Event) {
+        let EventData::AttemptFailed { attempt, failure, retry_at } = &event.data else { return };
+        let (meta, step) = (self.run.state.meta(), event.step.as_ref().map(display));
+        let (code, retry_at) = (&*failure.code, retry_at.as_ref().map(display));
+        tracing::info!(project_id = %meta.project, run_id = %meta.run, step, attempt, code, retry_at, "attempt failed");
     }
 
     /// Encodes events; warns of a long history, and ends a run whose history is too long.
