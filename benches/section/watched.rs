@@ -105,6 +105,7 @@ watch! {
     Inbox {
         fn post(posts: Vec<Post>) -> Result<Vec<Posted>, StoreError>;
         fn messages_for(project: &ProjectId, run: RunId, after: Option<InboxId>) -> Result<Listing<InboxItem>, StoreError>;
+        fn messages_waiting(project: &ProjectId, run: RunId) -> Result<Option<(InboxId, InboxId)>, StoreError>;
     }
 }
 
