@@ -1,8 +1,9 @@
 //! Starting a server, and what it is asked directly.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -44,6 +45,8 @@ enum Place {
 #[derive(Debug)]
 struct Started {
     watch: Child,
+    answers: BufReader<ChildStdout>,
+    programs: Programs,
     folder: PathBuf,
     port: Option<u16>,
 }
@@ -83,8 +86,7 @@ impl Server {
         let started =
             initialize(&programs, user, &folder).and_then(|()| serve(&programs, user, &folder, settings));
         match started {
-            Ok(watch) => {
-                let started = Started { watch, folder: folder.clone(), port: settings.port };
+            Ok(started) => {
                 let psql = programs.folder().join("psql");
                 Ok(Server { psql, place: Place::Socket(folder), started: Some(started) })
             }
@@ -107,7 +109,9 @@ impl Server {
         match (&self.place, role) {
             (Place::Socket(folder), role) => {
                 let (role, folder) = (role.unwrap_or(ADMIN), folder.display());
-                format!("postgres://{role}@localhost/{database}?host={folder}")
+                let port = self.started.as_ref().and_then(|started| started.port);
+                let port = port.map(|port| format!("&port={port}")).unwrap_or_default();
+                format!("postgres://{role}@localhost/{database}?host={folder}{port}")
             }
             (Place::Url(url), role) => replace(url, role, database),
         }
@@ -124,6 +128,30 @@ impl Server {
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         self.started.as_ref().map(|started| &*started.folder)
+    }
+
+    /// Stops the server as `pg_ctl stop -m immediate` does: it writes nothing more, as if it had crashed.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started here, or nobody answers.
+    pub fn crash(&mut self) -> Result<()> {
+        self.started_here()?.order("stop")
+    }
+
+    /// Starts the server again after a [`crash`](Self::crash), and waits until it has recovered.
+    ///
+    /// # Errors
+    ///
+    /// Where it was not started here, or does not start.
+    pub fn recover(&mut self) -> Result<()> {
+        let started = self.started_here()?;
+        started.order("start")?;
+        started.wait_until_ready()
+    }
+
+    fn started_here(&mut self) -> Result<&mut Started> {
+        self.started.as_mut().ok_or_else(|| format!("the server of {URL_VARIABLE} is not ours to stop"))
     }
 
     /// Runs statements through `psql` as the administrator and answers what it prints, unaligned and without headers.
@@ -146,12 +174,41 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(started) = &mut self.started {
-            drop(started.watch.stdin.take());
-            let _ = started.watch.wait();
+impl Started {
+    /// Tells the shell something and waits until it is done.
+    fn order(&mut self, word: &str) -> Result<()> {
+        let failed = |error: std::io::Error| format!("the shell that runs Postgres is gone: {error}");
+        let orders = self.watch.stdin.as_mut().ok_or("the shell that runs Postgres was told to end")?;
+        writeln!(orders, "{word}").map_err(failed)?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).map_err(failed)?;
+        if answer.trim_end() == word { Ok(()) } else { Err("the shell that runs Postgres is gone".into()) }
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        for _ in 0..STARTING {
+            let mut ready = self.programs.command("pg_isready");
+            ready.args(["-q", "-h"]).arg(&self.folder);
+            if let Some(port) = self.port {
+                ready.args(["-p", &port.to_string()]);
+            }
+            if ready.status().is_ok_and(|status| status.success()) {
+                return Ok(());
+            }
+            if self.watch.try_wait().is_ok_and(|ended| ended.is_some()) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
         }
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        Err(format!("Postgres did not start: {}", log.trim_end()))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        drop(self.watch.stdin.take());
+        let _ = self.watch.wait();
     }
 }
 
@@ -204,7 +261,7 @@ fn initialize(programs: &Programs, user: User, folder: &Path) -> Result<()> {
 }
 
 /// Starts the server under a shell that outlives nobody.
-fn serve(programs: &Programs, user: User, folder: &Path, settings: &Settings) -> Result<Child> {
+fn serve(programs: &Programs, user: User, folder: &Path, settings: &Settings) -> Result<Started> {
     let mut command = Command::new("sh");
     command.args(["-c", WATCH, "sh"]).arg(folder).arg(programs.folder().join("postgres"));
     command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
@@ -223,43 +280,43 @@ fn serve(programs: &Programs, user: User, folder: &Path, settings: &Settings) ->
         set("full_page_writes=off");
     }
     settings.settings.iter().for_each(|setting| set(setting));
-    command.current_dir(folder).process_group(0).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.current_dir(folder).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
     user.become_in(&mut command);
     let mut watch = command.spawn().map_err(|error| format!("could not start a shell: {error}"))?;
-    for _ in 0..STARTING {
-        let mut ready = programs.command("pg_isready");
-        ready.args(["-q", "-h"]).arg(folder);
-        if let Some(port) = settings.port {
-            ready.args(["-p", &port.to_string()]);
-        }
-        if ready.status().is_ok_and(|status| status.success()) {
-            return Ok(watch);
-        }
-        if watch.try_wait().is_ok_and(|ended| ended.is_some()) {
-            break;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-    drop(watch.stdin.take());
-    let _ = watch.wait();
-    Err(format!("Postgres did not start: {}", log.trim_end()))
+    let answers = BufReader::new(watch.stdout.take().expect("standard output is piped"));
+    let (programs, folder) = (programs.clone(), folder.to_owned());
+    let mut started = Started { watch, answers, programs, folder, port: settings.port };
+    started.wait_until_ready()?;
+    Ok(started)
 }
 
 /// How often, and after which pause, the server is asked whether it is ready: 30 s.
 const STARTING: u32 = 1_500;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Starts the command with its log in the folder. When standard input ends, or the server does, cleans up.
+/// Starts the command with its log in the folder, and stops or starts it again when told to. When standard input ends,
+/// cleans up.
 const WATCH: &str = r#"
 trap '' INT TERM HUP
 folder=$1
 shift
-"$@" >"$folder/log" 2>&1 </dev/null &
-server=$!
-cat >/dev/null
-kill -QUIT "$server"
-wait "$server"
+start() {
+    "$@" >>"$folder/log" 2>&1 </dev/null &
+    server=$!
+}
+stop() {
+    [ -z "$server" ] || { kill -QUIT "$server"; wait "$server"; }
+    server=
+}
+start "$@"
+while read -r order; do
+    case $order in
+        stop) stop ;;
+        start) [ -n "$server" ] || start "$@" ;;
+    esac
+    echo "$order"
+done
+stop
 rm -rf "$folder"
 "#;
 
@@ -275,6 +332,16 @@ mod tests {
         let folder = server.folder().unwrap().to_owned();
         drop(server);
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_server_that_crashed_recovers() {
+        let mut server = Server::start(&Settings::default()).unwrap();
+        server.sql("postgres", "CREATE TABLE kept (n integer)").unwrap();
+        server.crash().unwrap();
+        assert!(server.sql("postgres", "TABLE kept").is_err());
+        server.recover().unwrap();
+        assert_eq!(server.sql("postgres", "TABLE kept").unwrap(), "");
     }
 
     #[test]
