@@ -58,6 +58,10 @@ pub(crate) struct Flags {
     #[arg(long, value_parser = workers)]
     pub(crate) workers: Option<usize>,
 
+    /// How long this process may be silent before others take over what it holds [default: 15s]
+    #[arg(long, value_parser = lease)]
+    pub(crate) lease: Option<Duration>,
+
     /// Lets workflows call private and loopback addresses
     #[arg(long)]
     pub(crate) allow_private_network: bool,
@@ -100,6 +104,11 @@ impl Flags {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text)?;
+    if lease >= Duration::from_secs(1) { Ok(lease) } else { Err("must be at least 1s".to_owned()) }
 }
 
 fn workers(text: &str) -> Result<usize, String> {

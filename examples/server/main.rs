@@ -78,6 +78,9 @@ async fn run(flags: Flags) -> Result<(), Error> {
     if let Some(workers) = flags.workers {
         options.max_attempts = workers;
     }
+    if let Some(lease) = flags.lease {
+        options.lease = lease;
+    }
     let engine = Engine::builder(database.store())
         .options(options)
         .key_provider(Arc::new(keys))

@@ -202,6 +202,7 @@ impl EngineBuilder {
             worker,
         });
         if inner.options.works {
+            tracing::info!(worker = %inner.worker, "works");
             inner.tasks.spawn(worker::keep_lease(inner.clone()));
             inner.tasks.spawn(worker::claim_runs(inner.clone()));
         } else {
