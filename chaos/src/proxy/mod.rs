@@ -1,0 +1,351 @@
+//! Between the servers and their database: a proxy that is slow, deaf, or breaks off.
+//!
+//! ```text
+//!   server 0 ──► lane 0 ──┐
+//!   server 1 ──► lane 1 ──┼──► Postgres
+//!   server 2 ──► lane 2 ──┘
+//! ```
+//!
+//! Every server has a lane of its own, so that one can lose the database while the others keep it. Messages go on whole,
+//! except where a connection is to break inside one. A broken connection is closed on both sides; in a partition nothing
+//! goes on and nothing is closed, so that neither side learns of the other's end.
+//!
+//! A lost commit is made by waiting for one: the next message that commits something is either not handed on at all, or
+//! handed on, and its reply is taken from the database and thrown away. Both look the same to the server.
+
+mod wire;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::wire::{Intent, Statements};
+use crate::random::Random;
+
+/// The way of one server to its database.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    port: u16,
+    upstream: u16,
+    /// The longest time that a message takes, in microseconds.
+    delay: AtomicU64,
+    is_deaf: watch::Sender<bool>,
+    /// What happens to the next commit.
+    commit: AtomicU8,
+    /// How many of the next commits are slow, and how slow.
+    slow: AtomicU64,
+    slowness: AtomicU64,
+    dropped: AtomicU64,
+    connections: Mutex<BTreeMap<u64, Arc<Connection>>>,
+    /// How many messages have met a delay.
+    delayed: AtomicU64,
+}
+
+/// How a commit is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It does not arrive.
+    Request,
+    /// It happens, and its reply does not arrive.
+    Reply,
+}
+
+const KEEP: u8 = 0;
+const LOSE_REQUEST: u8 = 1;
+const LOSE_REPLY: u8 = 2;
+
+/// One connection of a server.
+#[derive(Debug)]
+struct Connection {
+    broken: CancellationToken,
+    /// How many answers it waits for.
+    awaits: AtomicI64,
+    /// After how many more bytes it breaks; below zero is never.
+    breaks_after: AtomicI64,
+    /// Whether the next answer is thrown away.
+    swallows: AtomicBool,
+    /// How late the next answer is, in microseconds.
+    stalls: AtomicU64,
+}
+
+impl Lane {
+    /// Opens a lane to a port of this machine. It closes with the token.
+    pub(crate) async fn open(upstream: u16, seed: u64, closing: CancellationToken) -> io::Result<Arc<Self>> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let lane = Arc::new(Self {
+            port: listener.local_addr()?.port(),
+            upstream,
+            delay: AtomicU64::new(0),
+            is_deaf: watch::Sender::new(false),
+            commit: AtomicU8::new(KEEP),
+            slow: AtomicU64::new(0),
+            slowness: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            connections: Mutex::default(),
+            delayed: AtomicU64::new(0),
+        });
+        tokio::spawn(lane.clone().serve(listener, seed, closing));
+        Ok(lane)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Lets messages take up to this long; zero ends it. Answers how many messages were late since the last call.
+    pub(crate) fn delay(&self, longest: Duration) -> u64 {
+        self.delay.store(micros(longest), Ordering::Relaxed);
+        self.delayed.swap(0, Ordering::Relaxed)
+    }
+
+    /// Lets nothing through any more, or again. Answers whether anybody waits for an answer.
+    pub(crate) fn deafen(&self, is_deaf: bool) -> bool {
+        self.is_deaf.send_replace(is_deaf);
+        self.live().iter().any(|connection| connection.is_busy())
+    }
+
+    /// Breaks one connection after so many more bytes. Answers whether it waits for an answer, or `None` if there is no
+    /// connection.
+    pub(crate) fn cut(&self, random: &mut Random, bytes: i64) -> Option<bool> {
+        let live = self.live();
+        // Every other time one that is in the middle of something, if there is one.
+        let busy: Vec<_> = live.iter().filter(|connection| connection.is_busy()).collect();
+        let chosen = match busy.len() {
+            0 => live.get(random.below(live.len()))?,
+            count if random.percent(50) => busy[random.below(count)],
+            _ => live.get(random.below(live.len()))?,
+        };
+        let is_busy = chosen.is_busy();
+        chosen.breaks_after.store(bytes, Ordering::Release);
+        if bytes == 0 {
+            chosen.broken.cancel();
+        }
+        Some(is_busy)
+    }
+
+    /// Breaks all connections.
+    pub(crate) fn cut_all(&self) {
+        self.live().iter().for_each(|connection| connection.broken.cancel());
+    }
+
+    /// Loses the next commit.
+    pub(crate) fn lose_commit(&self, loss: Loss) {
+        let how = if loss == Loss::Request { LOSE_REQUEST } else { LOSE_REPLY };
+        self.commit.store(how, Ordering::Release);
+    }
+
+    /// Loses no further commit, and answers how many were lost since the last call.
+    pub(crate) fn keep_commits(&self) -> u64 {
+        self.commit.store(KEEP, Ordering::Release);
+        self.dropped.swap(0, Ordering::AcqRel)
+    }
+
+    /// How many commits were lost since they were last to be kept.
+    pub(crate) fn lost_commits(&self) -> u64 {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Makes the next commits slow by so much each, on the way there or on the way back. Answers how many of those that
+    /// were to be slow before were not.
+    pub(crate) fn slow_commits(&self, count: u64, slowness: Duration) -> u64 {
+        self.slowness.store(micros(slowness), Ordering::Release);
+        self.slow.swap(count, Ordering::AcqRel)
+    }
+
+    /// Whether anybody waits for an answer of the database.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.live().iter().any(|connection| connection.is_busy())
+    }
+
+    fn live(&self) -> Vec<Arc<Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    async fn serve(self: Arc<Self>, listener: TcpListener, seed: u64, closing: CancellationToken) {
+        for number in 0.. {
+            let accepted = tokio::select! {
+                biased;
+                () = closing.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((server, _)) = accepted else { continue };
+            let connection = Arc::new(Connection {
+                broken: closing.child_token(),
+                awaits: AtomicI64::new(0),
+                breaks_after: AtomicI64::new(-1),
+                swallows: AtomicBool::new(false),
+                stalls: AtomicU64::new(0),
+            });
+            let connections = || self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+            connections().insert(number, connection.clone());
+            let (lane, random) = (self.clone(), Random::of(seed, &format!("connection {number}")));
+            tokio::spawn(async move {
+                // Why it ended does not matter: both sides are closed.
+                let _ = lane.connect(server, &connection, random).await;
+                lane.connections.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+            });
+        }
+    }
+
+    async fn connect(&self, server: TcpStream, connection: &Connection, random: Random) -> io::Result<()> {
+        let mut deaf = self.is_deaf.subscribe();
+        tokio::select! {
+            biased;
+            () = connection.broken.cancelled() => return Ok(()),
+            _ = deaf.wait_for(|deaf| !deaf) => {}
+        }
+        let database = TcpStream::connect(("127.0.0.1", self.upstream)).await?;
+        server.set_nodelay(true)?;
+        database.set_nodelay(true)?;
+        let (from_server, to_server) = server.into_split();
+        let (from_database, to_database) = database.into_split();
+        tokio::select! {
+            biased;
+            () = connection.broken.cancelled() => Ok(()),
+            ended = self.ask(connection, from_server, to_database, random.clone()) => ended,
+            ended = self.answer(connection, from_database, to_server, random) => ended,
+        }
+    }
+
+    /// Hands on what the server says.
+    async fn ask(
+        &self,
+        connection: &Connection,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        mut random: Random,
+    ) -> io::Result<()> {
+        let (mut buffer, mut statements, mut is_first) = (BytesMut::new(), Statements::default(), true);
+        loop {
+            while let Some(message) = wire::next(&mut buffer, is_first).map_err(io::Error::other)? {
+                is_first = false;
+                match statements.read(&message) {
+                    Intent::Commits => {
+                        if message.kind == b'Q' {
+                            connection.awaits.fetch_add(1, Ordering::AcqRel);
+                        }
+                        match self.commit.swap(KEEP, Ordering::AcqRel) {
+                            LOSE_REQUEST => {
+                                self.dropped.fetch_add(1, Ordering::AcqRel);
+                                return Ok(());
+                            }
+                            LOSE_REPLY => connection.swallows.store(true, Ordering::Release),
+                            _ => self.hold_up(connection, &mut random).await,
+                        }
+                    }
+                    Intent::Awaits => {
+                        connection.awaits.fetch_add(1, Ordering::AcqRel);
+                    }
+                    Intent::Other => {}
+                }
+                self.hand_on(connection, &message.bytes, &mut to, &mut random).await?;
+            }
+            if from.read_buf(&mut buffer).await? == 0 {
+                return self.notice_the_end().await;
+            }
+        }
+    }
+
+    /// Makes a commit slow, if it is to be.
+    async fn hold_up(&self, connection: &Connection, random: &mut Random) {
+        let one_less = |left: u64| left.checked_sub(1);
+        if self.slow.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less).is_err() {
+            return;
+        }
+        let slowness = self.slowness.load(Ordering::Acquire);
+        if random.percent(50) {
+            tokio::time::sleep(Duration::from_micros(slowness)).await;
+        } else {
+            connection.stalls.store(slowness, Ordering::Release);
+        }
+    }
+
+    /// Hands on what the database says.
+    async fn answer(
+        &self,
+        connection: &Connection,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        mut random: Random,
+    ) -> io::Result<()> {
+        let mut buffer = BytesMut::new();
+        loop {
+            while let Some(message) = wire::next(&mut buffer, false).map_err(io::Error::other)? {
+                let is_ready = message.kind == b'Z';
+                // What comes first (a notice of the bind, a row) is held back with the rest of the reply.
+                if connection.swallows.load(Ordering::Acquire) {
+                    if is_ready {
+                        self.dropped.fetch_add(1, Ordering::AcqRel);
+                        return Ok(());
+                    }
+                    continue;
+                }
+                let stall = connection.stalls.swap(0, Ordering::AcqRel);
+                if stall > 0 {
+                    tokio::time::sleep(Duration::from_micros(stall)).await;
+                }
+                self.hand_on(connection, &message.bytes, &mut to, &mut random).await?;
+                if is_ready {
+                    let answered = |awaits: i64| Some((awaits - 1).max(0));
+                    let _ = connection.awaits.fetch_update(Ordering::AcqRel, Ordering::Acquire, answered);
+                }
+            }
+            if from.read_buf(&mut buffer).await? == 0 {
+                return self.notice_the_end().await;
+            }
+        }
+    }
+
+    async fn hand_on(
+        &self,
+        connection: &Connection,
+        bytes: &[u8],
+        to: &mut OwnedWriteHalf,
+        random: &mut Random,
+    ) -> io::Result<()> {
+        let longest = Duration::from_micros(self.delay.load(Ordering::Relaxed));
+        if !longest.is_zero() {
+            self.delayed.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(random.within(Duration::ZERO..longest)).await;
+        }
+        let mut deaf = self.is_deaf.subscribe();
+        // The sender lives as long as this lane.
+        let _ = deaf.wait_for(|deaf| !deaf).await;
+        let left = connection.breaks_after.load(Ordering::Acquire);
+        let whole = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        if left >= 0 {
+            if left < whole {
+                to.write_all(&bytes[..usize::try_from(left).unwrap_or(0)]).await?;
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            connection.breaks_after.fetch_sub(whole, Ordering::AcqRel);
+        }
+        to.write_all(bytes).await
+    }
+
+    /// One side has closed; in a partition the other does not hear of it.
+    async fn notice_the_end(&self) -> io::Result<()> {
+        let mut deaf = self.is_deaf.subscribe();
+        let _ = deaf.wait_for(|deaf| !deaf).await;
+        Ok(())
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros().try_into().unwrap_or(u64::MAX)
+}
+
+impl Connection {
+    fn is_busy(&self) -> bool {
+        self.awaits.load(Ordering::Acquire) > 0
+    }
+}

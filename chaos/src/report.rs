@@ -1,0 +1,229 @@
+//! What a run has shown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::Options;
+use crate::check::{Figures, Story, Violation};
+use crate::client::{FORGED, Ledger};
+use crate::fault::{Count, Fault};
+
+/// What a run has shown.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) seed: u64,
+    /// How long there were faults.
+    pub(crate) phase: Duration,
+    pub(crate) lease: Duration,
+    pub(crate) counts: BTreeMap<Fault, Count>,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) figures: Figures,
+    /// From a blow to the takeover of the runs that it hit.
+    pub(crate) resumes: [(Fault, Vec<Duration>); 2],
+    pub(crate) settled_in: Option<Duration>,
+    /// Runs that waited for a worker that may take suspects, when all others were at home.
+    pub(crate) suspects_left: usize,
+    pub(crate) verified: usize,
+    pub(crate) violations: Vec<Violation>,
+}
+
+/// How many hits cannot all miss the work by chance.
+const MANY: u64 = 8;
+/// The most violations that are shown.
+const SHOWN: usize = 30;
+
+impl Report<'_> {
+    /// Whether nothing was violated, and the run showed something.
+    pub(crate) fn is_well(&self) -> bool {
+        self.violations.is_empty() && self.trivial().is_empty()
+    }
+
+    /// The run with the shortest history among those with a violation.
+    pub(crate) fn smallest(&self, stories: &BTreeMap<String, Story>) -> Option<String> {
+        let runs = self.violations.iter().filter_map(|violation| violation.run.as_ref());
+        let lengths = runs.filter_map(|run| Some((stories.get(run)?.events, run)));
+        lengths.min().map(|(_, run)| run.clone())
+    }
+
+    /// Why the run shows too little (INV-15).
+    fn trivial(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for (fault, count) in &self.counts {
+            let least = fault.least(self.phase);
+            if count.hits < least {
+                reasons.push(format!("{fault}: {} hits, {least} would show something", count.hits));
+            }
+            // A few may miss by chance.
+            if count.touched == 0 && count.hits >= MANY {
+                reasons.push(format!("{fault}: met no work in flight"));
+            }
+        }
+        let (attempted, acked) = (self.ledger.deliveries.len() as u64, self.acked());
+        if attempted * 10 < self.ledger.intended * 9 {
+            reasons.push(format!("only {attempted} of {} deliveries were sent", self.ledger.intended));
+        }
+        if acked * 2 < self.ledger.intended {
+            reasons.push(format!("only {acked} of {} deliveries were accepted", self.ledger.intended));
+        }
+        reasons
+    }
+
+    fn acked(&self) -> u64 {
+        self.ledger.deliveries.iter().filter(|delivery| !delivery.runs.is_empty()).count() as u64
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = self.options;
+        writeln!(
+            f,
+            "chaos: seed {}, {} s of faults, {} servers, lease {:?}, {} webhooks/s\n",
+            self.seed,
+            self.phase.as_secs(),
+            options.workers,
+            self.lease,
+            options.rate
+        )?;
+        writeln!(f, "{:<14}{:>8}{:>12}{:>10}", "fault", "hits", "in flight", "3/N")?;
+        for (fault, count) in &self.counts {
+            let bound = if count.touched == 0 {
+                "-".to_owned()
+            } else {
+                format!("{:.4}", 3.0 / count.touched as f64)
+            };
+            writeln!(f, "{fault:<14}{:>8}{:>12}{bound:>10}", count.hits, count.touched)?;
+        }
+        let touched: u64 = self.counts.values().map(|count| count.touched).sum();
+        let hits: u64 = self.counts.values().map(|count| count.hits).sum();
+        let bound = if touched == 0 { "-".to_owned() } else { format!("{:.4}", 3.0 / touched as f64) };
+        writeln!(f, "{:<14}{hits:>8}{touched:>12}{bound:>10}\n", "all")?;
+        self.write_deliveries(f)?;
+        self.write_figures(f)?;
+        for (fault, resumes) in &self.resumes {
+            writeln!(f, "taken over     {} after {fault}", quantiles(resumes))?;
+        }
+        writeln!(f, "timers         {} late", quantiles(&self.figures.lateness))?;
+        match self.settled_in {
+            Some(took) => writeln!(
+                f,
+                "settled        {:.1} s after the faults; {} suspects waited longer than a lease and two looks",
+                took.as_secs_f64(),
+                self.suspects_left
+            )?,
+            None => writeln!(f, "settled        never")?,
+        }
+        writeln!(f, "violations     {}", self.violations.len())?;
+        for violation in self.violations.iter().take(SHOWN) {
+            writeln!(f, "  {violation}")?;
+        }
+        if self.violations.len() > SHOWN {
+            writeln!(f, "  … and {} more", self.violations.len() - SHOWN)?;
+        }
+        for reason in self.trivial() {
+            writeln!(f, "  INV-15: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report<'_> {
+    fn write_deliveries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let deliveries = &self.ledger.deliveries;
+        let refused =
+            |status: u16| deliveries.iter().filter(|delivery| delivery.refusal() == Some(status)).count();
+        let forged = refused(FORGED);
+        let busy = refused(503) + refused(429);
+        let open = deliveries.len() - deliveries.iter().filter(|delivery| delivery.is_known()).count();
+        let lost: u32 = deliveries.iter().map(|delivery| delivery.lost).sum();
+        let resent = deliveries.iter().filter(|delivery| delivery.lost > 0).count();
+        writeln!(
+            f,
+            "deliveries     {} of {} sent: {} accepted, {} refused (503: {}, 401: {}), {open} indeterminate in the end; \
+             {lost} answers were lost, of {resent} deliveries",
+            deliveries.len(),
+            self.ledger.intended,
+            self.acked(),
+            busy + forged,
+            busy,
+            forged,
+        )
+    }
+
+    fn write_figures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let figures = &self.figures;
+        writeln!(
+            f,
+            "runs           {}, {} events, {} verified again",
+            figures.runs, figures.events, self.verified
+        )?;
+        for (code, count) in &figures.failed {
+            writeln!(f, "failed         {count} as {code}")?;
+        }
+        writeln!(
+            f,
+            "effects        {}, {} repeated with the same key, at most {} for one step; {} came after a takeover had \
+             finished their step",
+            figures.effects, figures.repeated, figures.most_of_a_step, figures.late_after_takeover
+        )?;
+        writeln!(f, "takeovers      {}", figures.takeovers)
+    }
+}
+
+fn quantiles(sorted: &[Duration]) -> String {
+    let at = |quantile: f64| {
+        let place = ((sorted.len() as f64 - 1.0) * quantile) as usize;
+        sorted.get(place).copied().unwrap_or_default().as_secs_f64()
+    };
+    format!("p50 {:.2} s, p99 {:.2} s, max {:.2} s ({})", at(0.5), at(0.99), at(1.0), sorted.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report<'a>(options: &'a Options, ledger: &'a Ledger) -> Report<'a> {
+        Report {
+            options,
+            seed: 7,
+            phase: Duration::from_secs(40),
+            lease: Duration::from_secs(3),
+            counts: [(Fault::Kill, Count { hits: 9, touched: 6 })].into(),
+            ledger,
+            figures: Figures::default(),
+            resumes: [(Fault::Kill, vec![Duration::from_secs(2)]), (Fault::Stop, Vec::new())],
+            settled_in: Some(Duration::from_secs(5)),
+            suspects_left: 0,
+            verified: 0,
+            violations: Vec::new(),
+        }
+    }
+
+    fn options() -> Options {
+        Options { minutes: 1.0, seed: None, workers: 3, rate: 15, faults: Vec::new(), keep: false }
+    }
+
+    #[test]
+    fn a_run_that_touched_work_and_violated_nothing_is_well() {
+        let (options, ledger) = (options(), Ledger::default());
+        let report = report(&options, &ledger);
+        assert!(report.is_well());
+        let text = report.to_string();
+        assert!(text.contains("kill                 9           6    0.5000"), "{text}");
+        assert!(text.contains("violations     0"), "{text}");
+    }
+
+    #[test]
+    fn a_run_that_shows_nothing_is_not_well() {
+        let (options, ledger) = (options(), Ledger { deliveries: Vec::new(), intended: 10 });
+        assert!(!report(&options, &ledger).is_well());
+        let ledger = Ledger::default();
+        let mut report = report(&options, &ledger);
+        report.counts = [(Fault::Kill, Count { hits: 9, touched: 0 })].into();
+        assert!(!report.is_well());
+        report.counts = [(Fault::Kill, Count { hits: 0, touched: 0 })].into();
+        assert!(report.to_string().contains("INV-15: kill: 0 hits"));
+    }
+}
