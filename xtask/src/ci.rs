@@ -1,18 +1,25 @@
-//! `cargo xtask ci`: the check, the gate of the benches, then the tests, with the time of each stage.
+//! `cargo xtask ci`: the check, the gate of the benches, the tests, then a short chaos, with the time of each stage.
 
 use std::time::Duration;
 
+use crate::chaos;
 use crate::check::{self, Stage};
 use crate::shell::{Outcome, timed};
 use crate::{bench, test};
 
-/// Runs what CI runs. The last line sums up the tests.
+/// Runs what CI runs. The last line sums up the tests; the chaos counts as one of them.
 pub(crate) fn run() -> Outcome {
     run_stages(check::STAGES)?;
     run_stages(&[("gate", bench::gate)])?;
-    let (totals, took) = timed("tests", || test::count(&[]));
-    println!("\n{}", line("tests", took));
-    totals?.conclude()
+    let (totals, tests_took) = timed("tests", || test::count(&[]));
+    let mut totals = totals?;
+    let (chaos, chaos_took) = timed("chaos", chaos::short);
+    totals.note(chaos.is_ok());
+    if let Err(message) = chaos {
+        println!("chaos: {message}");
+    }
+    println!("\n{}\n{}", line("tests", tests_took), line("chaos", chaos_took));
+    totals.conclude()
 }
 
 /// Runs stages in order up to the first that fails, and shows how long each took.

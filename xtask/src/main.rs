@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
 mod bench;
+mod chaos;
 mod check;
 mod ci;
 mod postgres;
@@ -23,6 +24,7 @@ usage: cargo xtask <command>
   fmt                  formats the workspace
   bench [name] [args]  benchmarks by target or crate name (`bench sqlite`); without a name, lists them
   bench --gate         what runs cost in transactions and bytes, held against benches/gate.json
+  chaos [args]         breaks servers and their Postgres, and checks what they promised (`chaos --help`)
 ";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ("tidy", []) => tidy::run(),
         ("fmt", []) => shell::run(shell::cargo(&["fmt", "--all"])),
         ("bench", rest) => bench::run(rest),
+        ("chaos", rest) => chaos::run(rest),
         ("help" | "--help" | "-h", []) => {
             print!("{USAGE}");
             Ok(())

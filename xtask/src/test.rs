@@ -111,6 +111,15 @@ impl Totals {
         }
     }
 
+    /// Counts something that is no test of cargo's.
+    pub(crate) fn note(&mut self, has_passed: bool) {
+        if has_passed {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+
     /// Prints the sum as the last line, or makes it the last line of the error. What did not even report (it did
     /// not build, or its process died) counts as one failure.
     pub(crate) fn conclude(self) -> Outcome {
