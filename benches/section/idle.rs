@@ -18,8 +18,8 @@ pub(crate) async fn idle(bench: &Bench) {
         bench.cluster.sql("postgres", &count).parse().expect("a number")
     };
     let calls = || server.calls().values().sum::<u64>();
-    // Until it has settled, and the counters have been told.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Until it has settled, and all its sessions have told what they did: one that is idle waits 10 s with that.
+    tokio::time::sleep(Duration::from_secs(12)).await;
     let (before, before_calls, spent) = (commits(), calls(), bench.cluster.spent());
     let own = server.cpu_micros();
     tokio::time::sleep(WATCH).await;

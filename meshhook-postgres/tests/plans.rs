@@ -63,6 +63,39 @@ async fn a_claim_reads_in_proportion_to_what_it_takes() {
 }
 
 #[tokio::test]
+async fn a_run_is_found_without_reading_its_project() {
+    let database = Database::new();
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    let prepare = format!(
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_sort = off; \
+         SET meshhook.project = 'p1'; PREPARE find AS {}",
+        include_str!("../queries/run_record.sql")
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut session).await.unwrap();
+    const FIND: &str = "EXECUTE find('p1', 'f19b6968-0000-4000-8000-000000000001')";
+    for _ in 0..8 {
+        session.execute(FIND).await.unwrap();
+    }
+    database.sql(
+        "ALTER TABLE meshhook.ended_runs_other SET (autovacuum_enabled = false); \
+         INSERT INTO meshhook.ended_runs (created_at, finished_at, run_id, test, project, workflow, status, digest) \
+         SELECT 0, 0, gen_random_uuid(), false, 'p1', 'flow', 'succeeded', '' FROM generate_series(1, 20000)",
+    );
+    session.execute("BEGIN").await.unwrap();
+    session.execute(FIND).await.unwrap();
+    let read: i64 = session.fetch_one(READ).await.unwrap().get(0);
+    // By a worse index no row would be read, but all its entries: what the plan is says more.
+    let plan: Vec<String> = session
+        .fetch_all("EXPLAIN EXECUTE find('p1', 'f19b6968-0000-4000-8000-000000000001')")
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert!(read < 20 && !plan.concat().contains("workflow"), "{read} rows read: {plan:#?}");
+}
+
+#[tokio::test]
 async fn a_commit_reads_only_its_own_runs() {
     let database = Database::new();
     let id = "'019b6968-0000-7000-8000-000000000001'";
