@@ -29,7 +29,12 @@ impl Location {
             return Ok(Self::Server(url.to_owned()));
         }
         let known = "a database is sqlite:PATH, sqlite::memory: or postgres://…";
-        let path = url.strip_prefix("sqlite:").ok_or(known)?;
+        // The value may hold a password, unless it is a mere path.
+        let Some(path) = url.strip_prefix("sqlite:") else {
+            let is_path = !url.is_empty() && !url.contains(['@', ':']);
+            let meant = if is_path { format!("; did you mean sqlite:{url}?") } else { String::new() };
+            return Err(format!("{known}{meant}").into());
+        };
         match path.strip_prefix("//").unwrap_or(path) {
             ":memory:" => Ok(Self::Memory),
             "" => Err(known.into()),

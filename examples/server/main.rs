@@ -67,6 +67,10 @@ async fn run(flags: Flags) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
+    // First of all, so that a server that cannot listen leaves nothing behind.
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}; choose another with --port or --listen")
+    })?;
     let database = Database::open(&flags.database).await?;
     let keys = keys::master_keys(&flags)?;
     let mut executor = HttpExecutor::builder();
@@ -96,9 +100,6 @@ async fn run(flags: Flags) -> Result<(), Error> {
         router(engine.clone(), routes)
     };
 
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}; choose another with --port or --listen")
-    })?;
     let address = listener.local_addr()?;
     let _ = writeln!(std::io::stdout(), "listening on http://{address}");
     let stopping = CancellationToken::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 use meshhook_core::definition::{index_path, member_path, parse_yaml};
 use meshhook_core::json::{self, JsonLimits};
@@ -98,19 +98,23 @@ pub(crate) fn parse(headers: &HeaderMap, body: &[u8], accepts: Accepts) -> Resul
     if body.is_empty() {
         return Ok(None);
     }
-    let unsupported = || {
-        let detail = match accepts {
-            Accepts::Json => "the body must be application/json, in UTF-8",
-            Accepts::JsonOrYaml => "the body must be application/json or application/yaml, in UTF-8",
+    let unsupported = |found: Option<&HeaderValue>| {
+        let types = match accepts {
+            Accepts::Json => "application/json",
+            Accepts::JsonOrYaml => "application/json or application/yaml",
         };
+        let found = found.and_then(|found| found.to_str().ok()).unwrap_or_default();
+        let not = if found.is_empty() { String::new() } else { format!(", not {found:.64}") };
+        let detail = format!("the body must be {types}, in UTF-8{not}");
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     };
-    let encoded = headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes());
-    if encoded.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        return Err(unsupported());
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(unsupported(encoding));
     }
     // The wrapper adds a level to what a definition may have.
     let limits = JsonLimits::default().with_max_depth(MAX_BODY_DEPTH);
+    let unsupported = || unsupported(headers.get(header::CONTENT_TYPE));
     let read = match Media::of(headers).ok_or_else(unsupported)? {
         Media::Json => json::parse(body, &limits).map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, "invalid_json", error.to_string())

@@ -9,26 +9,29 @@ use crate::problem::Problem;
 #[derive(Debug)]
 pub(crate) struct Members {
     members: Map<String, Value>,
+    /// The members that were asked for, there or not.
+    known: Vec<String>,
 }
 
 impl Members {
     /// Takes a body apart. No body at all is an object without members.
     pub(crate) fn of(body: Option<Value>) -> Result<Self, Problem> {
         match body {
-            None => Ok(Self { members: Map::new() }),
-            Some(Value::Object(members)) => Ok(Self { members }),
+            None => Ok(Self { members: Map::new(), known: Vec::new() }),
+            Some(Value::Object(members)) => Ok(Self { members, known: Vec::new() }),
             Some(_) => Err(Problem::invalid("body", "must be an object")),
         }
     }
 
     /// A member's value; `None` only when it is absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        self.known.push(name.to_owned());
         self.members.remove(name)
     }
 
     /// A member that must be there.
     pub(crate) fn required(&mut self, name: &str) -> Result<Value, Problem> {
-        self.take(name).ok_or_else(|| Problem::invalid(&place(name), "is required"))
+        self.take(name).ok_or_else(|| Problem::invalid(&place(name), format!("{name} is required")))
     }
 
     /// An optional member of one type; `null` equals absent.
@@ -60,7 +63,11 @@ impl Members {
             None => Ok(()),
             Some(name) => {
                 let shown: String = name.chars().take(64).collect();
-                Err(Problem::invalid(&place(&shown), "unknown member"))
+                let known = match self.known.join(", ") {
+                    known if known.is_empty() => "there are none".to_owned(),
+                    known => format!("members are {known}"),
+                };
+                Err(Problem::invalid(&place(&shown), format!("unknown member {shown:?}; {known}")))
             }
         }
     }

@@ -103,6 +103,12 @@ impl Problem {
         )
     }
 
+    /// Says first what the problem is about.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.detail = format!("{what}; {}", self.detail);
+        self
+    }
+
     pub(crate) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.members.insert(member.to_owned(), value.into());
         self

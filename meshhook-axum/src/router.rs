@@ -10,7 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any, on};
 use axum::{RequestPartsExt as _, Router};
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use meshhook_core::clock::{Entropy, SystemEntropy};
 use meshhook_core::engine::Engine;
 use meshhook_core::exec::TraceContext;
@@ -70,7 +70,10 @@ pub(crate) fn build(engine: Engine, options: RouterOptions, routes: Vec<Route>) 
         router = router.route(path, methods);
     }
     router
-        .fallback(|| async { Problem::not_found("page") })
+        .fallback(|uri: Uri| async move {
+            let slash = uri.path().len() > 1 && uri.path().ends_with('/');
+            Problem::not_found(if slash { "page: paths have no trailing slash" } else { "page" })
+        })
         .method_not_allowed_fallback(|| async {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,

@@ -169,12 +169,14 @@ async fn list(call: Call) -> Result<Response, Problem> {
 
 async fn create(call: Call) -> Result<Response, Problem> {
     let mut members = Members::of(call.document()?)?;
-    let slug = members.required_text("slug")?;
-    let definition = members.required("definition")?;
+    let what = "the body is {\"slug\", \"definition\"}";
+    let slug = members.required_text("slug").map_err(|problem| problem.about(what))?;
+    let definition = members.required("definition").map_err(|problem| problem.about(what))?;
     members.finish()?;
     let slug = WorkflowSlug::new(&slug).map_err(|error| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_slug", error.to_string())
-            .with("path", "body.slug")
+        let shown: String = slug.chars().take(64).collect();
+        let detail = format!("{shown:?} is no slug: {error}");
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_slug", detail).with("path", "body.slug")
     })?;
     let saved = call.project().create_workflow(&slug, definition).await?;
     answer(&call, StatusCode::CREATED, saved)
@@ -189,7 +191,8 @@ async fn save(call: Call) -> Result<Response, Problem> {
     let slug = call.slug()?;
     let expected = if_match(&call.headers)?;
     let mut members = Members::of(call.document()?)?;
-    let definition = members.required("definition")?;
+    let definition =
+        members.required("definition").map_err(|problem| problem.about("the body is {\"definition\"}"))?;
     members.finish()?;
     let revision = match expected {
         Expected::Anything => None,

@@ -34,6 +34,9 @@ pub const MAX_CODE_BYTES: usize = 64;
 
 impl Failure {
     /// A failure that another attempt will not mend.
+    ///
+    /// A code is a lower-case name such as `card_declined`, of at most [`MAX_CODE_BYTES`] bytes; any other one is recorded
+    /// as [`code::CUSTOM_FAILURE`], with itself in front of the message.
     #[must_use]
     pub fn permanent(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: truncated(message.into()), retryable: false, details: None }

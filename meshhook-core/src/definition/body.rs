@@ -42,7 +42,8 @@ pub(super) fn read(members: &Members<'_>, outer: Option<&Names<'_>>, nesting: us
 
     let ids: BTreeSet<&str> =
         items.iter().filter_map(|item| item.value.get("id").and_then(Value::as_str)).collect();
-    let names = Names::graph(&ids, outer);
+    let inner: BTreeMap<&str, &str> = items.iter().flat_map(|item| body_ids(item.value)).collect();
+    let names = Names::graph(&ids, &inner, outer);
     let mut nodes: Vec<ReadNode<'_>> = Vec::with_capacity(items.len());
     let mut by_id: BTreeMap<&str, usize> = BTreeMap::new();
     let mut good = true;
@@ -64,14 +65,30 @@ pub(super) fn read(members: &Members<'_>, outer: Option<&Names<'_>>, nesting: us
 
     let edges = match members.optional("edges") {
         None => Some(Vec::new()),
-        Some(field) => read_edges(&field, &nodes, &by_id),
+        Some(field) => read_edges(&field, &Places { nodes: &nodes, by_id: &by_id, inner: &inner }),
     };
     let edges = edges.filter(|_| good)?;
     Some(Graph::new(nodes.into_iter().filter_map(|node| node.node).collect(), &edges))
 }
 
+/// The ids in a node's body, each with the node's own: for messages, so read as far as it can be.
+fn body_ids(node: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let nodes = node["config"]["body"]["nodes"].as_array().into_iter().flatten();
+    let ids = nodes.filter_map(|inner| inner["id"].as_str());
+    ids.filter_map(|id| Some((id, node["id"].as_str()?)))
+}
+
+/// What an edge can lead to.
+struct Places<'a> {
+    nodes: &'a [ReadNode<'a>],
+    by_id: &'a BTreeMap<&'a str, usize>,
+    /// What no edge leads to: the nodes of bodies.
+    inner: &'a BTreeMap<&'a str, &'a str>,
+}
+
 /// Reads the edges; an edge that is there twice counts once.
-fn read_edges(field: &Field<'_>, nodes: &[ReadNode<'_>], by_id: &BTreeMap<&str, usize>) -> Option<Vec<Edge>> {
+fn read_edges(field: &Field<'_>, graph: &Places<'_>) -> Option<Vec<Edge>> {
+    let Places { nodes, by_id, inner } = *graph;
     let mut edges: Vec<Edge> = Vec::new();
     let mut known = BTreeSet::new();
     // Ends of all edges between existing nodes, and where to report a cycle: a wrong port does not hide one.
@@ -88,10 +105,14 @@ fn read_edges(field: &Field<'_>, nodes: &[ReadNode<'_>], by_id: &BTreeMap<&str, 
             let id = field.text()?;
             let found = by_id.get(id).copied();
             if found.is_none() {
-                field.report(
-                    ProblemCode::UnknownNode,
-                    format!("there is no node {} in this graph", excerpt(id)),
-                );
+                let message = match inner.get(id) {
+                    Some(body) => {
+                        let (id, body) = (excerpt(id), excerpt(body));
+                        format!("{id} is inside the body of {body}: no edge leads from one graph to another")
+                    }
+                    None => format!("there is no node {} in this graph", excerpt(id)),
+                };
+                field.report(ProblemCode::UnknownNode, message);
             }
             found
         };

@@ -10,7 +10,7 @@ use super::problem::ProblemCode;
 use super::reader::{Field, Members};
 use super::text::{Names, excerpt};
 use crate::id::NodeId;
-use crate::node::Shape;
+use crate::node::{NodeTypes, Shape};
 use crate::policy::{EffectPolicy, Jitter, RetryPolicy};
 
 /// What could be read of a node: enough to check edges even where the rest is wrong.
@@ -52,7 +52,7 @@ pub(super) fn read<'a>(field: &Field<'a>, names: &Names<'_>, nesting: usize) -> 
     let shape = type_name.and_then(|name| {
         let shape = crate::node::read(name, &config, names, nesting);
         if let (None, Some(field)) = (&shape, &type_field) {
-            field.report(ProblemCode::UnknownType, format!("there is no node type {}", excerpt(name)));
+            field.report(ProblemCode::UnknownType, no_such_type(name, field.checker.context.node_types));
         }
         shape
     });
@@ -80,6 +80,24 @@ pub(super) fn read<'a>(field: &Field<'a>, names: &Names<'_>, nesting: usize) -> 
         })
     })();
     ReadNode { id, ports, type_name, node }
+}
+
+/// Says that a node type is not there, and what may have been meant.
+fn no_such_type(name: &str, types: &NodeTypes) -> String {
+    // An engine without its executor has no such type, though everybody knows it.
+    if name == "http_call" {
+        return "http_call is not enabled: give EngineBuilder::http_call an executor".into();
+    }
+    let plain = |name: &str| -> String {
+        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let known = types.names();
+    let meant = known.iter().find(|known| plain(known) == plain(name));
+    let meant = meant.map_or_else(
+        || format!("the types are {}", known.join(", ")),
+        |meant| format!("did you mean {meant}?"),
+    );
+    format!("there is no node type {}; {meant}", excerpt(name))
 }
 
 /// Whether a node without side effects has none of the members that only side effects have; reports those it has.

@@ -221,9 +221,17 @@ impl<'a> Field<'a> {
         found
     }
 
+    fn duration_text(&self) -> Option<&'a str> {
+        let text = self.value.as_str();
+        if text.is_none() {
+            self.wrong_type("a duration such as \"10s\"");
+        }
+        text
+    }
+
     /// A duration that may be zero.
     pub(crate) fn duration(&self) -> Option<Duration> {
-        match parse_duration(self.text()?) {
+        match parse_duration(self.duration_text()?) {
             Ok(duration) => Some(duration),
             Err(error) => {
                 self.report(ProblemCode::InvalidDuration, error.to_string());
@@ -243,7 +251,7 @@ impl<'a> Field<'a> {
     }
 
     fn bounded_duration(&self, max: Duration, past: ProblemCode) -> Option<Duration> {
-        let duration = match parse_duration(self.text()?) {
+        let duration = match parse_duration(self.duration_text()?) {
             Err(DurationError::TooLong(_)) => Duration::MAX,
             _ => self.duration()?,
         };
@@ -306,7 +314,7 @@ impl<'a> Members<'a> {
     }
 }
 
-fn type_name(value: &Value) -> &'static str {
+pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

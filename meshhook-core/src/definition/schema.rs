@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::problem::ProblemCode;
-use super::reader::Field;
+use super::reader::{Field, type_name};
 use super::schema_shape;
 
 /// A compiled JSON Schema: draft 2020-12 unless its `$schema` names an older one. Cheap to clone.
@@ -26,8 +26,17 @@ pub struct Violation {
     pub message: String,
     /// The schema keyword that is violated.
     pub keyword: String,
+    /// The type of the value that is there.
+    pub found: &'static str,
     /// The names of members that are missing or not allowed, where that is what is wrong.
     pub members: Vec<String>,
+}
+
+impl Violation {
+    /// The violation with the type of what is there, where that is what is wrong. Histories hold the text without it.
+    pub(crate) fn with_found(&self) -> String {
+        if self.keyword == "type" { format!("{self} (it is {})", self.found) } else { self.to_string() }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -111,6 +120,7 @@ fn violation(error: &jsonschema::ValidationError<'_>) -> Violation {
         path: bounded(error.instance_path().as_str().to_owned()),
         message: bounded(error.masked().to_string()),
         keyword: error.kind().keyword().to_owned(),
+        found: type_name(error.instance()),
         members,
     }
 }

@@ -1,6 +1,6 @@
 //! Expressions and templates within a document: parsed where they stand, with their secrets and nodes accounted for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -17,22 +17,40 @@ use crate::secret::SecretName;
 pub(crate) struct Names<'a> {
     /// Ids of the graph and, through `outer`, of the graphs around it; `None` where there are no nodes to see.
     nodes: Option<&'a BTreeSet<&'a str>>,
+    /// Ids within the bodies of the graph's nodes, each with the node's.
+    inner: Option<&'a BTreeMap<&'a str, &'a str>>,
     outer: Option<&'a Names<'a>>,
     secrets: bool,
 }
 
 impl<'a> Names<'a> {
     /// Text of a trigger: no secrets, and nothing known about nodes.
-    pub(crate) const NONE: Names<'static> = Names { nodes: None, outer: None, secrets: false };
+    pub(crate) const NONE: Names<'static> = Names { nodes: None, inner: None, outer: None, secrets: false };
 
     /// Text of a node of a graph.
-    pub(crate) fn graph(nodes: &'a BTreeSet<&'a str>, outer: Option<&'a Names<'a>>) -> Self {
-        Self { nodes: Some(nodes), outer, secrets: false }
+    pub(crate) fn graph(
+        nodes: &'a BTreeSet<&'a str>,
+        inner: &'a BTreeMap<&'a str, &'a str>,
+        outer: Option<&'a Names<'a>>,
+    ) -> Self {
+        Self { nodes: Some(nodes), inner: Some(inner), outer, secrets: false }
     }
 
     /// The same, where `secrets.<name>` may stand.
     pub(crate) fn with_secrets(self) -> Self {
         Self { secrets: true, ..self }
+    }
+
+    /// The node in whose body, out of sight, a node is.
+    fn body_of(&self, id: &str) -> Option<&'a str> {
+        let mut names = Some(self);
+        while let Some(current) = names {
+            if let Some(body) = current.inner.and_then(|inner| inner.get(id)) {
+                return Some(body);
+            }
+            names = current.outer;
+        }
+        None
     }
 
     fn knows_node(&self, id: &str) -> bool {
@@ -56,7 +74,10 @@ impl<'a> Field<'a> {
             Ok(expression) => self.accept(&expression, names).then_some(expression),
             Err(error) => {
                 let code = code_of(error.kind, ProblemCode::InvalidExpression);
-                self.report(code, error.to_string());
+                let is_template = text.trim_start().starts_with("{{") && text.trim_end().ends_with("}}");
+                let hint =
+                    if is_template { "; this is an expression already: write it without {{ }}" } else { "" };
+                self.report(code, format!("{error}{hint}"));
                 None
             }
         }
@@ -130,13 +151,23 @@ impl<'a> Field<'a> {
             if names.secrets {
                 self.use_secret(&secret.name);
             } else {
-                self.report(ProblemCode::SecretNotAllowed, "no secret can be used here");
+                let message = "no secret can be used here; http_call takes them in headers, auth, query and body, other \
+                    types in the members that they name for secrets";
+                self.report(ProblemCode::SecretNotAllowed, message);
                 good = false;
             }
         }
         for node in expression.node_refs() {
             if !names.knows_node(&node.id) {
-                let message = format!("no node {} can be seen from here", excerpt(&node.id));
+                let message = match names.body_of(&node.id) {
+                    Some(body) => {
+                        let (id, body) = (excerpt(&node.id), excerpt(body));
+                        format!(
+                            "{id} is inside the body of {body}; from here only the output of {body} can be seen"
+                        )
+                    }
+                    None => format!("no node {} can be seen from here", excerpt(&node.id)),
+                };
                 self.report(ProblemCode::UnknownNode, message);
                 good = false;
             }

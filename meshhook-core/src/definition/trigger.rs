@@ -381,8 +381,12 @@ fn read_handshake(field: &Field<'_>) -> Option<Handshake> {
 }
 
 fn read_respond(field: &Field<'_>) -> Option<Respond> {
-    if field.value.is_string() {
-        return field.choice(&[("accepted", Respond::Accepted)]);
+    if let Some(text) = field.value.as_str() {
+        if text == "accepted" {
+            return Some(Respond::Accepted);
+        }
+        field.report(ProblemCode::InvalidValue, "must be \"accepted\" or {\"wait\": \"10s\"}");
+        return None;
     }
     let most = field.checker.context.limits.max_respond_wait;
     let wait = field.object(&["wait"])?.required("wait")?.timeout(most)?;

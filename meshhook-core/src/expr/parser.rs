@@ -113,6 +113,7 @@ impl Parser {
     }
 
     fn unexpected(&self, hint: &str) -> ExprError {
+        let hint = if *self.peek() == Token::Assign && hint.is_empty() { "; equality is ==" } else { hint };
         ExprError::syntax(self.position(), format!("unexpected {}{hint}", self.peek().describe()))
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{Scope, template_failure};
-use crate::definition::Schema;
+use crate::definition::{Schema, Violation};
 use crate::expr::{Template, UrlTemplate};
 use crate::failure::{Failure, code};
 use crate::secret::SecretName;
@@ -92,7 +92,9 @@ impl Effect {
         }
         let config = Value::Object(config);
         if let Some(schema) = &self.schema {
-            demand_config(schema, &config)?;
+            schema
+                .validate(&config)
+                .map_err(|violations| mismatch(violations.first().map(Violation::with_found)))?;
         }
         Ok(config)
     }
@@ -100,11 +102,12 @@ impl Effect {
 
 /// Holds a rendered config against its type's schema. The message names places and rules, and no value.
 pub(super) fn demand_config(schema: &Schema, config: &Value) -> Result<(), Failure> {
-    schema.validate(config).map_err(|violations| {
-        let first = violations.first().map(ToString::to_string);
-        let message = format!("the rendered config does not match its schema: {}", first.unwrap_or_default());
-        Failure::permanent(code::INVALID_CONFIG, message)
-    })
+    schema.validate(config).map_err(|violations| mismatch(violations.first().map(ToString::to_string)))
+}
+
+fn mismatch(first: Option<String>) -> Failure {
+    let message = format!("the rendered config does not match its schema: {}", first.unwrap_or_default());
+    Failure::permanent(code::INVALID_CONFIG, message)
 }
 
 impl fmt::Debug for Effect {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
-use super::preset::preset;
+use super::preset::{PRESETS, preset};
 use super::scheme::{
     Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
     SignatureScheme, Source, TimestampRule, TimestampUnit, TokenScheme,
@@ -56,8 +56,17 @@ impl VerifyConfig {
         let config = match reader.required_text("scheme") {
             Some("none") => Some(Self::none()),
             Some(name) if is_scheme(name) => reader.verify_config(name),
+            Some(name @ ("jwt" | "discord")) => {
+                reader.problem("scheme", InvalidValue, format!("{name} is not supported by this release"));
+                return Err(reader.problems);
+            }
             Some(_) => {
-                reader.problem("scheme", InvalidValue, "is not the name of a scheme");
+                let known = [&["none", "hmac", "api_key", "basic"], PRESETS].concat().join(", ");
+                reader.problem(
+                    "scheme",
+                    InvalidValue,
+                    format!("is not the name of a scheme; there are {known}"),
+                );
                 return Err(reader.problems);
             }
             // Which other members belong there depends on the scheme.
