@@ -127,18 +127,16 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
     let received = hook.receive(&raw).await.map_err(refused)?;
     match received {
         Received::Accepted { run, duplicate: false, wait: Some(wait) } => respond(&project, run, wait).await,
-        Received::Accepted { run, duplicate, .. } => accepted(run, duplicate),
+        Received::Accepted { run, duplicate, .. } => {
+            let body = ReceivedBody { duplicate: duplicate.then_some(true), ..accepted(run) };
+            json_answer(StatusCode::ACCEPTED, &body)
+        }
         _ => json_answer(StatusCode::OK, &ReceivedBody { status: "ignored", run_id: None, duplicate: None }),
     }
 }
 
-fn accepted(run: RunId, duplicate: bool) -> Result<Response, Problem> {
-    let body = ReceivedBody {
-        status: "accepted",
-        run_id: Some(run.to_string()),
-        duplicate: duplicate.then_some(true),
-    };
-    json_answer(StatusCode::ACCEPTED, &body)
+fn accepted(run: RunId) -> ReceivedBody {
+    ReceivedBody { status: "accepted", run_id: Some(run.to_string()), duplicate: None }
 }
 
 fn refused(refusal: HookRefusal) -> Problem {
@@ -177,7 +175,7 @@ async fn respond(project: &Project, run: RunId, wait: Duration) -> Result<Respon
     let ended = project.wait_for_end(run, wait).await.is_ok_and(RunStatus::is_terminal);
     let view = if ended { project.run(run).await.ok() } else { None };
     let mut response = match view {
-        None => accepted(run, false)?,
+        None => json_answer(StatusCode::ACCEPTED, &accepted(run))?,
         Some(view) => match view.response.as_deref().and_then(TerminateResponse::from_value) {
             Some(response) => custom(response),
             None if view.status == RunStatus::Succeeded => {

@@ -175,7 +175,7 @@ impl EngineBuilder {
             committer,
             long_work: if self.tasks.is_gated() { LongWork::in_place() } else { LongWork::elsewhere() },
             registry: Registry::new(self.node_types, self.limits),
-            vault: Vault::new(self.keys, self.entropy.clone()),
+            vault: Vault::new(self.store.clone(), self.keys, self.entropy.clone()),
             watchers: Watchers::default(),
             routes: Routes::default(),
             refusals: Refusals::default(),

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::contained::contained;
 use super::long_work::text_len;
-use super::runner::{Loaded, Runner, hold, wake_up};
+use super::runner::{Loaded, Runner, Standing, wake_up};
 use super::{EngineError, Inner, ended};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, genesis};
@@ -177,7 +177,7 @@ impl Inner {
         self.leased().await?;
         let Begun { meta, definition, state, chunk, next_due, dedupe } = self.begin(new).await?;
         let (run, created_at) = (meta.run, meta.created_at);
-        let mut hold = hold(&state, created_at, next_due, true, &self.stopping, self.options.hold);
+        let mut hold = self.hold(&state, &Standing { now: created_at, next_due, has_work: false });
         let keeps = matches!(hold, Hold::Keep { .. });
         let place = if keeps && self.options.works { self.reserve(run) } else { None };
         if keeps && place.is_none() {

@@ -233,7 +233,7 @@ impl Stopping {
 
 impl Inner {
     async fn unsealed(&self, project: &ProjectId) -> Result<Arc<vault::Unsealed>, EngineError> {
-        deadline::answer(self.options.lease, self.vault.unsealed(&self.store, project)).await
+        deadline::answer(self.options.lease, self.vault.unsealed(project)).await
     }
 
     /// Makes room for a run in memory; `None` when there is none, or the run is there already.

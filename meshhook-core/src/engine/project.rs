@@ -582,7 +582,7 @@ impl Project {
     /// a store error.
     pub async fn set_secret(&self, name: &SecretName, value: &SecretValue) -> Result<(), EngineError> {
         self.require_existing().await?;
-        self.inner.vault.set(&self.inner.store, &self.id, name, value, self.inner.time.now()).await
+        self.inner.vault.set(&self.id, (name, value), self.inner.time.now()).await
     }
 
     /// Removes a secret.
@@ -591,7 +591,7 @@ impl Project {
     ///
     /// [`EngineError::NotFound`] or a store error.
     pub async fn delete_secret(&self, name: &SecretName) -> Result<(), EngineError> {
-        let found = self.inner.vault.delete(&self.inner.store, &self.id, name).await?;
+        let found = self.inner.vault.delete(&self.id, name).await?;
         found.then_some(()).ok_or(EngineError::NotFound { what: "secret" })
     }
 
@@ -605,7 +605,7 @@ impl Project {
     /// [`EngineError::NoMasterKey`], [`EngineError::Vault`] when a secret is under a key that the provider does not know,
     /// or a store error; the other secrets were wrapped all the same.
     pub async fn rotate_secrets(&self) -> Result<Rotated, EngineError> {
-        self.inner.vault.rotate(&self.inner.store, &self.id).await
+        self.inner.vault.rotate(&self.id).await
     }
 
     /// The names of the secrets, with when each was first and last set.

@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-pub(super) use self::commit::hold;
+pub(super) use self::commit::Standing;
 pub(super) use self::due::wake_up;
 use super::Inner;
 use super::attempt::UnderWay;

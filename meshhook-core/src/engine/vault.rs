@@ -88,16 +88,26 @@ const ROTATED_AT_ONCE: usize = 100;
 const MAX_PASSES: usize = 16;
 
 /// Seals, keeps and unseals secrets.
-#[derive(Debug)]
 pub(super) struct Vault {
+    store: Arc<dyn Store>,
     keys: Option<Arc<dyn KeyProvider>>,
     entropy: Arc<dyn Entropy>,
     fresh: Fresh<ProjectId, Arc<Unsealed>>,
 }
 
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
 impl Vault {
-    pub(super) fn new(keys: Option<Arc<dyn KeyProvider>>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { keys, entropy, fresh: Fresh::new(FRESH, MAX_KNOWN) }
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        keys: Option<Arc<dyn KeyProvider>>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { store, keys, entropy, fresh: Fresh::new(FRESH, MAX_KNOWN) }
     }
 
     fn keys(&self) -> Result<&Arc<dyn KeyProvider>, EngineError> {
@@ -107,18 +117,16 @@ impl Vault {
     /// Sets a secret.
     pub(super) async fn set(
         &self,
-        store: &Arc<dyn Store>,
         project: &ProjectId,
-        name: &SecretName,
-        value: &SecretValue,
+        (name, value): (&SecretName, &SecretValue),
         at: Timestamp,
     ) -> Result<(), EngineError> {
         let key = self.keys()?.active_key().await.map_err(vault_error)?;
         for _ in 0..8 {
-            let version = store.secret_version(project, name.as_str()).await? + 1;
+            let version = self.store.secret_version(project, name.as_str()).await? + 1;
             let context = SecretContext { project, name, version };
             let sealed = seal(value, context, &key, self.random()?).map_err(vault_error)?;
-            let put = store.put_secret(project, name.as_str(), version, sealed, at).await;
+            let put = self.store.put_secret(project, name.as_str(), version, sealed, at).await;
             // Whatever the answer: it may have happened.
             self.forget(project);
             if put? {
@@ -129,13 +137,8 @@ impl Vault {
     }
 
     /// Removes a secret; `false` when there was none.
-    pub(super) async fn delete(
-        &self,
-        store: &Arc<dyn Store>,
-        project: &ProjectId,
-        name: &SecretName,
-    ) -> Result<bool, EngineError> {
-        let removed = store.delete_secret(project, name.as_str()).await;
+    pub(super) async fn delete(&self, project: &ProjectId, name: &SecretName) -> Result<bool, EngineError> {
+        let removed = self.store.delete_secret(project, name.as_str()).await;
         self.forget(project);
         Ok(removed?)
     }
@@ -145,15 +148,11 @@ impl Vault {
     /// Secrets can be set and used meanwhile: values stay as they are. What is set anew may be sealed under the key that
     /// was active when that began, so the secrets are listed again until a pass finds nothing to wrap. A secret that
     /// cannot be wrapped does not keep the others from it.
-    pub(super) async fn rotate(
-        &self,
-        store: &Arc<dyn Store>,
-        project: &ProjectId,
-    ) -> Result<Rotated, EngineError> {
+    pub(super) async fn rotate(&self, project: &ProjectId) -> Result<Rotated, EngineError> {
         let active = self.keys()?.active_key().await.map_err(vault_error)?;
         let mut rotated = Rotated { secrets: 0, rewrapped: 0 };
         for _ in 0..MAX_PASSES {
-            let records = store.secrets(project).await?;
+            let records = self.store.secrets(project).await?;
             rotated.secrets = records.len();
             let (mut failure, mut old) = (None, Vec::new());
             for record in records {
@@ -170,7 +169,7 @@ impl Vault {
             }
             while !old.is_empty() {
                 let batch = old.split_off(old.len().saturating_sub(ROTATED_AT_ONCE));
-                rotated.rewrapped += store.reseal_secrets(project, batch).await?;
+                rotated.rewrapped += self.store.reseal_secrets(project, batch).await?;
             }
         }
         // Somebody goes on sealing under an older key.
@@ -196,17 +195,13 @@ impl Vault {
     }
 
     /// A project's secrets, at most [`FRESH`] old.
-    pub(super) async fn unsealed(
-        &self,
-        store: &Arc<dyn Store>,
-        project: &ProjectId,
-    ) -> Result<Arc<Unsealed>, EngineError> {
+    pub(super) async fn unsealed(&self, project: &ProjectId) -> Result<Arc<Unsealed>, EngineError> {
         if let Some(unsealed) = self.fresh.get(project) {
             return Ok(unsealed);
         }
         let reading = self.fresh.begin();
         let (mut values, mut unopened) = (BTreeMap::new(), BTreeSet::new());
-        for record in store.secrets(project).await? {
+        for record in self.store.secrets(project).await? {
             match self.open(project, &record).await {
                 Ok(value) => {
                     values.insert(record.name, value);

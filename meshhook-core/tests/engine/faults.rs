@@ -9,7 +9,7 @@ use meshhook_core::engine::{Engine, EngineError, EngineOptions, StartRequest};
 use meshhook_core::event::RunStatus;
 use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
 use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
-use meshhook_core::store::memory::{Fault, Loss, MemoryStore, Operation};
+use meshhook_core::store::memory::{Fault, FaultPlan, Loss, MemoryStore, Operation};
 use meshhook_core::store::{Ledger as _, RunFilter};
 use meshhook_core::testing::{Gate, VirtualClock};
 use meshhook_core::time::Timestamp;
@@ -230,4 +230,53 @@ async fn a_run_whose_decision_panics_is_set_aside_and_tried_again() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(project.run(run).await.unwrap().status, RunStatus::Succeeded);
     assert_eq!(effects.1.load(Ordering::SeqCst), 2);
+}
+
+/// A clock that panics once after the store was read: within the first decision about what was claimed.
+#[derive(Debug)]
+struct TrapAfterRead {
+    clock: VirtualClock,
+    arms: AtomicBool,
+    is_set: AtomicBool,
+}
+
+impl Clock for TrapAfterRead {
+    fn now(&self) -> Timestamp {
+        assert!(!self.is_set.swap(false, Ordering::SeqCst), "the trap");
+        self.clock.now()
+    }
+}
+
+impl FaultPlan for TrapAfterRead {
+    fn next(&self, operation: Operation) -> Fault {
+        if operation == Operation::Read && self.arms.swap(false, Ordering::SeqCst) {
+            self.is_set.store(true, Ordering::SeqCst);
+        }
+        Fault::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_loading_panics_is_set_aside_and_tried_again() {
+    let clock = VirtualClock::new();
+    let trap =
+        Arc::new(TrapAfterRead { clock, arms: AtomicBool::new(false), is_set: AtomicBool::new(false) });
+    let store = Arc::new(MemoryStore::new(Arc::new(clock)).with_faults(trap.clone()));
+    let first = Kit::on(store.clone(), clock);
+    let slug = first.publish("effect", effect()).await;
+    *first.effects.takes.lock().unwrap() = Duration::from_secs(1_000);
+    let run = first.start_run(&slug, json!(1)).await;
+    first.engine.shutdown(Duration::ZERO).await;
+
+    trap.arms.store(true, Ordering::SeqCst);
+    let effects = Arc::new(Scripted::default());
+    let engine =
+        Engine::builder(store.clone()).clock(trap.clone()).http_call(effects.clone()).start().unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(!trap.arms.load(Ordering::SeqCst) && effects.seen.lock().unwrap().is_empty());
+    assert_eq!((engine.held_runs(), store.held(engine.worker()).await.unwrap()), (0, vec![]));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let project = engine.project(&ProjectId::default_project());
+    assert_eq!(project.run(run).await.unwrap().status, RunStatus::Succeeded);
+    assert_eq!(effects.seen.lock().unwrap().len(), 1);
 }

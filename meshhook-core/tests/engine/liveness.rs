@@ -1,6 +1,8 @@
 //! Decisions that take long do not end the lease.
+//!
+//! They block their thread, while everything else goes on in virtual time on the thread of the test.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -12,41 +14,54 @@ use meshhook_core::node::{Evaluated, NodeTypeInfo};
 use meshhook_core::store::memory::{MemoryStore, Operation};
 use meshhook_core::testing::VirtualClock;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 /// Holds up whoever computes, until it is opened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Latch {
     closed: Mutex<bool>,
     changed: Condvar,
-    entered: AtomicUsize,
+    /// One permit for each that came.
+    came: Semaphore,
+    gave_up: AtomicBool,
 }
 
 impl Latch {
+    fn new() -> Self {
+        let (closed, gave_up) = (Mutex::new(false), AtomicBool::new(false));
+        Self { closed, changed: Condvar::new(), came: Semaphore::new(0), gave_up }
+    }
+
     fn close(&self) {
         *self.closed.lock().unwrap() = true;
     }
 
     fn open(&self) {
+        assert!(!self.gave_up.load(Ordering::SeqCst), "who computed held up everybody else");
         *self.closed.lock().unwrap() = false;
         self.changed.notify_all();
     }
 
     fn pass(&self) {
-        self.entered.fetch_add(1, Ordering::SeqCst);
+        self.came.add_permits(1);
         let closed = self.closed.lock().unwrap();
-        // Not for ever: where decisions hold up the runtime, nobody opens the latch.
-        drop(self.changed.wait_timeout_while(closed, Duration::from_secs(20), |closed| *closed).unwrap());
+        // Not for ever: on the thread of the test, nobody would open the latch.
+        let waited = self.changed.wait_timeout_while(closed, Duration::from_secs(20), |closed| *closed);
+        if waited.unwrap().1.timed_out() {
+            self.gave_up.store(true, Ordering::SeqCst);
+        }
     }
 
-    fn entered(&self) -> usize {
-        self.entered.load(Ordering::SeqCst)
+    /// Waits until so many more have come.
+    async fn came(&self, count: u32) {
+        self.came.acquire_many(count).await.unwrap().forget();
     }
 }
 
 /// A pure node type of the host's that takes as long as a latch says: one for each test.
 macro_rules! long_node {
     ($latch:ident, $node:ident) => {
-        static $latch: std::sync::LazyLock<Latch> = std::sync::LazyLock::new(Latch::default);
+        static $latch: std::sync::LazyLock<Latch> = std::sync::LazyLock::new(Latch::new);
 
         struct $node;
 
@@ -83,12 +98,8 @@ impl Executor for Answers {
     }
 }
 
-const LEASE: Duration = Duration::from_millis(1_500);
-
 fn engine<N: Node>(store: &Arc<MemoryStore>, clock: VirtualClock, node: N, answers: bool) -> Engine {
-    let mut options = EngineOptions::default();
-    options.lease = LEASE;
-    let builder = Engine::builder(store.clone()).clock(Arc::new(clock)).options(options);
+    let builder = Engine::builder(store.clone()).clock(Arc::new(clock));
     builder.node(node).http_call(Arc::new(Answers(answers))).start().unwrap()
 }
 
@@ -110,23 +121,18 @@ fn start(engine: &Engine, slug: &WorkflowSlug) -> impl Future<Output = RunId> + 
     async move { project.start_run(&slug, StartRequest::new(json!(1))).await.unwrap().run }
 }
 
-/// Waits for something that must come.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..1_500 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what} did not come to be");
-}
-
-/// Waits until the lease would have ended if it was not renewed.
+/// Lets pass twice the time in which the lease would have ended if it was not renewed.
 async fn outlive_the_lease(store: &MemoryStore) {
     let renewals = || store.transactions().of(Operation::Renew) + store.transactions().of(Operation::Claim);
     let before = renewals();
-    tokio::time::sleep(LEASE).await;
-    until("a renewal", || renewals() >= before + 2).await;
+    for _ in 0..40 {
+        tokio::time::advance(EngineOptions::default().lease / 20).await;
+        // What fell due is done in a few polls.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(renewals() >= before + 4, "{before} renewals before, {} after", renewals());
 }
 
 async fn finish(engine: &Engine, run: RunId) -> Vec<&'static str> {
@@ -137,7 +143,7 @@ async fn finish(engine: &Engine, run: RunId) -> Vec<&'static str> {
     events.iter().map(|event| event.data.kind()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn long_decisions_at_intake_do_not_end_the_lease() {
     long_node!(LATCH, Long);
     let clock = VirtualClock::new();
@@ -146,7 +152,7 @@ async fn long_decisions_at_intake_do_not_end_the_lease() {
     let slug = publish(&engine, ["long", "http_call"]).await;
     LATCH.close();
     let runs: Vec<_> = (0..4).map(|_| tokio::spawn(start(&engine, &slug))).collect();
-    until("all decisions", || LATCH.entered() == 4).await;
+    LATCH.came(4).await;
     outlive_the_lease(&store).await;
     LATCH.open();
     for run in runs {
@@ -154,7 +160,7 @@ async fn long_decisions_at_intake_do_not_end_the_lease() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn long_decisions_after_effects_do_not_end_the_lease() {
     long_node!(LATCH, Long);
     let clock = VirtualClock::new();
@@ -166,7 +172,7 @@ async fn long_decisions_after_effects_do_not_end_the_lease() {
     for _ in 0..4 {
         runs.push(start(&engine, &slug).await);
     }
-    until("all decisions", || LATCH.entered() == 4).await;
+    LATCH.came(4).await;
     outlive_the_lease(&store).await;
     assert_eq!(engine.held_runs(), 4);
     LATCH.open();
@@ -175,7 +181,7 @@ async fn long_decisions_after_effects_do_not_end_the_lease() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn long_replays_do_not_end_the_lease() {
     long_node!(LATCH, Long);
     let clock = VirtualClock::new();
@@ -186,11 +192,11 @@ async fn long_replays_do_not_end_the_lease() {
     for _ in 0..4 {
         runs.push(start(&first, &slug).await);
     }
+    LATCH.came(4).await;
     first.shutdown(Duration::ZERO).await;
     LATCH.close();
-    let entered = LATCH.entered();
     let next = engine(&store, clock, Long, true);
-    until("all replays", || LATCH.entered() == entered + 4).await;
+    LATCH.came(4).await;
     outlive_the_lease(&store).await;
     assert_eq!(next.held_runs(), 4);
     LATCH.open();

@@ -72,3 +72,39 @@ async fn a_store_that_hangs_is_not_waited_for_beyond_the_grace_period() {
         assert_eq!(stopped == Stopped::Unfinished, is_lost, "{operation:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_brings_the_lease_back_that_was_ended() {
+    for operation in [Operation::Renew, Operation::Claim] {
+        let plan = Arc::new(Plan::default());
+        let kit = Kit::disturbed(&plan);
+        for _ in 0..1_000 {
+            plan.delay(operation, Duration::from_secs(3));
+        }
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        // One is under way, or will be.
+        assert_eq!(kit.engine.shutdown(GRACE).await, Stopped::Clean);
+        let done = kit.store.transactions();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(kit.store.transactions(), done);
+        assert_eq!(done.of(Operation::Retire), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn runs_that_end_at_once_leave_nothing_held() {
+    let kit = Arc::new(Kit::start());
+    let slug = kit.publish("effect", effect()).await;
+    let start = || {
+        let (kit, slug) = (kit.clone(), slug.clone());
+        tokio::spawn(async move { kit.start_run(&slug, json!(1)).await })
+    };
+    let starting: Vec<_> = (0..300).map(|_| start()).collect();
+    for started in starting {
+        kit.finish(started.await.unwrap()).await;
+    }
+    // Stopping waits until it is told that none is held, by whoever is last.
+    let began = Instant::now();
+    assert_eq!(kit.engine.shutdown(GRACE).await, Stopped::Clean);
+    assert!(began.elapsed() < GRACE / 2, "{:?}", began.elapsed());
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Held, Runner};
 use crate::engine::deadline::answer;
-use crate::engine::{Inner, Stopping, ended};
+use crate::engine::{Inner, ended};
 use crate::event::Chunk;
 use crate::id::{ProjectId, RunId};
 use crate::run::RunState;
@@ -106,10 +106,9 @@ impl Runner {
     }
 
     pub(super) fn hold(&self) -> Hold {
-        let now = self.inner.time.now();
-        let next_due = self.next_due();
-        let idle = self.under_way.is_empty() && !self.has_unread;
-        hold(&self.run.state, now, next_due, idle, &self.inner.stopping, self.inner.options.hold)
+        let has_work = !self.under_way.is_empty() || self.has_unread;
+        let standing = Standing { now: self.inner.time.now(), next_due: self.next_due(), has_work };
+        self.inner.hold(&self.run.state, &standing)
     }
 
     /// Releases the run, due as soon as it has something to do.
@@ -122,27 +121,30 @@ impl Runner {
     }
 }
 
-/// Who has a run after a commit, as its state is then.
-pub(in crate::engine) fn hold(
-    state: &RunState,
-    now: Timestamp,
-    next_due: WakeUp,
-    idle: bool,
-    stopping: &Stopping,
-    hold: Duration,
-) -> Hold {
-    if let Some(end) = state.end() {
-        return Hold::End { status: end.status, at: end.at, failure: end.failure.clone() };
-    }
-    let far = next_due.at(now).is_none_or(|at| at > now.after(hold));
-    let status = state.status(now);
-    if !idle || !(far || stopping.drains()) {
-        return Hold::Keep { status };
-    }
-    Hold::Release { wake_up: next_due, status }
+/// What decides who has a run after a commit, beside its state.
+pub(in crate::engine) struct Standing {
+    pub(in crate::engine) now: Timestamp,
+    /// When the run needs its owner next.
+    pub(in crate::engine) next_due: WakeUp,
+    /// Whether its owner has something to do with it until then.
+    pub(in crate::engine) has_work: bool,
 }
 
 impl Inner {
+    /// Who has a run after a commit, as its state is then.
+    pub(in crate::engine) fn hold(&self, state: &RunState, standing: &Standing) -> Hold {
+        if let Some(end) = state.end() {
+            return Hold::End { status: end.status, at: end.at, failure: end.failure.clone() };
+        }
+        let Standing { now, next_due, has_work } = *standing;
+        let is_far = next_due.at(now).is_none_or(|at| at > now.after(self.options.hold));
+        let status = state.status(now);
+        if has_work || !(is_far || self.stopping.drains()) {
+            return Hold::Keep { status };
+        }
+        Hold::Release { wake_up: next_due, status }
+    }
+
     /// Gives back a run that cannot be gone on with now, to be tried again in a while: its record as it stands, and
     /// messages that wait do not make it due earlier. What comes later does, once for each.
     pub(in crate::engine) async fn set_aside(

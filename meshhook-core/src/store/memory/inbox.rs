@@ -55,9 +55,9 @@ impl Messages {
         Some((*waiting.first_key_value()?.0, *waiting.last_key_value()?.0))
     }
 
-    fn leave(&mut self, key: RunKey, text: String, is_retry: bool) {
+    fn leave(&mut self, key: RunKey, message: Waiting) {
         self.last += 1;
-        self.by_run.entry(key).or_default().insert(InboxId(self.last), Waiting { text, is_retry });
+        self.by_run.entry(key).or_default().insert(InboxId(self.last), message);
     }
 
     fn of(&self, key: &RunKey, after: Option<InboxId>) -> Result<Listing<InboxItem>, StoreError> {
@@ -89,7 +89,7 @@ impl State {
         if let Some(at) = place {
             self.ledger.place(&key, Place::Released(Some(at)));
         }
-        self.inbox.leave(key, text, is_retry);
+        self.inbox.leave(key, Waiting { text, is_retry });
         posted
     }
 }
