@@ -1,31 +1,20 @@
 //! What a project's people and programs ask for.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::contained::contained;
-use super::intake::{Asked, MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
 use super::vault::Rotated;
-use super::view::{EventPage, RunView, Verdict, run_view, summary, verdict};
 use super::{EngineError, Inner};
 use crate::definition::{
     Checked, Problem, ProblemCode, Trigger, TriggerKind, ValidDefinition, WebhookPath, WebhookTrigger,
-    regex_uses_within,
 };
-use crate::event::{CodecError, Event, RunStatus};
-use crate::expr::{
-    Env, ExprError, ExprErrorKind, Expression, Template, TemplateError, TemplateErrorKind, TemplateOptions,
-    View,
-};
-use crate::id::{Digest, ProjectId, RunId, WorkflowSlug};
+use crate::id::{Digest, ProjectId, WorkflowSlug};
 use crate::json::{self, JsonLimits};
-use crate::run::ReplayError;
 use crate::secret::{SecretName, SecretValue};
 use crate::store::{
-    CreateWorkflow, Hook, Listing, MAX_LISTING_BYTES, Page, PublishOutcome, PublishWorkflow, RunFilter,
-    SaveDraft, StoreError, StoredRun, VersionRecord, WorkflowRecord, WorkflowStoreError,
+    CreateWorkflow, Hook, Listing, Page, PublishOutcome, PublishWorkflow, SaveDraft, StoreError,
+    VersionRecord, WorkflowRecord, WorkflowStoreError,
 };
 use crate::time::Timestamp;
 use crate::webhook::HookPath;
@@ -280,7 +269,7 @@ impl Project {
         Ok(self.inner.store.versions(&self.id, slug, page).await?)
     }
 
-    async fn record(&self, slug: &WorkflowSlug) -> Result<WorkflowRecord, EngineError> {
+    pub(super) async fn record(&self, slug: &WorkflowSlug) -> Result<WorkflowRecord, EngineError> {
         let found = self.inner.store.workflow(&self.id, slug).await?;
         found.ok_or(EngineError::NotFound { what: "workflow" })
     }
@@ -362,216 +351,6 @@ impl Project {
         }
     }
 
-    // ---- runs ----
-
-    /// Starts a run.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`] for an unknown workflow or version, [`EngineError::NotPublished`],
-    /// [`EngineError::InputInvalid`], [`EngineError::KeyReused`], [`EngineError::InvalidDefinition`] for a test run of
-    /// a draft with errors, [`EngineError::Overloaded`], or a store error. When an error is
-    /// [transient](EngineError::is_transient) the run may exist all the same; an idempotency key tells.
-    pub async fn start_run(
-        &self,
-        slug: &WorkflowSlug,
-        request: StartRequest,
-    ) -> Result<Started, EngineError> {
-        match self.new_run(slug, request).await? {
-            Asked::New(new) => self.inner.start_run(new).await,
-            Asked::Before(first) => Ok(first),
-        }
-    }
-
-    /// A run to start, with everything looked up; or the one that was started before with the same key, where this one
-    /// could not be started.
-    pub(super) async fn new_run(
-        &self,
-        slug: &WorkflowSlug,
-        request: StartRequest,
-    ) -> Result<Asked, EngineError> {
-        let record = self.record(slug).await?;
-        let mut input = request.input.clone();
-        if json::normalize(&mut input).is_err() || json::depth(&input) > JsonLimits::default().max_depth {
-            return Err(EngineError::InvalidArgument {
-                message: "the input nests too deep or holds a number out of range".into(),
-            });
-        }
-        let dedupe = match &request.idempotency_key {
-            Some(key) if key.is_empty() || key.len() > MAX_KEY_BYTES => {
-                let message = format!("an idempotency key has 1 to {MAX_KEY_BYTES} bytes");
-                return Err(EngineError::InvalidArgument { message });
-            }
-            key => key.as_deref().map(|key| api_dedupe(slug, key, &request, &input)),
-        };
-        let startable = self.startable(&record, &request).await;
-        let startable = startable.and_then(|(version, definition)| {
-            check_input(&definition, &input)?;
-            Ok((version, definition))
-        });
-        let (version, definition) = match startable {
-            Ok(startable) => startable,
-            // What was started before is answered as it was then, whatever was published since.
-            Err(refusal) => {
-                let first = self.inner.started_before(&self.id, dedupe.as_ref()).await?;
-                return first.map(Asked::Before).ok_or(refusal);
-            }
-        };
-        let trigger = json!({ "type": "manual" });
-        let (project, workflow) = (self.id.clone(), slug.clone());
-        let test = request.test;
-        Ok(Asked::New(NewRun { project, workflow, version, definition, trigger, input, test, dedupe }))
-    }
-
-    async fn startable(
-        &self,
-        record: &WorkflowRecord,
-        request: &StartRequest,
-    ) -> Result<(Option<u32>, ValidDefinition), EngineError> {
-        let live = record.live.as_ref();
-        if !request.test && live.is_none() {
-            return Err(EngineError::NotPublished);
-        }
-        let chosen = match request.version {
-            Some(version) if live.is_none_or(|live| live.version != version) => {
-                let found = self.inner.store.version(&self.id, &record.slug, version).await?;
-                Some((version, found.ok_or(EngineError::NotFound { what: "version" })?.digest))
-            }
-            None if request.test => None,
-            _ => live.map(|live| (live.version, live.digest.clone())),
-        };
-        if let Some((version, digest)) = chosen {
-            let definition = self.inner.registry.definition(&self.inner.store, &self.id, &digest).await?;
-            return Ok((Some(version), definition));
-        }
-        let document = parse_stored(&record.draft)?;
-        let Checked { definition, problems, .. } = self.check(&record.slug, &document).await?;
-        let definition = definition.ok_or(EngineError::InvalidDefinition { problems })?;
-        let text = json::to_canonical_string(definition.document());
-        self.inner.store.keep_definition(&self.id, definition.digest(), &text).await?;
-        self.inner.registry.insert(&self.id, definition.clone());
-        Ok((None, definition))
-    }
-
-    /// Waits until a run has ended, for at most `timeout` and not past the start of a shutdown; answers its status then.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`] or a store error.
-    pub async fn wait_for_end(&self, run: RunId, timeout: Duration) -> Result<RunStatus, EngineError> {
-        self.inner.wait_for_end(&self.id, run, timeout).await
-    }
-
-    /// A run with its steps.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`], [`EngineError::Unreadable`], [`EngineError::Overloaded`] when too many look at runs, or a
-    /// store error.
-    pub async fn run(&self, run: RunId) -> Result<RunView, EngineError> {
-        let reader = self.inner.long_work.reader().await?;
-        let stored =
-            self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
-        let meta = &stored.record.meta;
-        let definition = self.inner.registry.definition(&self.inner.store, &self.id, &meta.digest).await?;
-        let now = self.inner.time.now();
-        let view = move |definition: &_, stored: &_| {
-            let view = run_view(definition, stored, now);
-            drop(reader);
-            view
-        };
-        self.replayed(definition, stored, view).await?
-    }
-
-    /// Runs without their steps, newest first.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::Unreadable`], or a store error.
-    pub async fn runs(&self, filter: RunFilter) -> Result<Listing<RunView>, EngineError> {
-        let Listing { items, more, .. } = self.inner.store.runs(&self.id, filter).await?;
-        let views = items.into_iter().map(summary).collect::<Result<_, _>>()?;
-        Ok(Listing::new(views, more))
-    }
-
-    /// A run's events after a position, at most `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`], [`EngineError::Unreadable`], or a store error.
-    pub async fn events(&self, run: RunId, after: u64, limit: usize) -> Result<EventPage, EngineError> {
-        let record = self.inner.store.run_record(&self.id, run).await?;
-        record.ok_or(EngineError::NotFound { what: "run" })?;
-        // Every chunk holds at least one event, so this many chunks are enough.
-        let chunks = self.inner.store.chunks_after(&self.id, run, after, limit).await?;
-        let unreadable = |error: CodecError| EngineError::Unreadable(ReplayError::Chain(error.into()));
-        let mut events = Vec::new();
-        for chunk in &chunks.items {
-            let decoded = chunk.events().map_err(unreadable)?;
-            events.extend(decoded.into_iter().filter(|event| event.seq > after));
-            if events.len() > limit {
-                break;
-            }
-        }
-        // A single chunk may be larger than a part of a list.
-        let is_large = chunks.items.iter().map(|chunk| chunk.text.len()).sum::<usize>() > MAX_LISTING_BYTES;
-        let bytes = |event: &Event| {
-            let within = || json::canonical_len_within(&event.to_value(), MAX_LISTING_BYTES);
-            if is_large { within().unwrap_or(MAX_LISTING_BYTES) } else { 0 }
-        };
-        let part = Listing::gather(events.into_iter().map(Ok::<_, EngineError>), limit, bytes)?;
-        Ok(EventPage { more: part.more || chunks.more, events: part.items })
-    }
-
-    /// Waits until a run may have events after `after`, or until the poll interval is over. A hint, not a promise.
-    pub async fn wait_for_events(&self, run: RunId, after: u64) {
-        let mut news = self.inner.watchers.subscribe(run);
-        let come = news.wait_for(|seq| *seq > after);
-        tokio::select! {
-            biased;
-            _ = come => {}
-            () = tokio::time::sleep(self.inner.options.poll) => {}
-            () = self.inner.stopping.drain.cancelled() => {}
-        }
-    }
-
-    /// Whether this process is stopping, so that streams should end.
-    #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.inner.stopping.drain.is_cancelled()
-    }
-
-    /// Proves that a run's history is what the rules give, without side effects.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::NotFound`], [`EngineError::Overloaded`] when too many look at runs, or a store error.
-    pub async fn verify(&self, run: RunId) -> Result<Verdict, EngineError> {
-        let reader = self.inner.long_work.reader().await?;
-        let stored =
-            self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
-        let digest = &stored.record.meta.digest;
-        let definition = self.inner.registry.definition(&self.inner.store, &self.id, digest).await?;
-        let verdict = move |definition: &_, stored: &_| {
-            let verdict = verdict(definition, stored);
-            drop(reader);
-            verdict
-        };
-        self.replayed(definition, stored, verdict).await
-    }
-
-    /// Does something that replays a whole history.
-    async fn replayed<T: Send + 'static>(
-        &self,
-        definition: ValidDefinition,
-        stored: StoredRun,
-        work: impl FnOnce(&ValidDefinition, &StoredRun) -> T + Send + 'static,
-    ) -> Result<T, EngineError> {
-        let bytes = stored.chunks.iter().map(|chunk| chunk.text.len()).sum();
-        let known = definition.clone();
-        contained(self.inner.long_work.run(&known, bytes, move || work(&definition, &stored))).await
-    }
-
     // ---- secrets ----
 
     /// Sets a secret. Its value can never be read back.
@@ -617,50 +396,9 @@ impl Project {
         let records = self.inner.store.secrets(&self.id).await?;
         Ok(records.into_iter().map(|record| (record.name, record.created_at, record.updated_at)).collect())
     }
-
-    // ---- preview ----
-
-    /// Evaluates an expression over a sample of the root object. Secrets are never resolved.
-    ///
-    /// # Errors
-    ///
-    /// What the expression fails with.
-    pub fn preview_expression(&self, expression: &str, sample: &Value) -> Result<Value, ExprError> {
-        let expression = Expression::parse(expression, &self.inner.registry.limits().expr)?;
-        expression.evaluate(&View::from(sample), &Env::new(self.inner.time.now(), PREVIEW_SEED))
-    }
-
-    /// Renders a template over a sample of the root object. Secrets are never resolved.
-    ///
-    /// # Errors
-    ///
-    /// What the template fails with.
-    pub fn preview_template(&self, template: &Value, sample: &Value) -> Result<Value, TemplateError> {
-        let limits = self.inner.registry.limits();
-        if regex_uses_within(template) > limits.max_patterns {
-            let message = format!("at most {} regular expressions in a template", limits.max_patterns);
-            let kind =
-                TemplateErrorKind::Expression(ExprError::new(ExprErrorKind::BudgetExceeded, 0, message));
-            return Err(TemplateError { path: String::new(), position: 0, kind });
-        }
-        let options = TemplateOptions { limits: limits.expr.clone(), ..TemplateOptions::default() };
-        let template = Template::parse(template, &options).map_err(|mut errors| errors.remove(0))?;
-        template.render(&View::from(sample), &Env::new(self.inner.time.now(), PREVIEW_SEED))
-    }
 }
 
-/// What `uuid()` starts from in previews.
-const PREVIEW_SEED: &[u8] = b"preview";
-
-fn check_input(definition: &ValidDefinition, input: &Value) -> Result<(), EngineError> {
-    let Some(schema) = definition.input_schema() else { return Ok(()) };
-    schema.validate(input).map_err(|violations| {
-        let shown: Vec<String> = violations.iter().take(5).map(ToString::to_string).collect();
-        EngineError::InputInvalid { message: shown.join("; ") }
-    })
-}
-
-fn parse_stored(text: &str) -> Result<Value, EngineError> {
+pub(super) fn parse_stored(text: &str) -> Result<Value, EngineError> {
     let corrupt =
         |error: json::JsonError| StoreError::Corrupt { what: format!("a stored definition: {error}") };
     Ok(json::parse(text.as_bytes(), &JsonLimits::default()).map_err(corrupt)?)

@@ -21,6 +21,7 @@
 //! something else in a process with other features.
 
 mod canonical;
+mod error;
 mod number;
 mod parse;
 
@@ -31,8 +32,9 @@ use serde_json::Value;
 pub use canonical::{
     canonical_len_within, digest, to_canonical_string, write_canonical, write_canonical_str,
 };
+pub use error::{JsonError, JsonErrorKind};
 pub use number::{normalize, normalize_number, number_from_f64};
-pub use parse::{JsonError, JsonErrorKind, JsonLimits, parse};
+pub use parse::{JsonLimits, parse};
 
 /// Compares two object keys by their UTF-16 code units, the order of members everywhere in MeshHook.
 ///

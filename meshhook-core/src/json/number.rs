@@ -2,7 +2,8 @@
 
 use serde_json::{Number, Value};
 
-use super::parse::{JsonError, JsonErrorKind, is_reserved_key};
+use super::error::{JsonError, JsonErrorKind};
+use super::parse::is_reserved_key;
 
 const TWO_POW_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;

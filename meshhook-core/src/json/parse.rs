@@ -10,6 +10,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::error::{JsonError, JsonErrorKind};
 use super::number_from_f64;
 
 /// What [`parse`] accepts.
@@ -48,81 +49,6 @@ impl Default for JsonLimits {
     }
 }
 
-/// Why a text is not the JSON we accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum JsonErrorKind {
-    /// The text does not follow the grammar.
-    Syntax,
-    /// The text ends too early (an empty text, too).
-    UnexpectedEnd,
-    /// There is more text after the value.
-    TrailingData,
-    /// The text starts with a byte order mark.
-    ByteOrderMark,
-    /// The bytes are no UTF-8.
-    InvalidUtf8,
-    /// A string holds a lone surrogate or another malformed escape.
-    InvalidEscape,
-    /// A number lies outside the range of a double.
-    NumberOutOfRange,
-    /// An object has two members of the same name.
-    DuplicateKey,
-    /// An object has a member whose name serde_json reserves for itself.
-    ReservedKey,
-    /// Arrays and objects nest deeper than the limit.
-    TooDeep,
-    /// The document holds more values than the limit.
-    TooManyNodes,
-}
-
-/// Why, and where, a text is not the JSON we accept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct JsonError {
-    /// What is wrong.
-    pub kind: JsonErrorKind,
-    /// Line, counted from 1; 0 when there is no text (see [`normalize`](super::normalize)).
-    pub line: usize,
-    /// Column in bytes, counted from 1.
-    pub column: usize,
-    /// Byte offset of that place from the start of the text.
-    pub offset: usize,
-    /// RFC 6901 pointer to the value that was being read.
-    pub pointer: String,
-    message: String,
-}
-
-impl JsonError {
-    pub(super) fn without_position(kind: JsonErrorKind) -> Self {
-        let message = match kind {
-            JsonErrorKind::ReservedKey => "member name is reserved",
-            _ => "number out of range",
-        };
-        Self { kind, line: 0, column: 0, offset: 0, pointer: String::new(), message: message.to_owned() }
-    }
-
-    /// Whether the text is JSON, but past a limit.
-    pub fn is_limit(&self) -> bool {
-        matches!(self.kind, JsonErrorKind::TooDeep | JsonErrorKind::TooManyNodes)
-    }
-}
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if self.line > 0 {
-            write!(f, " at line {} column {}", self.line, self.column)?;
-        }
-        if !self.pointer.is_empty() {
-            write!(f, " (in {})", self.pointer)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for JsonError {}
-
 /// Reads one JSON value, strictly, with its numbers in normal form.
 ///
 /// # Errors
@@ -132,11 +58,21 @@ pub fn parse(bytes: &[u8], limits: &JsonLimits) -> Result<Value, JsonError> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
-            return Err(at_offset(JsonErrorKind::InvalidUtf8, bytes, error.valid_up_to(), "invalid UTF-8"));
+            return Err(JsonError::at_offset(
+                JsonErrorKind::InvalidUtf8,
+                bytes,
+                error.valid_up_to(),
+                "invalid UTF-8",
+            ));
         }
     };
     if text.starts_with('\u{feff}') {
-        return Err(at_offset(JsonErrorKind::ByteOrderMark, bytes, 0, "byte order mark before the value"));
+        return Err(JsonError::at_offset(
+            JsonErrorKind::ByteOrderMark,
+            bytes,
+            0,
+            "byte order mark before the value",
+        ));
     }
     let mut reading = Reading {
         max_depth: limits.max_depth.min(JsonLimits::DEPTH_CEILING),
@@ -364,13 +300,6 @@ fn explain(error: &serde_json::Error, trailing: bool, bytes: &[u8], reading: &Re
         .sum::<usize>();
     let offset = (line_start + error.column().saturating_sub(1)).min(bytes.len());
     JsonError { kind, line: error.line(), column: error.column(), offset, pointer, message }
-}
-
-fn at_offset(kind: JsonErrorKind, bytes: &[u8], offset: usize, message: &str) -> JsonError {
-    let before = &bytes[..offset];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-    JsonError { kind, line, column, offset, pointer: String::new(), message: message.to_owned() }
 }
 
 #[cfg(test)]
