@@ -116,8 +116,8 @@ impl Parser {
     }
 
     fn unexpected(&self, hint: &str) -> ExprError {
-        let hint = if *self.peek() == Token::Assign && hint.is_empty() { "; equality is ==" } else { hint };
-        ExprError::syntax(self.position(), format!("unexpected {}{hint}", self.peek().describe()))
+        let meant = if *self.peek() == Token::Assign { "; equality is ==" } else { "" };
+        ExprError::syntax(self.position(), format!("unexpected {}{hint}{meant}", self.peek().describe()))
     }
 
     fn enter(&mut self, position: usize) -> Result<(), ExprError> {

@@ -5,6 +5,7 @@
 mod document;
 mod graph;
 mod limit;
+mod message;
 mod mutation;
 mod node;
 mod secret;
