@@ -8,6 +8,7 @@
 //! | `--seconds` | 2 | how long one measurement lasts |
 //! | `--rounds` | 3 | how often each is repeated, in turns with those that it is compared with |
 //! | `--in-flight` | 256 | how many runs are under way at once |
+//! | `--scale` | 1 | how much of the million timers and the millions of finished runs is made |
 //! | `--folder` | the system's for temporary files | on which disk the server is |
 //! | `--gate` | | counts only, held against `benches/gate.json`; fails where a bound does not hold |
 //!
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         span: Duration::from_secs_f64(number("--seconds", 2.0)),
         rounds: number("--rounds", 3.0).max(1.0) as usize,
         in_flight: number("--in-flight", 256.0).max(4.0) as usize,
+        scale: number("--scale", 1.0),
     };
     if has("--gate") {
         return if runtime.block_on(gate::gate(&bench)) { ExitCode::SUCCESS } else { ExitCode::FAILURE };

@@ -2,48 +2,74 @@
 
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use meshhook::id::WorkerId;
 use meshhook::postgres::{PgOptions, PgStore, migrate};
 use meshhook::store::{Claim, Ledger as _};
 use tokio::time::Instant;
 
-use super::measure::Bench;
+use super::measure::{Bench, middle};
 use crate::kit::cluster::Database;
 use crate::kit::{histogram, micros};
 
-/// How many looks are timed.
-const LOOKS: usize = 500;
+/// How many looks are timed in a round.
+const LOOKS: usize = 300;
 
 #[expect(clippy::print_stdout, reason = "a bench prints its figures")]
 pub(crate) async fn claim(bench: &Bench) {
-    println!(
-        "\nclaim: {LOOKS} looks with nothing due, with the lease's renewal\n{:<44} {:>8} {:>8}",
-        "", "p50 ms", "p99 ms"
-    );
-    let databases = [bench.cluster.database(), bench.cluster.database()];
-    for database in &databases {
+    let [empty, timers, finished] = [0; 3].map(|_| bench.cluster.database());
+    for database in [&empty, &timers, &finished] {
         migrate(&database.url).await.expect("the schema is made");
     }
-    look(&databases[0], "empty").await;
-    fill_timers(bench, &databases[0], 1_000_000);
-    bench.cluster.sql(&databases[0].name, "VACUUM ANALYZE");
-    look(&databases[0], "1 M future timers in 20 projects").await;
-    look(&databases[1], "empty").await;
+    fill_timers(bench, &timers, bench.scaled(1_000_000));
     // Chunks are short: a claim does not read what has ended, however long it is.
-    fill_finished(bench, &databases[1], 5_000_000, 50);
-    bench.cluster.sql(&databases[1].name, "ANALYZE");
-    look(&databases[1], "5 M finished runs").await;
-    fill_timers(bench, &databases[1], 1_000_000);
-    bench.cluster.sql(&databases[1].name, "VACUUM ANALYZE meshhook.live_runs");
-    look(&databases[1], "5 M finished runs and 1 M future timers").await;
-    databases.iter().for_each(|database| bench.cluster.drop(database));
+    fill_finished(bench, &finished, bench.scaled(5_000_000), 50);
+    for database in [&timers, &finished] {
+        bench.cluster.sql(&database.name, "VACUUM ANALYZE");
+    }
+    println!(
+        "\nclaim: looks with nothing due; ratio of p99 to the first\n{:<44} {:>8} {:>8} {:>8}",
+        "", "p50 ms", "p99 ms", "ratio"
+    );
+    let many =
+        [("empty", &empty), ("1 M future timers of 20 projects", &timers), ("5 M finished runs", &finished)];
+    compare(bench, &many).await;
+    fill_timers(bench, &finished, bench.scaled(1_000_000));
+    bench.cluster.sql(&finished.name, "VACUUM ANALYZE meshhook.live_runs");
+    compare(bench, &[("empty", &empty), ("5 M finished runs and 1 M timers", &finished)]).await;
+    for database in [&empty, &timers, &finished] {
+        bench.cluster.drop(database);
+    }
 }
 
+/// Looks in turns.
 #[expect(clippy::print_stdout, reason = "a bench prints its figures")]
-async fn look(database: &Database, name: &str) {
-    let store = PgStore::connect(&database.url, PgOptions::new()).await.expect("a store");
+async fn compare(bench: &Bench, databases: &[(&str, &Database)]) {
+    let mut stores = Vec::new();
+    for (_, database) in databases {
+        stores.push(PgStore::connect(&database.url, PgOptions::new()).await.expect("a store"));
+    }
+    let at = |took: &Histogram<u64>, quantile| took.value_at_quantile(quantile) as f64 / 1_000.0;
+    let mut rounds: Vec<Vec<Histogram<u64>>> = vec![Vec::new(); stores.len()];
+    for round in 0..=bench.rounds {
+        for (store, rounds) in stores.iter().zip(&mut rounds) {
+            let took = look(store).await;
+            // In the first round sessions are new.
+            if round > 0 {
+                rounds.push(took);
+            }
+        }
+    }
+    for ((name, _), its) in databases.iter().zip(&rounds) {
+        let of = |quantile| middle(its.iter().map(|took| at(took, quantile)).collect());
+        let ratios = its.iter().zip(&rounds[0]).map(|(took, base)| at(took, 0.99) / at(base, 0.99));
+        println!("{name:<44} {:>8.3} {:>8.3} {:>8.2}", of(0.5), of(0.99), middle(ratios.collect()));
+    }
+}
+
+async fn look(store: &PgStore) -> Histogram<u64> {
     let mut took = histogram();
-    for look in 0..LOOKS + 50 {
+    for _ in 0..LOOKS {
         let claim = Claim {
             worker: WorkerId::new("bench").expect("a valid name"),
             limit: 64,
@@ -55,13 +81,9 @@ async fn look(database: &Database, name: &str) {
         let from = Instant::now();
         let claimed = store.claim(claim).await.expect("a look");
         assert!(claimed.runs.is_empty(), "nothing is due");
-        // The first ones plan.
-        if look >= 50 {
-            took.saturating_record(micros(from));
-        }
+        took.saturating_record(micros(from));
     }
-    let at = |quantile| took.value_at_quantile(quantile) as f64 / 1_000.0;
-    println!("{name:<44} {:>8.3} {:>8.3}", at(0.5), at(0.99));
+    took
 }
 
 /// Runs of 20 projects that wait for a time far off.

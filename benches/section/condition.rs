@@ -89,8 +89,8 @@ pub(crate) async fn grown(bench: &Bench) {
         let mut place = start(&Setup::on(&database));
         keep_from_vacuum(bench, &database);
         place.closed(Shape::Strict, 8, Duration::from_millis(300)).await;
-        fill_finished(bench, &database, 100_000, 1_000);
-        fill_timers(bench, &database, 100_000);
+        fill_finished(bench, &database, bench.scaled(100_000), 1_000);
+        fill_timers(bench, &database, bench.scaled(100_000));
         for (turn, samples) in samples.iter_mut().enumerate() {
             if turn == 1 {
                 drop(place);
@@ -121,7 +121,7 @@ fn keep_from_vacuum(bench: &Bench, database: &Database) {
 pub(crate) async fn finished(bench: &Bench) {
     let databases = [bench.cluster.database(), bench.cluster.database()];
     let places = [0, 1].map(|place| start(&Setup::on(&databases[place])));
-    fill_finished(bench, &databases[1], 1_000_000, 1_000);
+    fill_finished(bench, &databases[1], bench.scaled(1_000_000), 1_000);
     bench.cluster.sql(&databases[1].name, "VACUUM ANALYZE");
     let in_flight = bench.in_flight;
     for (shape, name) in [(Shape::Strict, "strict"), (Shape::Pure, "pure")] {

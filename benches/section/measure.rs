@@ -19,6 +19,8 @@ pub(crate) struct Bench {
     pub(crate) span: Duration,
     pub(crate) rounds: usize,
     pub(crate) in_flight: usize,
+    /// How much of what tables are filled with is filled in.
+    pub(crate) scale: f64,
 }
 
 /// Something that is measured.
@@ -66,6 +68,11 @@ pub(crate) struct Sample {
 }
 
 impl Bench {
+    /// So many of that many rows.
+    pub(crate) fn scaled(&self, rows: u32) -> u32 {
+        (f64::from(rows) * self.scale) as u32
+    }
+
     /// Measures once.
     pub(crate) async fn sample(&self, subject: &Subject<'_>, span: Duration) -> Sample {
         let (own, before) = (cpu_micros(subject.process), self.cluster.spent());
@@ -117,7 +124,8 @@ pub(crate) fn ratio(samples: &[Sample], base: &[Sample]) -> f64 {
     middle(samples.iter().zip(base).map(|(sample, base)| sample.rate / base.rate).collect())
 }
 
-fn middle(mut values: Vec<f64>) -> f64 {
+/// The median.
+pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     match values.len() % 2 {
