@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     let named: Vec<&Section> = SECTIONS.iter().filter(|section| has(section.name)).collect();
     let chosen = if named.is_empty() { SECTIONS.iter().collect() } else { named };
     let server = bench.cluster.sql("postgres", "SELECT version()");
-    println!("{server}\n{} rounds of {:?} each", bench.rounds, bench.span);
+    println!("{server}\n{} rounds of {:?} each, scale {}", bench.rounds, bench.span, bench.scale);
     for section in chosen {
         println!("\n== {}: {}", section.name, section.about);
         runtime.block_on((section.run)(&bench));

@@ -49,7 +49,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section { name: "alone", about: "one run at a time", run: |bench| Box::pin(throughput::alone(bench)) },
     Section {
         name: "slow",
-        about: "each commit answers 5 ms later",
+        about: "a wrapper of the store holds the reply of each commit back for 5 ms",
         run: |bench| Box::pin(condition::slow(bench)),
     },
     Section {

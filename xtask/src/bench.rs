@@ -26,17 +26,10 @@ impl Bench {
 /// optimized, so it is built as the tests are.
 pub(crate) fn gate() -> Outcome {
     postgres::provide()?;
-    shell(cargo(&[
-        "bench",
-        "--profile",
-        "dev",
-        "--workspace",
-        "--all-features",
-        "--bench",
-        "pg",
-        "--",
-        "--gate",
-    ]))
+    let build = ["bench", "--profile", "dev", "--workspace", "--all-features", "--bench", "pg"];
+    let mut command = cargo(&build);
+    command.args(["--", "--gate"]);
+    shell(command)
 }
 
 /// Runs the benchmarks that the first argument names; the rest goes to them. Lists all without a name.
