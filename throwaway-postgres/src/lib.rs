@@ -9,11 +9,15 @@
 //! root, so started by root it runs as `postgres` or `nobody`. With `MESHHOOK_TEST_DATABASE_URL` in the environment,
 //! [`Server::shared`] uses that server instead and starts none; its role must be able to create databases and roles.
 //!
+//! [`Pooler`] puts a PgBouncer before it, where one is installed.
+//!
 //! Standard library only: whoever wants to talk to the server brings a driver.
 
+mod pooler;
 mod programs;
 mod server;
 
+pub use self::pooler::{Pooler, find_pooler};
 pub use self::programs::{Programs, find};
 pub use self::server::{Server, Settings};
 

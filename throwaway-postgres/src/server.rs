@@ -154,6 +154,14 @@ impl Server {
         self.started.as_mut().ok_or_else(|| format!("the server of {URL_VARIABLE} is not ours to stop"))
     }
 
+    /// The folder with the socket, where it was started here.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Socket(folder) => Some(folder),
+            Place::Url(_) => None,
+        }
+    }
+
     /// Runs statements through `psql` as the administrator and answers what it prints, unaligned and without headers.
     ///
     /// # Errors
@@ -224,7 +232,7 @@ fn replace(url: &str, role: Option<&str>, database: &str) -> String {
     format!("{scheme}://{user}{at}{host}/{database}{query}")
 }
 
-fn new_folder(settings: &Settings, user: User) -> std::io::Result<PathBuf> {
+pub(crate) fn new_folder(settings: &Settings, user: User) -> std::io::Result<PathBuf> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let memory = Path::new("/dev/shm");
     let parent = match &settings.folder {
@@ -263,7 +271,7 @@ fn initialize(programs: &Programs, user: User, folder: &Path) -> Result<()> {
 /// Starts the server under a shell that outlives nobody.
 fn serve(programs: &Programs, user: User, folder: &Path, settings: &Settings) -> Result<Started> {
     let mut command = Command::new("sh");
-    command.args(["-c", WATCH, "sh"]).arg(folder).arg(programs.folder().join("postgres"));
+    command.args(["-c", WATCH, "sh", "QUIT"]).arg(folder).arg(programs.folder().join("postgres"));
     command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
     let mut set = |setting: &str| {
         command.args(["-c", setting]);
@@ -294,18 +302,18 @@ fn serve(programs: &Programs, user: User, folder: &Path, settings: &Settings) ->
 const STARTING: u32 = 1_500;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Starts the command with its log in the folder, and stops or starts it again when told to. When standard input ends,
-/// cleans up.
-const WATCH: &str = r#"
+/// Starts a command with its log in a folder, and stops it by a signal or starts it again when told to. When standard
+/// input ends, stops it and cleans up.
+pub(crate) const WATCH: &str = r#"
 trap '' INT TERM HUP
-folder=$1
-shift
+signal=$1 folder=$2
+shift 2
 start() {
     "$@" >>"$folder/log" 2>&1 </dev/null &
     server=$!
 }
 stop() {
-    [ -z "$server" ] || { kill -QUIT "$server"; wait "$server"; }
+    [ -z "$server" ] || { kill -"$signal" "$server"; wait "$server"; }
     server=
 }
 start "$@"

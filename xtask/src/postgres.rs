@@ -1,11 +1,12 @@
 //! Postgres for the tests: found, or installed where that is easy.
 //!
 //! Suites start a throwaway server by themselves; all they need is its programs, or a server that is named in the
-//! environment. Missing both they fail and say so: a suite that skips its database shows nothing.
+//! environment. Missing both they fail and say so: a suite that skips its database shows nothing. One suite works through
+//! a pooler; where there is none to be had, it says so and works without.
 
 use std::process::{Command, Stdio};
 
-use throwaway_postgres::{URL_VARIABLE, find};
+use throwaway_postgres::{URL_VARIABLE, find, find_pooler};
 
 use crate::shell::{Outcome, run};
 
@@ -15,25 +16,34 @@ pub(crate) fn provide() -> Outcome {
         println!("{URL_VARIABLE} is set: tests use that server");
         return Ok(());
     }
-    let missing = match find() {
-        Ok(programs) => {
-            println!("Postgres of {}", programs.folder().display());
-            return Ok(());
+    match find() {
+        Ok(programs) => println!("Postgres of {}", programs.folder().display()),
+        Err(missing) if !can_install() => return Err(missing),
+        // The package would start a cluster of its own, which nobody here needs.
+        Err(_) => {
+            install("postgresql")?;
+            find().map(drop)?;
         }
-        Err(missing) => missing,
-    };
-    if !can_install() {
-        return Err(missing);
     }
+    let pooler = match find_pooler() {
+        Err(_) if can_install() => install("pgbouncer").and_then(|()| find_pooler()),
+        found => found,
+    };
+    match pooler {
+        Ok(program) => println!("pooler {}", program.display()),
+        Err(missing) => println!("{missing}: suites that work through a pooler do without"),
+    }
+    Ok(())
+}
+
+fn install(package: &str) -> Outcome {
     let mut update = Command::new("apt-get");
     update.args(["update", "--quiet"]);
     run(update)?;
     let mut install = Command::new("apt-get");
-    // The package would start a cluster of its own, which nobody here needs.
-    install.args(["install", "--yes", "--quiet", "--no-install-recommends", "postgresql"]);
+    install.args(["install", "--yes", "--quiet", "--no-install-recommends", package]);
     install.env("DEBIAN_FRONTEND", "noninteractive");
-    run(install)?;
-    find().map(drop)
+    run(install)
 }
 
 /// Whether there is `apt-get`, and it may be used.
