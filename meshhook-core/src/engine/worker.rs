@@ -9,6 +9,9 @@
 //! others left messages, and says when the next run wakes up; so an idle process makes one call for each poll interval.
 //! The lease is renewed by itself only where no claim did so in time.
 //!
+//! What the store counts as held here is compared with what is in memory whenever a call may have taken something
+//! without saying so, and once in every lease: a call that was given up can still reach the store after it was looked for.
+//!
 //! What is due is for the store's clock to say: the next look is planned by the difference of two of its times, and a
 //! claimed run finds itself due by the [same time](super::store_time).
 //!
@@ -75,7 +78,12 @@ pub(super) async fn keep_lease(inner: Arc<Inner>) {
 pub(super) async fn claim_runs(inner: Arc<Inner>) {
     let mut patience = SHORTEST_PAUSE;
     let mut messages = Messages::default();
+    let mut reconciled = tokio::time::Instant::now();
     loop {
+        if reconciled.elapsed() >= inner.options.lease {
+            reconciled = tokio::time::Instant::now();
+            inner.reconcile.store(true, Ordering::Release);
+        }
         let pause = match look(&inner, &mut messages).await {
             Look::MoreIsDue => Duration::ZERO,
             // What is due but was not claimed waits for room, or for a worker that may take suspects.
@@ -163,9 +171,8 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
         Err(error) => {
             tracing::warn!(%error, "could not claim runs");
             messages.asked = None;
-            if error.is_outcome_unknown() {
-                inner.reconcile.store(true, Ordering::Release);
-            }
+            // Whatever the store says, whoever looks finds out what it took.
+            inner.reconcile.store(true, Ordering::Release);
             return Look::NextIn(poll);
         }
     };
