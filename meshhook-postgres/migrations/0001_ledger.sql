@@ -2,7 +2,7 @@
 --
 -- A run that has not ended has a row in live_runs, one that has ended a row in ended_runs. live_runs is the hot table:
 -- small, unpartitioned, a row is written when its run is started, released, claimed or ended, never per step.
--- ended_runs and history only grow; they are partitioned by week, which a run's id tells (UUIDv7), so that retention is
+-- ended_runs and history only grow; they are partitioned by month, which a run's id tells (UUIDv7), so that retention is
 -- the drop of a table. What lies there costs the running work nothing.
 --
 -- Times are microseconds since the Unix epoch: exact, without infinities, and the same in every store. Texts that are
@@ -37,6 +37,8 @@ COMMENT ON TABLE meshhook.live_runs IS 'Runs that have not ended: held by a work
 
 -- Claims: what is due, per project. Runs that are held or wait for a message only are not in it.
 CREATE INDEX live_runs_due ON meshhook.live_runs (project, wake_at, run_id) WHERE wake_at IS NOT NULL;
+-- Looks: the first to wake up of all projects, so that a look that finds nothing due is one step.
+CREATE INDEX live_runs_wake ON meshhook.live_runs (wake_at) WHERE wake_at IS NOT NULL;
 -- What a worker holds.
 CREATE INDEX live_runs_held ON meshhook.live_runs (owner, project, run_id) WHERE owner IS NOT NULL;
 -- What a worker holds that was an orphan before: the only runs that can be suspects.
@@ -90,19 +92,24 @@ CREATE TABLE meshhook.dedupe (
 
 COMMENT ON TABLE meshhook.dedupe IS 'Which run has which deduplication key, until when. The key is a SHA-256 of scope and key.';
 
--- Expired keys are dropped in bulk. Keys come in the order of their expiry, or nearly, and a range index costs a commit nothing.
-CREATE INDEX dedupe_by_expiry ON meshhook.dedupe USING brin (expires_at) WITH (pages_per_range = 16, autosummarize = on);
+-- Expired keys are forgotten in the order of their expiry. Keys come nearly in that order, so the index grows at its end.
+CREATE INDEX dedupe_by_expiry ON meshhook.dedupe (expires_at);
 
 CREATE TABLE meshhook.inbox (
     id       bigint           NOT NULL GENERATED ALWAYS AS IDENTITY,
     run_id   uuid             NOT NULL,
     is_retry boolean          NOT NULL,
     project  text COLLATE "C" NOT NULL,
+    owner    text COLLATE "C",
     message  text             NOT NULL,
     CONSTRAINT inbox_pk PRIMARY KEY (project, run_id, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 
 COMMENT ON TABLE meshhook.inbox IS 'What others want from a run, until its owner has turned it into events.';
+
+-- Looks: the messages for the runs that a worker holds, however many runs and messages there are. The owner is who held
+-- the run when the message came, or took it since.
+CREATE INDEX inbox_by_owner ON meshhook.inbox (owner, project, run_id) WHERE owner IS NOT NULL;
 
 -- Workers act for all projects: the only table without one.
 CREATE TABLE meshhook.workers (

@@ -1,7 +1,12 @@
--- 0004: weeks of ended_runs and history, made ahead.
+-- 0004: months of ended_runs and history, made ahead; and what is forgotten when its time is over.
 --
--- A run's id begins with the millisecond in which it was made, so a week is a range of ids. What falls into no week (ids
--- from elsewhere, clocks far off, nobody looked for weeks) goes to the default partition, so that no commit is refused.
+-- A run's id begins with the millisecond in which it was made, so a calendar month (UTC) is a range of ids. Months, not
+-- weeks: a kept plan locks every partition that there is before it looks which one it needs (up to Postgres 17), so each
+-- costs every statement. What falls into no month (ids from elsewhere, clocks far off, nobody looked for months) goes to
+-- the default partition, so that no commit is refused.
+--
+-- A partition is told by its bounds, never by its name, and a month's bounds are computed without a time zone: whoever
+-- calls these functions, with whatever settings, means the same tables.
 
 CREATE TABLE meshhook.ended_runs_other PARTITION OF meshhook.ended_runs DEFAULT;
 CREATE TABLE meshhook.history_other PARTITION OF meshhook.history DEFAULT;
@@ -16,128 +21,153 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN (pg_catalog.lpad(pg_catalog.to_hex(pg_catalog.floor(extract(epoch FROM p_at) * 1000)::bigint), 12, '0')
     || '00000000000000000000')::uuid;
 
--- Makes the partitions of this week and the next ones; answers how many were made. One session at a time; a table that
--- is busy is left for the next time. The tables' owner makes them, whoever asks.
-CREATE FUNCTION meshhook.make_partitions(p_weeks integer) RETURNS integer
+-- The partitions of both tables but the default ones, with their bounds: from low to below high.
+CREATE FUNCTION meshhook.partitions() RETURNS TABLE (parent text, name text, low uuid, high uuid)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.relname, c.relname, b.bounds[1]::uuid, b.bounds[2]::uuid
+    FROM pg_inherits i
+    JOIN pg_class p ON p.oid = i.inhparent
+    JOIN pg_class c ON c.oid = i.inhrelid
+    CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(.+)''\) TO \(''(.+)''\)') AS b (bounds)
+    WHERE i.inhparent IN ('meshhook.ended_runs'::regclass, 'meshhook.history'::regclass) AND b.bounds IS NOT NULL
+$$;
+
+-- Makes one partition that is missing for this month or the next ones; answers whether one was made. To be called until
+-- it was not: each call is a transaction that locks one table, so that it never holds what a commit waits for while it
+-- waits for what that commit holds.
+--
+-- Attaching a table locks the parent only against other changes of its shape, but the default partition, through which
+-- every reader goes, against everybody. So it waits a moment at most, and fails; the caller tries again later. The
+-- tables' owner makes them, whoever asks.
+CREATE FUNCTION meshhook.make_partition(p_months integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '2s'
+SET timezone = 'UTC'
+SET lock_timeout = '300ms'
 AS $$
 DECLARE
-    v_from timestamptz;
-    v_table text;
-    v_name text;
-    v_made integer := 0;
+    v_scope text := meshhook.enter();
+    v_made boolean := false;
+    v_is_astray boolean;
+    v_month record;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(1835365224, 2) THEN
-        RETURN 0;
-    END IF;
-    FOR v_week IN 0..least(greatest(p_weeks, 0), 60) LOOP
-        v_from := (date_trunc('week', now() AT TIME ZONE 'UTC') + v_week * interval '7 days') AT TIME ZONE 'UTC';
-        FOREACH v_table IN ARRAY ARRAY['ended_runs', 'history'] LOOP
-            v_name := v_table || '_' || to_char(v_from AT TIME ZONE 'UTC', 'IYYY"w"IW');
-            CONTINUE WHEN to_regclass('meshhook.' || quote_ident(v_name)) IS NOT NULL;
-            BEGIN
-                -- Attaching a finished table locks the parent only against other changes of its shape.
-                EXECUTE format('CREATE TABLE meshhook.%I (LIKE meshhook.%I INCLUDING ALL)', v_name, v_table);
-                EXECUTE format('ALTER TABLE meshhook.%I ENABLE ROW LEVEL SECURITY', v_name);
-                EXECUTE format('ALTER TABLE meshhook.%I FORCE ROW LEVEL SECURITY', v_name);
-                EXECUTE format('ALTER TABLE meshhook.%I SET (autovacuum_freeze_min_age = 0)', v_name);
-                EXECUTE format(
-                    'ALTER TABLE meshhook.%I ATTACH PARTITION meshhook.%I FOR VALUES FROM (%L) TO (%L)',
-                    v_table, v_name, meshhook.first_id(v_from), meshhook.first_id(v_from + interval '7 days')
-                );
-                v_made := v_made + 1;
-            EXCEPTION
-                -- Its ids lie in the default partition already, or the table was busy.
-                WHEN check_violation OR lock_not_available OR deadlock_detected THEN
-                    RAISE WARNING 'meshhook: could not make partition %: %', v_name, SQLERRM;
-            END;
-        END LOOP;
+    -- Whoever finds nothing to do locks nothing.
+    FOR v_month IN
+        SELECT t.parent, t.parent || '_' || to_char(m.starts, 'YYYY"m"MM') AS name, m.low, m.high
+        FROM (
+            SELECT s.starts, meshhook.first_id(s.starts AT TIME ZONE 'UTC') AS low,
+                meshhook.first_id((s.starts + interval '1 month') AT TIME ZONE 'UTC') AS high
+            FROM (
+                SELECT date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => i) AS starts
+                FROM generate_series(0, least(greatest(p_months, 0), 60)) AS i) s) m
+        CROSS JOIN unnest(ARRAY['history', 'ended_runs']) AS t (parent)
+        WHERE NOT EXISTS (
+            SELECT 1 FROM meshhook.partitions() p WHERE p.parent = t.parent AND p.low < m.high AND p.high > m.low)
+        ORDER BY m.starts, t.parent DESC
+    LOOP
+        EXIT WHEN NOT pg_try_advisory_xact_lock(1835365224, 2);
+        -- Attaching would find it as well, but behind its lock.
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM meshhook.%I WHERE run_id >= $1 AND run_id < $2)', v_month.parent)
+            INTO v_is_astray USING v_month.low, v_month.high;
+        IF v_is_astray THEN
+            RAISE WARNING 'meshhook: runs of % lie in the default partition: it is not made', v_month.name;
+            CONTINUE;
+        END IF;
+        BEGIN
+            EXECUTE format('CREATE TABLE meshhook.%I (LIKE meshhook.%I INCLUDING ALL)', v_month.name, v_month.parent);
+            EXECUTE format('ALTER TABLE meshhook.%I ENABLE ROW LEVEL SECURITY', v_month.name);
+            EXECUTE format('ALTER TABLE meshhook.%I FORCE ROW LEVEL SECURITY', v_month.name);
+            EXECUTE format('ALTER TABLE meshhook.%I SET (autovacuum_freeze_min_age = 0)', v_month.name);
+            EXECUTE format(
+                'ALTER TABLE meshhook.%I ATTACH PARTITION meshhook.%I FOR VALUES FROM (%L) TO (%L)',
+                v_month.parent, v_month.name, v_month.low, v_month.high
+            );
+            v_made := true;
+        EXCEPTION
+            -- Somebody made it at the same time, or its first row came.
+            WHEN invalid_object_definition OR duplicate_table OR check_violation THEN
+                RAISE WARNING 'meshhook: could not make partition %: %', v_month.name, SQLERRM;
+        END;
+        EXIT WHEN v_made;
     END LOOP;
+    PERFORM meshhook.leave(v_scope);
     RETURN v_made;
 END
 $$;
 
--- Whether a run that was made in a week has not ended.
-CREATE FUNCTION meshhook.week_is_live(p_starts timestamptz) RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN EXISTS (
-        SELECT 1 FROM meshhook.live_runs l
-        WHERE l.run_id >= meshhook.first_id(p_starts) AND l.run_id < meshhook.first_id(p_starts + interval '7 days'));
-END
-$$;
-
--- Drops the weeks that ended before a time, with all runs and histories in them; answers how many partitions went. A week
--- in which a run was made that has not ended stays, whole.
+-- Drops the oldest month that ended before a time, with all runs, histories and messages in it; answers how many
+-- partitions went. A month in which a run was made that has not ended stays, whole. To be called until none goes.
 --
--- A failed run that is retried goes back among the live ones. Who does that holds a lock on ended_runs until it is
--- visible, so what was read before both tables were locked is read again behind the locks. They are taken in the order
--- in which commits take theirs, and only when a week seems to go; dropping a partition would lock its table alike.
+-- Looking for live runs takes as long as there are many, so it is done before anything is locked that running work
+-- needs: the month's own tables are locked against writing, which keeps the answer true. A failed run that is retried
+-- goes back among the live ones: that deletes from the month, so it is visible here or waits. Only to drop them both
+-- parents are locked, in the order in which commits lock them, for a moment at most; else it fails, and the caller tries
+-- again.
 CREATE FUNCTION meshhook.drop_partitions(p_before timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '2s'
+SET timezone = 'UTC'
+SET lock_timeout = '300ms'
 AS $$
 DECLARE
     v_scope text := meshhook.enter();
-    v_week record;
+    v_month record;
     v_name text;
-    v_is_locked boolean := false;
     v_dropped integer := 0;
 BEGIN
     PERFORM pg_advisory_xact_lock(1835365224, 2);
-    FOR v_week IN
-        SELECT w.starts, array_agg(w.name ORDER BY w.name) AS names
-        FROM (
-            SELECT c.relname AS name,
-                to_timestamp(right(c.relname, 7), 'IYYY"w"IW') AT TIME ZONE current_setting('TimeZone') AT TIME ZONE 'UTC' AS starts
-            FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-            WHERE i.inhparent IN ('meshhook.ended_runs'::regclass, 'meshhook.history'::regclass)
-                AND c.relname ~ '_[0-9]{4}w[0-9]{2}$') w
-        WHERE w.starts + interval '7 days' <= p_before
-        GROUP BY w.starts
-        ORDER BY w.starts
+    FOR v_month IN
+        SELECT p.low, p.high, array_agg(p.name ORDER BY p.parent DESC) AS names FROM meshhook.partitions() p
+        WHERE p.high <= meshhook.first_id(p_before)
+        GROUP BY p.low, p.high
+        ORDER BY p.low
     LOOP
-        CONTINUE WHEN meshhook.week_is_live(v_week.starts);
-        IF NOT v_is_locked THEN
-            LOCK TABLE ONLY meshhook.history, ONLY meshhook.ended_runs IN ACCESS EXCLUSIVE MODE;
-            v_is_locked := true;
-            CONTINUE WHEN meshhook.week_is_live(v_week.starts);
-        END IF;
-        FOREACH v_name IN ARRAY v_week.names LOOP
+        FOREACH v_name IN ARRAY v_month.names LOOP
+            EXECUTE format('LOCK TABLE ONLY meshhook.%I IN SHARE MODE', v_name);
+        END LOOP;
+        CONTINUE WHEN EXISTS (
+            SELECT 1 FROM meshhook.live_runs l WHERE l.run_id >= v_month.low AND l.run_id < v_month.high);
+        LOCK TABLE ONLY meshhook.history, ONLY meshhook.ended_runs IN ACCESS EXCLUSIVE MODE;
+        FOREACH v_name IN ARRAY v_month.names LOOP
             EXECUTE format('DROP TABLE meshhook.%I', v_name);
             v_dropped := v_dropped + 1;
         END LOOP;
+        -- What waits with a failed run waits for nobody any more.
+        DELETE FROM meshhook.inbox x WHERE x.run_id >= v_month.low AND x.run_id < v_month.high;
+        EXIT;
     END LOOP;
     PERFORM meshhook.leave(v_scope);
     RETURN v_dropped;
 END
 $$;
 
--- Forgets deduplication keys whose window is over, the oldest first, at most p_limit; answers how many.
+-- Forgets deduplication keys whose window is over, the oldest first, at most p_limit; answers how many. Keys that
+-- somebody takes again at this moment, or forgets in another session, are left out: nobody waits.
 CREATE FUNCTION meshhook.drop_keys_v1(p_now bigint, p_limit bigint) RETURNS bigint
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
+SET plan_cache_mode = force_generic_plan SET jit = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
 DECLARE
     v_scope text := meshhook.enter();
     v_now bigint := meshhook.now_or(p_now);
     v_dropped bigint;
 BEGIN
-    -- Only one session at a time: two would meet at the same rows.
-    IF pg_try_advisory_xact_lock(1835365224, 3) THEN
-        DELETE FROM meshhook.dedupe d WHERE d.ctid = ANY (ARRAY(
-            SELECT o.ctid FROM meshhook.dedupe o WHERE o.expires_at <= v_now LIMIT p_limit))
-            AND d.expires_at <= v_now;
-        GET DIAGNOSTICS v_dropped = ROW_COUNT;
-    END IF;
+    DELETE FROM meshhook.dedupe d WHERE d.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM meshhook.dedupe o WHERE o.expires_at <= v_now
+        ORDER BY o.expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS v_dropped = ROW_COUNT;
     PERFORM meshhook.leave(v_scope);
-    RETURN coalesce(v_dropped, 0);
+    RETURN v_dropped;
 END
 $$;
 
-SELECT meshhook.make_partitions(4);
+DO $$
+BEGIN
+    WHILE meshhook.make_partition(2) LOOP
+    END LOOP;
+END
+$$;

@@ -1,8 +1,8 @@
 -- 0006: leases, and taking runs that are due or orphaned.
 --
--- Who is looked at does not grow with how many runs wait: projects and dead workers are visited one by one, each by one
--- step in an index, and of each no more candidates are read than could be taken. Runs that wake up later are not looked
--- at at all.
+-- A look that finds nothing due costs a step in an index, however many runs wait in however many projects: only when
+-- something is due are projects visited. While little is due, all of it is read and tells the projects; else they are
+-- visited one by one, by one step each, and so are dead workers. Of each no more candidates are read than could be taken.
 
 -- Renews the worker's lease, then takes runs. The row with place 0 is about the look itself: the time, when the next run
 -- wakes up, and for which runs that the worker held before messages wait, at most p_messages. The others are the runs in
@@ -31,9 +31,10 @@ DECLARE
     v_project text;
     v_message_projects text[];
     v_message_runs uuid[];
-    v_wake bigint;
     v_next bigint;
-    v_due text[];
+    v_is_due boolean;
+    v_seen bigint;
+    v_due text[] := '{}';
     v_dead record;
     o_owner text[] := '{}';
     o_project text[] := '{}';
@@ -47,35 +48,56 @@ BEGIN
     VALUES (p_worker, least(v_now + p_lease, 253402207200000000), false)
     ON CONFLICT (worker) DO UPDATE SET lease_until = excluded.lease_until, retired = false;
 
-    SELECT array_agg(m.project ORDER BY m.project, m.run_id), array_agg(m.run_id ORDER BY m.project, m.run_id)
-    INTO v_message_projects, v_message_runs
-    FROM (
-        SELECT l.project, l.run_id FROM meshhook.live_runs l
-        WHERE l.owner >= p_worker AND l.owner <= p_worker
-            AND EXISTS (SELECT 1 FROM meshhook.inbox x WHERE x.project = l.project AND x.run_id = l.run_id)
-        ORDER BY l.owner, l.project, l.run_id LIMIT p_messages) m;
+    -- By inbox_by_owner: who held the run when the message came, or took it since. A run may have moved on. A message that
+    -- came at the moment in which its run was taken is not among them: who takes a run over reads its messages anyway.
+    IF p_messages > 0 THEN
+        SELECT array_agg(m.project ORDER BY m.project, m.run_id), array_agg(m.run_id ORDER BY m.project, m.run_id)
+        INTO v_message_projects, v_message_runs
+        FROM (
+            SELECT d.project, d.run_id
+            FROM (
+                SELECT DISTINCT ON (x.owner, x.project, x.run_id) x.owner, x.project, x.run_id FROM meshhook.inbox x
+                WHERE x.owner >= p_worker AND x.owner <= p_worker
+                ORDER BY x.owner, x.project, x.run_id) d
+            WHERE (SELECT l.owner FROM meshhook.live_runs l WHERE l.project = d.project AND l.run_id = d.run_id) = p_worker
+            LIMIT p_messages) m;
+    END IF;
 
-    -- From project to project: the earliest of each.
-    WITH RECURSIVE earliest AS (
-        (SELECT l.project, l.wake_at FROM meshhook.live_runs l
-        WHERE l.wake_at IS NOT NULL ORDER BY l.project, l.wake_at LIMIT 1)
-        UNION ALL
-        SELECT n.project, n.wake_at FROM earliest e
-        CROSS JOIN LATERAL (
-            SELECT l.project, l.wake_at FROM meshhook.live_runs l
-            WHERE l.wake_at IS NOT NULL AND l.project > e.project ORDER BY l.project, l.wake_at LIMIT 1) n
-    )
-    SELECT coalesce(array_agg(e.project) FILTER (WHERE e.wake_at <= v_now), '{}'),
-        min(e.wake_at) FILTER (WHERE e.wake_at > v_now)
-    INTO v_due, v_next FROM earliest e;
+    -- By live_runs_wake.
+    SELECT l.wake_at INTO v_next FROM meshhook.live_runs l WHERE l.wake_at IS NOT NULL ORDER BY l.wake_at LIMIT 1;
+    v_is_due := coalesce(v_next <= v_now, false) AND p_limit > 0;
+    IF v_is_due THEN
+        SELECT array_agg(DISTINCT e.project), count(*) INTO v_due, v_seen
+        FROM (
+            SELECT l.project FROM meshhook.live_runs l
+            WHERE l.wake_at <= v_now ORDER BY l.wake_at LIMIT v_some) e;
+        IF v_seen >= v_some THEN
+            -- There is more: from project to project, the earliest of each.
+            WITH RECURSIVE earliest AS (
+                (SELECT l.project, l.wake_at FROM meshhook.live_runs l
+                WHERE l.wake_at IS NOT NULL ORDER BY l.project, l.wake_at LIMIT 1)
+                UNION ALL
+                SELECT n.project, n.wake_at FROM earliest e
+                CROSS JOIN LATERAL (
+                    SELECT l.project, l.wake_at FROM meshhook.live_runs l
+                    WHERE l.wake_at IS NOT NULL AND l.project > e.project ORDER BY l.project, l.wake_at LIMIT 1) n
+            )
+            SELECT array_agg(e.project) FILTER (WHERE e.wake_at <= v_now) INTO v_due FROM earliest e;
+        END IF;
+        v_due := coalesce(v_due, '{}');
+    END IF;
 
     FOR v_dead IN
         SELECT w.worker, w.lease_until, w.retired FROM meshhook.workers w
         WHERE w.lease_until <= v_now AND w.worker <> p_worker
         ORDER BY w.worker
     LOOP
-        -- A worker whose commit is under way is left for the next look.
+        -- A worker whose commit is under way is left for the next look; so is one that renews its lease at this moment,
+        -- or did since it was read.
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(1835365224, hashtext(v_dead.worker));
+        PERFORM 1 FROM meshhook.workers w
+        WHERE w.worker = v_dead.worker AND w.lease_until <= v_now FOR NO KEY UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
         v_project := '';
         LOOP
             SELECT l.project INTO v_project FROM meshhook.live_runs l
@@ -176,6 +198,11 @@ BEGIN
             WHERE l.project = p.project AND l.run_id = p.run_id
             RETURNING p.place, l.project, l.run_id, l.workflow, l.version, l.digest, l.created_at, l.test, l.status,
                 l.finished_at, l.failure, l.epoch, l.strikes
+        ),
+        moved AS (
+            UPDATE meshhook.inbox x SET owner = p_worker
+            FROM placed p
+            WHERE x.project = p.project AND x.run_id = p.run_id AND x.owner IS DISTINCT FROM p_worker
         )
         SELECT t.place, NULL::bigint, NULL::bigint, NULL::text[], NULL::uuid[],
             t.project, t.run_id, t.workflow, t.version, t.digest, t.created_at, t.test,
@@ -190,14 +217,9 @@ BEGIN
     END IF;
 
     -- What was due and was not taken is what wakes up next.
-    FOREACH v_project IN ARRAY v_due LOOP
-        SELECT l.wake_at INTO v_wake FROM meshhook.live_runs l
-        WHERE l.project = v_project AND l.wake_at IS NOT NULL
-        ORDER BY l.wake_at LIMIT 1;
-        IF FOUND THEN
-            v_next := least(v_next, v_wake);
-        END IF;
-    END LOOP;
+    IF v_is_due THEN
+        SELECT l.wake_at INTO v_next FROM meshhook.live_runs l WHERE l.wake_at IS NOT NULL ORDER BY l.wake_at LIMIT 1;
+    END IF;
 
     -- Leases that ended and cover nothing.
     FOR v_dead IN
@@ -239,16 +261,18 @@ BEGIN
 END
 $$;
 
--- The runs that the worker holds.
+-- The runs that the worker holds. Who asks has lost a reply: a claim or commit of the worker that is still under way is
+-- waited for, so that what it takes is among the answer.
 CREATE FUNCTION meshhook.held_v1(p_worker text) RETURNS TABLE (project text, run_id uuid)
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 AS $$
 #variable_conflict use_column
 DECLARE
     v_scope text := meshhook.enter();
 BEGIN
+    PERFORM pg_advisory_xact_lock(1835365224, hashtext(p_worker));
     RETURN QUERY SELECT l.project, l.run_id FROM meshhook.live_runs l
         WHERE l.owner >= p_worker AND l.owner <= p_worker ORDER BY l.owner, l.project, l.run_id;
     PERFORM meshhook.leave(v_scope);

@@ -64,8 +64,8 @@ BEGIN
         END LOOP;
         outcome[v_item] := coalesce(v_outcome, 2);
         IF v_outcome <= 1 THEN
-            INSERT INTO meshhook.inbox (project, run_id, is_retry, message)
-            VALUES (p_project[v_item], p_run[v_item], p_is_retry[v_item], p_message[v_item]);
+            INSERT INTO meshhook.inbox (project, run_id, is_retry, owner, message)
+            VALUES (p_project[v_item], p_run[v_item], p_is_retry[v_item], owner[v_item], p_message[v_item]);
         END IF;
     END LOOP;
     PERFORM meshhook.leave(v_scope);

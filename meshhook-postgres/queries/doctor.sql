@@ -22,12 +22,11 @@ SELECT current_setting('server_version_num')::integer AS version,
     (SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc
         WHERE pronamespace = 'meshhook'::regnamespace AND proname <> 'drop_partitions'
             AND NOT has_function_privilege(oid, 'EXECUTE')) AS not_callable,
-    (SELECT min(partitions) FROM (
-        SELECT count(*) FILTER (
-            WHERE pg_get_expr(c.relpartbound, c.oid) > format('FOR VALUES FROM (''%s', meshhook.first_id(now()))) AS partitions
-        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent IN ('meshhook.ended_runs'::regclass, 'meshhook.history'::regclass)
-        GROUP BY i.inhparent) p)::integer AS weeks_ahead,
+    (SELECT min(made) FROM (
+        SELECT count(*) FILTER (WHERE p.low > meshhook.first_id(now())) AS made
+        FROM unnest(ARRAY['ended_runs', 'history']) AS t (parent) LEFT JOIN meshhook.partitions() p USING (parent)
+        GROUP BY parent) m)::integer AS months_ahead,
+    (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation') AS isolation,
     (SELECT sum(relpages) FROM pg_class
         WHERE oid IN ('meshhook.ended_runs_other'::regclass, 'meshhook.history_other'::regclass))::bigint AS pages_astray,
     (SELECT max(age(backend_xmin)) FROM pg_stat_activity WHERE backend_xmin IS NOT NULL)::bigint AS oldest_snapshot,

@@ -3,12 +3,12 @@
 WITH listed AS MATERIALIZED (
     SELECT run_id, workflow, version, digest, created_at, test, status, finished_at, failure FROM (
     (SELECT run_id, workflow, version, digest, created_at, test, status, finished_at, failure FROM meshhook.live_runs
-    WHERE project = $1 AND run_id <= $2 AND created_at >= $3 AND created_at < $4
+    WHERE project = $1 AND run_id <= $2 AND run_id >= $9 AND created_at >= $3 AND created_at < $4
         AND ($5::text IS NULL OR status = $5) AND workflow = $6
     ORDER BY run_id DESC LIMIT $7)
     UNION ALL
     (SELECT run_id, workflow, version, digest, created_at, test, status, finished_at, failure FROM meshhook.ended_runs
-    WHERE project = $1 AND run_id <= $2 AND created_at >= $3 AND created_at < $4
+    WHERE project = $1 AND run_id <= $2 AND run_id >= $9 AND created_at >= $3 AND created_at < $4
         AND ($5::text IS NULL OR status = $5) AND workflow = $6
     ORDER BY run_id DESC LIMIT $7)
     ) both_tables

@@ -102,12 +102,21 @@ fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
             found(Severity::Error, code, format!("{what}: {names}"));
         }
     }
-    if get::<Option<i32>>(row, "weeks_ahead")?.unwrap_or(0) < 1 {
-        let message = "there is no partition for next week yet: workers make them; does one run?";
+    let isolation: &str = get(row, "isolation")?;
+    if isolation != "read committed" {
+        let message = format!(
+            "transactions of this role are {isolation} by default: the store sets its own, a host must begin one that \
+             is to hold a run's start as read committed"
+        );
+        found(Severity::Note, "isolation", message);
+    }
+    if get::<Option<i32>>(row, "months_ahead")?.unwrap_or(0) < 1 {
+        let message = "there is no partition for next month yet: workers make them; does one run?";
         found(Severity::Warning, "partitions", message.into());
     }
     if get::<Option<i64>>(row, "pages_astray")?.unwrap_or(0) > 1_000 {
-        let message = "many rows lie in the default partitions, which retention does not drop";
+        let message = "many rows lie in the default partitions, which retention does not drop and which are read through \
+                       whenever a month is made";
         found(Severity::Note, "rows_astray", message.into());
     }
     if get::<Option<i64>>(row, "oldest_snapshot")?.unwrap_or(0) > 1_000_000 {

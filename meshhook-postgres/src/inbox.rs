@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::error::{Effect, unreadable};
 use crate::row::{int, uuid};
-use crate::session::get;
+use crate::session::{Lane, get};
 use crate::{PgStore, sql};
 
 fn posted(row: &PgRow) -> Result<Vec<Posted>, Error> {
@@ -45,7 +45,7 @@ impl Inbox for PgStore {
             posts.iter().map(|post| matches!(post.message, Message::Retry { .. })).collect();
         let room = |post: &Post| Some(post.message.room()).filter(|room| *room < usize::MAX).map(int);
         let rooms: Vec<Option<i64>> = posts.iter().map(room).collect();
-        self.engine(Effect::Writes, move |session| {
+        self.engine(Lane::Other, Effect::Writes, move |session| {
             let query = sqlx::query(sql!("post"))
                 .bind(now)
                 .bind(projects.clone())

@@ -63,6 +63,7 @@ mod row;
 mod secrets;
 mod session;
 mod store;
+mod tidy;
 mod wake;
 mod workflows;
 

@@ -114,7 +114,7 @@ pub fn grant_sql(role: &str) -> String {
     )
 }
 
-/// The statements that let a role drop old weeks ([`PgStore::drop_before`](crate::PgStore::drop_before)), which the
+/// The statements that let a role drop old months ([`PgStore::drop_before`](crate::PgStore::drop_before)), which the
 /// application's may not: what has only to add should not be able to remove.
 ///
 /// To be run by the schema's owner, after [`grant_sql`].

@@ -38,15 +38,17 @@ impl PgOptions {
         self
     }
 
-    /// The most connections, at least one. From two on, half of them are kept for commits and claims, so that readers
-    /// cannot hold them up.
+    /// The most connections, at least one. From two on, one is kept for what people read and post, and one for leases,
+    /// claims and commits; from three on these are kept apart as well. Whoever comes first has the others. Listening
+    /// needs one more, and so does the look at whether there is a pooler, for a moment.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
         self
     }
 
-    /// Works behind a pooler that hands each transaction to another session (PgBouncer's transaction mode): nothing is
-    /// set on or prepared in a session. Costs some round trips.
+    /// Works as behind a pooler that hands each transaction to another session (PgBouncer's transaction mode): nothing is
+    /// set on or prepared in a session. Costs some round trips. Without it a store finds out by itself, when it connects;
+    /// where a role may have one connection only, or a pooler is very busy, it may fail to.
     pub fn pooled(mut self, pooled: bool) -> Self {
         self.pooled = pooled;
         self

@@ -6,6 +6,7 @@ use meshhook_core::id::{ProjectId, RunId};
 use meshhook_core::store::{
     Listing, MAX_LISTING_BYTES, RunFilter, RunReader, RunRecord, StoreError, StoredRun,
 };
+use meshhook_core::time::Timestamp;
 use sqlx::Error;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -33,12 +34,19 @@ fn listed(row: &PgRow, project: &ProjectId) -> Result<StoredRun, Error> {
     Ok(StoredRun::new(record(row, project.clone())?, ends))
 }
 
-/// The greatest id that comes after a place in a list that goes down; `None` when there is none.
-fn greatest(after: Option<RunId>) -> Option<Uuid> {
-    match after {
-        None => Some(Uuid::from_u128(u128::MAX)),
-        Some(after) => u128::from_be_bytes(*after.as_bytes()).checked_sub(1).map(Uuid::from_u128),
-    }
+/// The least and the greatest id of what a filter asks for, in a list that goes down; `None` when there is none.
+///
+/// A run's id begins with the millisecond in which it was made, so a span of time is a range of ids, and months beside
+/// it are not opened.
+fn ids(filter: &RunFilter) -> Option<(Uuid, Uuid)> {
+    let millis = |at: Timestamp| u128::from(at.as_micros().max(0).unsigned_abs() / 1_000).min((1 << 48) - 1);
+    let least = filter.from.map_or(0, |from| millis(from) << 80);
+    let to = filter.to.map_or(u128::MAX, |to| millis(to) << 80 | ((1 << 80) - 1));
+    let greatest = match filter.page.after {
+        None => to,
+        Some(after) => u128::from_be_bytes(*after.as_bytes()).checked_sub(1)?.min(to),
+    };
+    (least <= greatest).then(|| (Uuid::from_u128(least), Uuid::from_u128(greatest)))
 }
 
 #[async_trait]
@@ -68,7 +76,7 @@ impl RunReader for PgStore {
 
     async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Listing<StoredRun>, StoreError> {
         let of = project.clone();
-        let Some(greatest) = greatest(filter.page.after) else {
+        let Some((least, greatest)) = ids(&filter) else {
             return Ok(Listing::new(Vec::new(), false));
         };
         self.look(project, move |session| {
@@ -86,7 +94,8 @@ impl RunReader for PgStore {
                 .bind(filter.status.map(RunStatus::as_str))
                 .bind(filter.workflow.as_ref().map(ToString::to_string))
                 .bind(int(limit).saturating_add(1))
-                .bind(int(MAX_LISTING_BYTES));
+                .bind(int(MAX_LISTING_BYTES))
+                .bind(least);
             Box::pin(async move {
                 let rows = session.all(query).await?;
                 Listing::gather(rows.iter().map(|row| listed(row, &of)), limit, StoredRun::bytes)

@@ -6,6 +6,17 @@
 //!              └────────────────────────────────────────┘ anything else, a panic or a shutdown included: closed
 //! ```
 //!
+//! Each [`Lane`] of calls has permits of its own, and all share the rest: a long list or many messages keep neither a
+//! lease from being renewed nor a commit from being made. No call waits for a second permit while it has one, so one
+//! connection is enough for any number of tasks.
+//!
+//! # Behind a pooler
+//!
+//! Some poolers hand each transaction to another session. What a session was told before (settings, the project that it
+//! sees, prepared statements) is then told to somebody else's. So behind a pooler each call is a transaction that begins
+//! by setting, for itself only, what it rests on. Whether there is one is [found out](is_pooled) when the store
+//! connects; should a statement turn out to be prepared elsewhere later, the store goes over to it as well.
+//!
 //! There is no pool of sqlx in between. It would send a `ping` each time a connection comes back, and the transactions
 //! of sqlx 0.9.0 hand out sessions in which one was left open when `begin()` is cancelled (transact-rs/sqlx#4393): what
 //! the next borrower writes is acknowledged and lost. Here a transaction is begun and ended by plain statements, in a
@@ -13,6 +24,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +32,7 @@ use meshhook_core::id::ProjectId;
 use meshhook_core::store::StoreError;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Error, Executor as _, PgConnection, Postgres, Row as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use crate::error::{Effect, Verdict, judge, store_error};
 use crate::options::PgOptions;
@@ -31,13 +43,26 @@ pub(crate) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 /// What a call does on a session.
 pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'c>>;
 
+/// What calls are for: each kind can count on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// What a worker holds: leases, claims, giving back.
+    Worker,
+    /// Commits.
+    Commit,
+    /// Everything else.
+    Other,
+}
+
 /// Some connections.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     connect: PgConnectOptions,
-    permits: Arc<Semaphore>,
+    permits: Permits,
     idle: Mutex<Vec<Session>>,
-    pooled: bool,
+    pooled: AtomicBool,
+    /// What a transaction sets for itself behind a pooler.
+    local: Arc<str>,
     acquire: Duration,
     timeout: Duration,
 }
@@ -46,39 +71,117 @@ pub(crate) struct Sessions {
 #[derive(Debug)]
 pub(crate) struct Session {
     connection: PgConnection,
-    pooled: bool,
+    /// Behind a pooler, where the session is somebody else's the next moment: what each transaction sets for itself.
+    local: Option<Arc<str>>,
     /// The project that statements outside of a transaction see.
     project: Option<ProjectId>,
 }
 
+/// What statements rest on, but for how long they may take: as `SET` or `SET LOCAL` says it.
+///
 /// Every statement here has an index to go by. A plan that was made while a table was tiny must not freeze anything else,
-/// and one that is kept for good needs no planning for each project's size.
-const PLANS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_sort = off; \
-     SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
+/// and one that is kept for good needs no planning for each project's size. What a worker reads about its runs must be
+/// what was committed last, so the isolation is not left to the role's or the database's settings.
+const SETTINGS: &[(&str, &str)] = &[
+    ("search_path", "pg_catalog, pg_temp"),
+    ("default_transaction_isolation", "'read committed'"),
+    ("lock_timeout", "'10s'"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_sort", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_memoize", "off"),
+    ("enable_material", "off"),
+    ("enable_incremental_sort", "off"),
+    ("jit", "off"),
+];
+
+/// How a transaction that may write begins.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /// How often a call is made again that collided with another, or met a session that had died before.
 const TRIES: u32 = 6;
 
+/// Which calls may have a connection.
+#[derive(Debug)]
+struct Permits {
+    worker: Arc<Semaphore>,
+    commit: Arc<Semaphore>,
+    other: Arc<Semaphore>,
+    /// Whoever comes first.
+    shared: Semaphore,
+}
+
+impl Permits {
+    fn new(connections: usize) -> Self {
+        let some = |number: usize| Arc::new(Semaphore::new(number));
+        let (worker, commit, other, own) = match connections {
+            0 | 1 => {
+                let one = some(1);
+                (one.clone(), one.clone(), one, 1)
+            }
+            2 => {
+                let one = some(1);
+                (one.clone(), one, some(1), 2)
+            }
+            3..6 => (some(1), some(1), some(1), 3),
+            6.. => (some(1), some(2), some(1), 4),
+        };
+        Self { worker, commit, other, shared: Semaphore::new(connections.saturating_sub(own)) }
+    }
+
+    async fn acquire(&self, lane: Lane) -> Result<SemaphorePermit<'_>, AcquireError> {
+        let own = match lane {
+            Lane::Worker => &self.worker,
+            Lane::Commit => &self.commit,
+            Lane::Other => &self.other,
+        };
+        tokio::select! {
+            biased;
+            permit = own.acquire() => permit,
+            permit = self.shared.acquire() => permit,
+        }
+    }
+
+    fn close(&self) {
+        for semaphore in [&*self.worker, &*self.commit, &*self.other, &self.shared] {
+            semaphore.close();
+        }
+    }
+
+    fn are_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+}
+
 impl Sessions {
-    pub(crate) fn new(connect: PgConnectOptions, connections: usize, options: &PgOptions) -> Self {
+    pub(crate) fn new(connect: PgConnectOptions, pooled: bool, options: &PgOptions) -> Self {
         Self {
             connect,
-            permits: Arc::new(Semaphore::new(connections)),
+            permits: Permits::new(options.connections),
             idle: Mutex::default(),
-            pooled: options.pooled,
+            pooled: AtomicBool::new(pooled),
+            local: settings("SET LOCAL", options.timeout).into(),
             acquire: options.acquire,
             timeout: options.timeout,
         }
     }
 
     /// Makes a call in a task of its own: dropping the future does not cut it off.
-    pub(crate) async fn call<T, F>(self: &Arc<Self>, effect: Effect, work: F) -> Result<T, StoreError>
+    pub(crate) async fn call<T, F>(
+        self: &Arc<Self>,
+        lane: Lane,
+        effect: Effect,
+        work: F,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> Fn(&'c mut Session) -> Work<'c, T> + Send + Sync + 'static,
     {
         let sessions = self.clone();
-        let task = tokio::spawn(async move { sessions.run(effect, work).await });
+        let task = tokio::spawn(async move { sessions.run(lane, effect, work).await });
         match task.await {
             Ok(answer) => answer,
             Err(ended) if effect == Effect::Writes => Err(StoreError::OutcomeUnknown(Box::new(ended))),
@@ -86,12 +189,12 @@ impl Sessions {
         }
     }
 
-    async fn run<T, F>(&self, effect: Effect, work: F) -> Result<T, StoreError>
+    async fn run<T, F>(&self, lane: Lane, effect: Effect, work: F) -> Result<T, StoreError>
     where
         F: for<'c> Fn(&'c mut Session) -> Work<'c, T>,
     {
         let unavailable = |why: &'static str| StoreError::Unavailable(why.into());
-        let permit = tokio::time::timeout(self.acquire, self.permits.acquire()).await;
+        let permit = tokio::time::timeout(self.acquire, self.permits.acquire(lane)).await;
         let _permit = permit
             .map_err(|_| unavailable("no connection was free in time"))?
             .map_err(|_| unavailable("the store is closed"))?;
@@ -112,7 +215,12 @@ impl Sessions {
                 }
                 Err(error) => error,
             };
-            let verdict = judge(&error);
+            let verdict = if session.local.is_none() && is_of_another_session(&error) {
+                self.go_over_to_pooled();
+                Verdict::Outdated
+            } else {
+                judge(&error)
+            };
             match verdict {
                 Verdict::Refused | Verdict::Again | Verdict::Later | Verdict::Full => {
                     self.keep_if_clean(session).await;
@@ -143,26 +251,35 @@ impl Sessions {
         if let Some(session) = idle {
             return Ok((session, false));
         }
+        let pooled = self.pooled.load(Ordering::Acquire);
         let connecting = async {
             let mut connection = self.connect.connect().await?;
-            if !self.pooled {
-                let millis = self.timeout.as_millis();
-                let settings = format!(
-                    "SET statement_timeout = {millis}; SET idle_in_transaction_session_timeout = {millis}; {PLANS}"
-                );
-                connection.execute(AssertSqlSafe(settings)).await?;
+            if !pooled {
+                connection.execute(AssertSqlSafe(settings("SET", self.timeout))).await?;
             }
             Ok::<_, Error>(connection)
         };
+        let local = pooled.then(|| self.local.clone());
         match tokio::time::timeout(self.acquire, connecting).await {
-            Ok(Ok(connection)) => Ok((Session { connection, pooled: self.pooled, project: None }, true)),
+            Ok(Ok(connection)) => Ok((Session { connection, local, project: None }, true)),
             Ok(Err(error)) => Err(StoreError::Unavailable(Box::new(error))),
             Err(_) => Err(StoreError::Unavailable("connecting to the database took too long".into())),
         }
     }
 
+    /// Keeps a session for the next call, unless there will be none.
     fn keep(&self, session: Session) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever closes empties the list afterwards, so that either of the two drops the session.
+        if !self.permits.are_closed() {
+            idle.push(session);
+        }
+    }
+
+    fn go_over_to_pooled(&self) {
+        if !self.pooled.swap(true, Ordering::AcqRel) {
+            tracing::warn!("{POOLER_FOUND}");
+        }
     }
 
     /// Keeps a session after an error of the server: a transaction that is still open is rolled back first.
@@ -178,7 +295,7 @@ impl Sessions {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Closes what is idle and refuses calls from now on.
+    /// Closes what is idle, and what is in use when its call ends; refuses calls from now on.
     pub(crate) fn close(&self) {
         self.permits.close();
         self.drop_idle();
@@ -188,7 +305,7 @@ impl Sessions {
 impl Session {
     /// A statement that this session may keep prepared, unless it belongs to somebody else the next moment.
     fn query<'q>(&self, query: Query<'q>) -> Query<'q> {
-        query.persistent(!self.pooled)
+        query.persistent(self.local.is_none())
     }
 
     /// The one row of a statement that is a transaction of its own.
@@ -198,20 +315,19 @@ impl Session {
 
     /// All rows of a statement that is a transaction of its own.
     pub(crate) async fn alone(&mut self, query: Query<'_>) -> Result<Vec<PgRow>, Error> {
-        let query = self.query(query);
-        if !self.pooled {
-            return query.fetch_all(&mut self.connection).await;
+        if self.local.is_none() {
+            return self.all(query).await;
         }
-        self.connection.execute("BEGIN").await?;
-        let rows = query.fetch_all(&mut self.connection).await?;
-        self.connection.execute("COMMIT").await?;
+        self.begin_plain().await?;
+        let rows = self.all(query).await?;
+        self.commit().await?;
         Ok(rows)
     }
 
     /// Lets statements outside of a transaction see one project only; costs nothing where they did already. Behind a
     /// pooler a session keeps nothing, so that it takes a transaction there.
     pub(crate) async fn look_at(&mut self, project: &ProjectId) -> Result<(), Error> {
-        if self.pooled {
+        if self.local.is_some() {
             return self.begin_reading(project).await;
         }
         if self.project.as_ref() != Some(project) {
@@ -225,33 +341,36 @@ impl Session {
 
     /// Ends what [`look_at`](Self::look_at) began.
     pub(crate) async fn looked(&mut self) -> Result<(), Error> {
-        if self.pooled { self.commit().await } else { Ok(()) }
+        if self.local.is_some() { self.commit().await } else { Ok(()) }
     }
 
     /// Begins a transaction that sees and changes one project only.
     pub(crate) async fn begin(&mut self, project: &ProjectId) -> Result<(), Error> {
-        self.begin_as("", project.as_str()).await
+        self.begin_as(BEGIN, project.as_str()).await
     }
 
     /// Begins a transaction that sees one state of one project.
     pub(crate) async fn begin_reading(&mut self, project: &ProjectId) -> Result<(), Error> {
-        self.begin_as(" ISOLATION LEVEL REPEATABLE READ READ ONLY", project.as_str()).await
+        self.begin_as("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", project.as_str()).await
     }
 
     /// Begins a transaction that is about the projects themselves.
     pub(crate) async fn begin_for_all(&mut self) -> Result<(), Error> {
-        self.begin_as("", "*").await
+        self.begin_as(BEGIN, "*").await
     }
 
-    /// Both statements in one message. A project's id has no character that would end the text.
-    async fn begin_as(&mut self, mode: &str, scope: &str) -> Result<(), Error> {
-        let statements = format!("BEGIN{mode}; SET LOCAL meshhook.project = '{scope}'");
+    /// All in one message. A project's id has no character that would end the text.
+    async fn begin_as(&mut self, begin: &str, scope: &str) -> Result<(), Error> {
+        let local = self.local.as_deref().unwrap_or_default();
+        let statements = format!("{begin}; SET LOCAL meshhook.project = '{scope}'; {local}");
         sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut self.connection).await.map(drop)
     }
 
-    /// Begins a transaction that is as it is.
+    /// Begins a transaction of the engine's: its functions set their scope themselves.
     pub(crate) async fn begin_plain(&mut self) -> Result<(), Error> {
-        self.connection.execute("BEGIN").await.map(drop)
+        let local = self.local.as_deref().unwrap_or_default();
+        let statements = format!("{BEGIN}; {local}");
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut self.connection).await.map(drop)
     }
 
     /// All rows of a statement within a transaction.
@@ -280,10 +399,103 @@ impl Session {
     }
 }
 
+/// The settings of a session, or of a transaction.
+fn settings(set: &str, timeout: Duration) -> String {
+    let millis = timeout.as_millis();
+    let mut statements =
+        format!("{set} statement_timeout = {millis}; {set} idle_in_transaction_session_timeout = {millis}");
+    for (name, value) in SETTINGS {
+        statements.push_str(&format!("; {set} {name} = {value}"));
+    }
+    statements
+}
+
+/// Whether an error says that the server's session is not the one in which statements were prepared.
+fn is_of_another_session(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    // There is no such statement, or there is one of that name already.
+    matches!(code.as_deref(), Some("26000" | "42P05"))
+}
+
+/// Whether a pooler hands each transaction to another session: then two of ours meet in one of the server's, or one of
+/// ours sees two of the server's. A pooler that is busy may hide it for a moment, so this looks a few times.
+///
+/// Takes one connection and makes another for a moment; where there may be only one, it cannot tell.
+pub(crate) async fn is_pooled(
+    connect: &PgConnectOptions,
+    mut one: PgConnection,
+    patience: Duration,
+) -> Result<bool, Error> {
+    let Ok(Ok(mut other)) = tokio::time::timeout(patience, connect.connect()).await else {
+        tracing::debug!("could not find out whether there is a pooler: no second connection was to be had");
+        return Ok(false);
+    };
+    for _ in 0..LOOKS_FOR_POOLER {
+        let first = server_session(&mut one).await?;
+        other.execute("BEGIN").await?;
+        let others = server_session(&mut other).await?;
+        // A pooler with one session lets this wait until the other transaction ends.
+        let again = match tokio::time::timeout(patience, server_session(&mut one)).await {
+            Ok(again) => again?,
+            Err(_) => return Ok(true),
+        };
+        other.execute("ROLLBACK").await?;
+        if others == first || again != first {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The server's number of a session, told without preparing anything.
+async fn server_session(connection: &mut PgConnection) -> Result<i32, Error> {
+    let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?;
+    row.try_get(0)
+}
+
+const LOOKS_FOR_POOLER: u32 = 3;
+
+/// What is said when a pooler was found that nobody spoke of.
+pub(crate) const POOLER_FOUND: &str = "the database is behind a pooler that hands each transaction to another session: \
+     working without prepared statements and notifications from here on; set `PgOptions::pooled` to say so yourself";
+
 /// A column by name.
 pub(crate) fn get<'r, T>(row: &'r PgRow, column: &str) -> Result<T, Error>
 where
     T: sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
 {
     row.try_get(column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn free(permits: &Permits) -> [usize; 4] {
+        [&*permits.worker, &*permits.commit, &*permits.other, &permits.shared]
+            .map(Semaphore::available_permits)
+    }
+
+    #[test]
+    fn every_kind_of_call_can_count_on_a_connection() {
+        for (connections, expected) in
+            [(1, [1, 1, 1, 0]), (2, [1, 1, 1, 0]), (3, [1, 1, 1, 0]), (5, [1, 1, 1, 2]), (8, [1, 2, 1, 4])]
+        {
+            assert_eq!(free(&Permits::new(connections)), expected, "{connections} connections");
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_of_one_kind_take_what_is_shared_and_no_more() {
+        let permits = Permits::new(8);
+        let mut taken = Vec::new();
+        for _ in 0..5 {
+            taken.push(permits.acquire(Lane::Other).await.unwrap());
+        }
+        assert_eq!(free(&permits), [1, 2, 0, 0]);
+        assert!(tokio::time::timeout(Duration::from_millis(10), permits.acquire(Lane::Other)).await.is_err());
+        let _worker = permits.acquire(Lane::Worker).await.unwrap();
+        taken.clear();
+        assert_eq!(free(&permits), [0, 2, 1, 4]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshhook_core::clock::Clock;
@@ -12,15 +12,15 @@ use meshhook_core::store::{Commit, CommitOutcome, StoreError};
 use meshhook_core::time::Timestamp;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Error, PgConnection};
-use tokio::time::Instant;
 
 use crate::error::{Effect, PgError, store_error};
 use crate::ledger::commit::start_in;
 use crate::migrate::{self, Found};
 use crate::options::PgOptions;
 use crate::row::count;
-use crate::session::{Session, Sessions, Work};
+use crate::session::{Lane, POOLER_FOUND, Session, Sessions, Work, is_pooled};
 use crate::sql;
+use crate::tidy::Janitor;
 use crate::wake::Wakes;
 
 /// A [`Store`](meshhook_core::store::Store) in a Postgres database.
@@ -28,12 +28,9 @@ use crate::wake::Wakes;
 /// Cheap to share behind an `Arc`. Connections are made when they are needed and closed when the store is dropped or
 /// [closed](Self::close).
 pub struct PgStore {
-    /// Commits, claims and messages.
-    ledger: Arc<Sessions>,
-    /// Everything else. The same as `ledger` where there is one connection only.
-    reads: Arc<Sessions>,
+    sessions: Arc<Sessions>,
     clock: Option<Arc<dyn Clock>>,
-    tidied: Mutex<Option<Instant>>,
+    janitor: Janitor,
     pub(crate) wakes: Arc<Wakes>,
 }
 
@@ -50,7 +47,6 @@ impl PgStore {
         let connect = settings(url, &options)?;
         let mut connection = connect.connect().await.map_err(|error| PgError::Connect(Box::new(error)))?;
         let found = migrate::found(&mut connection).await?;
-        drop(connection);
         let needed = migrate::newest();
         match found {
             Found { version, .. } if version < needed => {
@@ -61,30 +57,28 @@ impl PgStore {
             }
             Found { .. } => {}
         }
-        let wakes = Wakes::new(connect.clone(), options.listen && !options.pooled);
-        let (ledger, reads) = match options.connections {
-            0 | 1 => {
-                let one = Arc::new(Sessions::new(connect, 1, &options));
-                (one.clone(), one)
-            }
-            connections => (
-                Arc::new(Sessions::new(connect.clone(), connections.div_ceil(2), &options)),
-                Arc::new(Sessions::new(connect, connections / 2, &options)),
-            ),
+        let pooled = options.pooled || {
+            let found = is_pooled(&connect, connection, options.acquire).await;
+            found.map_err(|error| PgError::Connect(Box::new(error)))?
         };
-        Ok(Self { ledger, reads, clock: options.clock, tidied: Mutex::default(), wakes })
+        if pooled && !options.pooled {
+            tracing::warn!("{POOLER_FOUND}");
+        }
+        let wakes = Wakes::new(connect.clone(), options.listen && !pooled);
+        let sessions = Arc::new(Sessions::new(connect, pooled, &options));
+        Ok(Self { sessions, clock: options.clock, janitor: Janitor::default(), wakes })
     }
 
     /// Closes idle connections; others close when their call ends. Calls from now on are refused as unavailable.
     pub fn close(&self) {
         self.wakes.close();
-        self.ledger.close();
-        self.reads.close();
+        self.janitor.close();
+        self.sessions.close();
     }
 
     /// Has a worker of another process look soon, or all of them.
     pub(crate) fn hint_at(&self, worker: Option<&WorkerId>) {
-        self.wakes.hint(worker, &self.reads);
+        self.wakes.hint(worker, &self.sessions);
     }
 
     /// Makes a planned run durable within a transaction of the caller's: the run exists if and only if that commits. A
@@ -109,45 +103,43 @@ impl PgStore {
         start_in(connection, start, self.now()).await.map_err(|error| store_error(error, Effect::Reads))
     }
 
-    /// Drops the weeks of ended runs and histories that ended before a time; a week in which a run was made that has not
-    /// ended stays. Answers how many partitions went. The store's role needs
+    /// Drops the months of ended runs and histories that ended before a time; a month in which a run was made that has
+    /// not ended stays. Answers how many partitions went. The store's role needs
     /// [`grant_maintenance_sql`](crate::grant_maintenance_sql), or to own the schema.
+    ///
+    /// A month is dropped at a moment in which nobody works with the tables, which is waited for for some seconds: to be
+    /// called again where there was none.
     ///
     /// # Errors
     ///
-    /// Any [`StoreError`].
+    /// Any [`StoreError`]; months that had gone by then are gone.
     pub async fn drop_before(&self, at: Timestamp) -> Result<u32, StoreError> {
-        self.person(Effect::Writes, move |session| {
-            let query = sqlx::query(sql!("drop_partitions")).bind(at.as_micros());
-            Box::pin(async move { count(&session.one(query).await?, "dropped") })
-        })
-        .await
+        let mut dropped = 0;
+        let mut tries = 0;
+        loop {
+            let month = self.person(Effect::Writes, move |session| {
+                let query = sqlx::query(sql!("drop_partitions")).bind(at.as_micros());
+                Box::pin(async move { count::<u32>(&session.one(query).await?, "dropped") })
+            });
+            match month.await {
+                Ok(0) => return Ok(dropped),
+                Ok(tables) => {
+                    dropped += tables;
+                    tries = 0;
+                }
+                // Somebody worked with the tables at that moment.
+                Err(StoreError::Unavailable(_)) if tries < DROP_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(DROP_AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
-    /// Makes partitions ahead and forgets old keys, now and then: workers look, so this is where it is done.
+    /// Has somebody make partitions ahead and forget old keys, from now on.
     pub(crate) fn tidy(&self) {
-        let mut tidied = self.tidied.lock().unwrap_or_else(PoisonError::into_inner);
-        if tidied.is_some_and(|at| at.elapsed() < TIDY_EVERY) {
-            return;
-        }
-        *tidied = Some(Instant::now());
-        drop(tidied);
-        let (now, reads) = (self.now(), self.reads.clone());
-        // Each statement happens or not; if the process ends, the next one makes it.
-        tokio::spawn(async move {
-            let tidied = reads
-                .call(Effect::Writes, move |session| {
-                    let keys = sqlx::query(sql!("drop_keys")).bind(now).bind(KEYS_AT_ONCE);
-                    Box::pin(async move {
-                        session.alone(sqlx::query(sql!("make_partitions")).bind(WEEKS_AHEAD)).await?;
-                        session.alone(keys).await.map(drop)
-                    })
-                })
-                .await;
-            if let Err(error) = tidied {
-                tracing::warn!(%error, "could not make partitions ahead or forget old keys");
-            }
-        });
+        self.janitor.begin(&self.sessions, self.clock.as_ref());
     }
 
     /// The time for a statement: `None` lets the database look at its own clock.
@@ -156,12 +148,12 @@ impl PgStore {
     }
 
     /// A call of the engine across projects: one statement.
-    pub(crate) async fn engine<T, F>(&self, effect: Effect, work: F) -> Result<T, StoreError>
+    pub(crate) async fn engine<T, F>(&self, lane: Lane, effect: Effect, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> Fn(&'c mut Session) -> Work<'c, T> + Send + Sync + 'static,
     {
-        self.ledger.call(effect, work).await
+        self.sessions.call(lane, effect, work).await
     }
 
     /// A call for one project, or for none: it begins its own transaction.
@@ -170,7 +162,7 @@ impl PgStore {
         T: Send + 'static,
         F: for<'c> Fn(&'c mut Session) -> Work<'c, T> + Send + Sync + 'static,
     {
-        self.reads.call(effect, work).await
+        self.sessions.call(Lane::Other, effect, work).await
     }
 
     /// Reads something of a project with one statement.
@@ -251,10 +243,9 @@ impl fmt::Debug for PgStore {
     }
 }
 
-/// How often partitions are made and keys forgotten.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
-const WEEKS_AHEAD: i32 = 4;
-const KEYS_AT_ONCE: i64 = 20_000;
+/// How often, and after which pause, a busy month is tried again.
+const DROP_TRIES: u32 = 20;
+const DROP_AGAIN: Duration = Duration::from_millis(200);
 
 /// The settings of a connection, from a URL.
 pub(crate) fn settings(url: &str, options: &PgOptions) -> Result<PgConnectOptions, PgError> {

@@ -8,20 +8,22 @@
 //!
 //! A transaction that notifies takes a lock of the whole server while it commits, so none that commits a run does. What
 //! is lost (a listener that was cut off, a server that restarted) is lost: workers look anyway. So after each
-//! connection, and whenever the connection is in doubt, everybody here is woken once. Behind a pooler nothing is heard
-//! and nothing is listened for.
+//! connection, and whenever the connection is in doubt, everybody here is woken once. A connection that has been quiet
+//! for a while is asked whether anybody is there: half of one hears nothing and says nothing. Behind a pooler nothing is
+//! heard and nothing is listened for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use meshhook_core::id::WorkerId;
+use sqlx::Executor as _;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::error::Effect;
-use crate::session::Sessions;
+use crate::session::{Lane, Sessions};
 use crate::sql;
 
 /// The one channel.
@@ -30,6 +32,10 @@ const CHANNEL: &str = "meshhook";
 const COALESCE: Duration = Duration::from_millis(50);
 /// How long until a connection is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How long a connection may be quiet until it is asked, and how long it may take to answer.
+const QUIET: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(5);
+const CONNECTING: Duration = Duration::from_secs(15);
 
 /// What is to be said, and who listens.
 #[derive(Debug)]
@@ -104,7 +110,7 @@ async fn speak(wakes: Arc<Wakes>, sessions: Arc<Sessions>) {
         let targets: Vec<String> = std::mem::take(&mut *lock(&wakes.targets)).into_iter().collect();
         // A message that cannot be sent is one that nobody gets: they look by themselves.
         let sent = sessions
-            .call(Effect::Reads, move |session| {
+            .call(Lane::Other, Effect::Reads, move |session| {
                 let query = sqlx::query(sql!("notify")).bind(CHANNEL).bind(targets.clone());
                 Box::pin(async move { session.alone(query).await.map(drop) })
             })
@@ -141,15 +147,24 @@ async fn listen(wakes: Arc<Wakes>) {
 
 /// Listens until the connection is lost.
 async fn hear(wakes: &Wakes, pool: &sqlx::PgPool) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
+    let connecting = tokio::time::timeout(CONNECTING, PgListener::connect_with(pool)).await;
+    let mut listener = connecting.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
     listener.ignore_pool_close_event(true);
     listener.listen(CHANNEL).await?;
     // What was said before this is not heard.
     wakes.ring("");
-    while let Some(heard) = listener.try_recv().await? {
-        wakes.ring(heard.payload());
+    loop {
+        match tokio::time::timeout(QUIET, listener.try_recv()).await {
+            Ok(heard) => match heard? {
+                Some(heard) => wakes.ring(heard.payload()),
+                None => return Ok(()),
+            },
+            Err(_) => {
+                let asked = tokio::time::timeout(ANSWER, listener.execute("SELECT 1")).await;
+                asked.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+            }
+        }
     }
-    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

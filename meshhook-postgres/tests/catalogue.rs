@@ -2,6 +2,8 @@
 
 mod support;
 
+use meshhook_core::time::Timestamp;
+use meshhook_postgres::{PgOptions, PgStore};
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use support::Database;
 
@@ -80,23 +82,63 @@ fn nobody_but_whom_it_was_granted_may_call_a_function_or_see_a_table() {
     assert_eq!(rows(&database, &partitions), [""; 0], "partitions that can be read by themselves");
 }
 
+/// Makes partitions until none is missing; answers how many were made.
+fn make_partitions(database: &Database, settings: &str, months: u32) -> usize {
+    let make = format!("{settings}; SELECT meshhook.make_partition({months})");
+    (0..200).take_while(|_| rows(database, &make) == ["t"]).count()
+}
+
 #[test]
-fn partitions_are_there_for_this_week_and_the_next_ones() {
+fn partitions_are_there_for_this_month_and_the_next_ones() {
     let database = Database::new();
     let partitions = "SELECT inhparent::regclass, count(*) FROM pg_inherits \
          JOIN pg_class c ON c.oid = inhparent WHERE c.relkind = 'p' AND c.relnamespace = 'meshhook'::regnamespace \
          GROUP BY 1 ORDER BY 1";
-    assert_eq!(rows(&database, partitions), ["meshhook.ended_runs|6", "meshhook.history|6"]);
-    assert_eq!(rows(&database, "SELECT meshhook.make_partitions(4)"), ["0"]);
-    assert_eq!(rows(&database, "SELECT meshhook.make_partitions(6)"), ["4"]);
+    assert_eq!(rows(&database, partitions), ["meshhook.ended_runs|4", "meshhook.history|4"]);
+    assert_eq!(make_partitions(&database, "SELECT", 2), 0);
+    assert_eq!(make_partitions(&database, "SELECT", 4), 4);
     let now = "SELECT tableoid::regclass::text LIKE '%_other' FROM meshhook.history";
     database.sql(
-        "INSERT INTO meshhook.history VALUES (1, 1, meshhook.first_id(now()), 'default', '', ''), \
-         (1, 1, gen_random_uuid(), 'default', '', '')",
+        "INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         VALUES (1, 1, meshhook.first_id(now()), 'default', '', ''), (1, 1, gen_random_uuid(), 'default', '', '')",
     );
     let mut places = rows(&database, now);
     places.sort();
     assert_eq!(places, ["f", "t"]);
+}
+
+#[test]
+fn months_are_the_same_in_every_time_zone() {
+    // Clocks are put forward and back within these months, and half an hour counts.
+    let zones = ["UTC", "Asia/Kolkata", "America/New_York", "Pacific/Kiritimati"];
+    let database = Database::new();
+    for (turn, zone) in (0_u32..).zip(zones) {
+        let made = make_partitions(&database, &format!("SET TimeZone = '{zone}'"), 6 + turn * 4);
+        assert_eq!(made, 8, "{zone}");
+    }
+    let gaps = "SELECT count(*) FROM ( \
+         SELECT parent, low, lag(high) OVER (PARTITION BY parent ORDER BY low) AS before FROM meshhook.partitions()) p \
+         WHERE before <> low";
+    assert_eq!(rows(&database, gaps), ["0"]);
+    let starts = "SELECT DISTINCT extract(day FROM at), extract(hour FROM at), extract(minute FROM at) FROM ( \
+         SELECT to_timestamp(('x' || left(replace(low::text, '-', ''), 12))::bit(48)::bigint / 1e3) AT TIME ZONE 'UTC' AS at \
+         FROM meshhook.partitions()) p";
+    assert_eq!(rows(&database, starts), ["1|0|0"]);
+    // What was made in one zone is dropped in another.
+    let drop = "SET TimeZone = 'Asia/Kolkata'; \
+         SELECT meshhook.drop_partitions((date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month') AT TIME ZONE 'UTC')";
+    assert_eq!(rows(&database, drop), ["2"]);
+    assert_eq!(rows(&database, drop), ["0"]);
+}
+
+#[test]
+fn a_month_whose_runs_lie_elsewhere_keeps_nobody_from_making_the_next() {
+    let database = Database::new();
+    database.sql(
+        "INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         VALUES (1, 1, meshhook.first_id(now() + interval '95 days'), 'default', '', '')",
+    );
+    assert_eq!(make_partitions(&database, "SELECT", 5), 5);
 }
 
 #[test]
@@ -125,50 +167,120 @@ fn without_a_project_nothing_is_seen_and_nothing_of_another_is_written() {
     assert_eq!(database.sql(&foreign), "0");
 }
 
-#[test]
-fn weeks_are_dropped_once_all_their_runs_have_ended() {
+/// The first moment of this month, as SQL.
+const MONTH: &str = "date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'";
+
+#[tokio::test]
+async fn months_are_dropped_once_all_their_runs_have_ended() {
     let database = Database::new();
-    let partitions = "SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent \
-         WHERE c.relkind = 'p' AND c.relnamespace = 'meshhook'::regnamespace";
-    assert_eq!(rows(&database, "SELECT meshhook.drop_partitions(now())"), ["0"]);
-    assert_eq!(rows(&database, partitions), ["12"]);
-    database.sql(
+    let store = PgStore::connect(&database.owner_url(), PgOptions::new()).await.unwrap();
+    let partitions = "SELECT count(*) FROM meshhook.partitions()";
+    let in_two_months = database.sql("SELECT extract(epoch FROM now() + interval '65 days')::bigint");
+    let in_two_months = Timestamp::from_micros(in_two_months.parse::<i64>().unwrap() * 1_000_000);
+    assert_eq!(store.drop_before(Timestamp::EPOCH).await.unwrap(), 0);
+    assert_eq!(rows(&database, partitions), ["6"]);
+    database.sql(&format!(
         "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
              status, last_holder, digest) \
-         VALUES (0, 1, 0, 0, meshhook.first_id(date_trunc('week', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'), \
-             false, 'default', 'flow', 'waiting', 'w', '')",
-    );
-    assert_eq!(rows(&database, "SELECT meshhook.drop_partitions(now() + interval '15 days')"), ["2"]);
-    assert_eq!(rows(&database, partitions), ["10"]);
+         VALUES (0, 1, 0, 0, meshhook.first_id({MONTH}), false, 'default', 'flow', 'waiting', 'w', ''); \
+         INSERT INTO meshhook.inbox (run_id, is_retry, project, message) \
+         VALUES (meshhook.first_id({MONTH}), false, 'default', ''), (gen_random_uuid(), false, 'default', '')"
+    ));
+    assert_eq!(store.drop_before(in_two_months).await.unwrap(), 2);
+    assert_eq!(rows(&database, partitions), ["4"]);
+    assert_eq!(rows(&database, "SELECT count(*) FROM meshhook.inbox"), ["2"]);
     database.sql("DELETE FROM meshhook.live_runs");
-    assert_eq!(rows(&database, "SELECT meshhook.drop_partitions(now() + interval '15 days')"), ["2"]);
+    assert_eq!(store.drop_before(in_two_months).await.unwrap(), 2);
+    // What waited for a run goes with it.
+    assert_eq!(rows(&database, "SELECT count(*) FROM meshhook.inbox"), ["1"]);
 }
 
 #[tokio::test]
-async fn a_week_whose_failed_run_is_being_retried_stays_whole() {
+async fn a_month_whose_failed_run_is_being_retried_stays_whole() {
     let database = Database::new();
-    let week = "date_trunc('week', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'";
     database.sql(&format!(
         "INSERT INTO meshhook.ended_runs (created_at, finished_at, epoch, strikes, strike_seq, run_id, test, project, \
              workflow, status, last_holder, digest) \
-         VALUES (0, 0, 1, 0, 0, meshhook.first_id({week}), false, 'default', 'flow', 'failed', 'w', ''); \
-         INSERT INTO meshhook.history SELECT 1, 1, run_id, project, '', '' FROM meshhook.ended_runs"
+         VALUES (0, 0, 1, 0, 0, meshhook.first_id({MONTH}), false, 'default', 'flow', 'failed', 'w', ''); \
+         INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         SELECT 1, 1, run_id, project, '', '' FROM meshhook.ended_runs"
     ));
     let mut retry = PgConnection::connect(&database.url()).await.unwrap();
     retry.execute("BEGIN; SELECT meshhook.enter()").await.unwrap();
-    let revive = format!("SELECT meshhook.revive('default', meshhook.first_id({week}), 0)");
+    let revive = format!("SELECT meshhook.revive('default', meshhook.first_id({MONTH}), 0)");
     assert!(retry.fetch_one(&*revive.leak()).await.unwrap().get::<bool, _>(0));
-    let mut other = PgConnection::connect(&database.owner_url()).await.unwrap();
-    let drop = "SELECT meshhook.drop_partitions(now() + interval '8 days')";
-    let dropping = tokio::spawn(async move { other.fetch_one(drop).await.unwrap().get::<i32, _>(0) });
-    // It has found nothing that lives, and waits for the one who changes that.
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'";
+    let store = PgStore::connect(&database.owner_url(), PgOptions::new()).await.unwrap();
+    let until = database.sql("SELECT extract(epoch FROM now() + interval '32 days')::bigint");
+    let until = Timestamp::from_micros(until.parse::<i64>().unwrap() * 1_000_000);
+    let dropping = tokio::spawn(async move { store.drop_before(until).await });
+    // It waits for the one who changes what it has to know, a moment at a time.
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareLock'";
     while database.sql(waiting) == "0" {
         assert!(!dropping.is_finished(), "it did not wait");
         tokio::task::yield_now().await;
     }
     retry.execute("COMMIT").await.unwrap();
-    assert_eq!(dropping.await.unwrap(), 0);
+    assert_eq!(dropping.await.unwrap().unwrap(), 0);
     assert_eq!(database.sql("SELECT count(*) FROM meshhook.history"), "1");
     assert_eq!(database.sql("SELECT count(*) FROM meshhook.live_runs"), "1");
+}
+
+#[tokio::test]
+async fn making_a_partition_waits_a_moment_for_running_work_and_no_longer() {
+    let database = Database::new();
+    let mut reader = PgConnection::connect(&database.url()).await.unwrap();
+    reader
+        .execute("BEGIN; SET LOCAL meshhook.project = 'acme'; SELECT 1 FROM meshhook.history")
+        .await
+        .unwrap();
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let refused = other.execute("SELECT meshhook.make_partition(3)").await.unwrap_err();
+    assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("55P03"), "{refused}");
+    reader.execute("ROLLBACK").await.unwrap();
+    assert_eq!(make_partitions(&database, "SELECT", 3), 2);
+}
+
+#[test]
+fn a_superusers_view_is_no_door_in_the_wall() {
+    let database = Database::new();
+    database.sql(
+        "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
+             status, last_holder, digest) \
+         SELECT 0, 1, 0, 0, gen_random_uuid(), false, p, 'flow', 'waiting', 'w', '' FROM unnest('{acme,beta}'::text[]) p; \
+         INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         SELECT 1, 1, run_id, project, '', '[{\"seq\":1}]' FROM meshhook.live_runs; \
+         ALTER VIEW meshhook.runs OWNER TO CURRENT_USER; ALTER VIEW meshhook.events OWNER TO CURRENT_USER",
+    );
+    // As on a server that knows views of their owners only.
+    if database.sql("SELECT current_setting('server_version_num')::integer >= 150000") == "t" {
+        database.sql(
+            "ALTER VIEW meshhook.runs SET (security_invoker = false); ALTER VIEW meshhook.events SET (security_invoker = false)",
+        );
+    }
+    let role = support::APP;
+    for view in ["runs", "events"] {
+        let seen = |scope: &str| {
+            let look = "SELECT string_agg(project, ',' ORDER BY project) FROM meshhook";
+            database.sql(&format!("SET ROLE {role}; {scope}; {look}.{view}"))
+        };
+        assert_eq!(seen("SELECT"), "", "{view}");
+        assert_eq!(seen("SET meshhook.project = 'acme'"), "acme", "{view}");
+    }
+}
+
+#[test]
+fn keys_are_forgotten_in_batches_that_wait_for_nobody() {
+    let database = Database::new();
+    database.sql(
+        "INSERT INTO meshhook.dedupe (expires_at, run_id, project, key, fingerprint) \
+         SELECT i, gen_random_uuid(), 'acme', int4send(i), '' FROM generate_series(1, 1000) i",
+    );
+    let drop = |now: u32, limit: u32| {
+        database.sql(&format!("SET ROLE {}; SELECT meshhook.drop_keys_v1({now}, {limit})", support::APP))
+    };
+    assert_eq!(drop(900, 300), "300");
+    assert_eq!(database.sql("SELECT min(expires_at) FROM meshhook.dedupe"), "301");
+    assert_eq!(drop(900, 1000), "600");
+    assert_eq!(drop(900, 1000), "0");
+    assert_eq!(database.sql("SELECT count(*) FROM meshhook.dedupe"), "100");
 }

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use meshhook_core::testing::conformance::Subject;
-use meshhook_postgres::PgOptions;
+use meshhook_postgres::{PgOptions, PgStore};
 use support::Database;
 
 mod sessions {
@@ -26,5 +26,24 @@ mod pooled {
         let database = Database::new();
         let options = PgOptions::new().pooled(true).connections(1).clock(Arc::new(clock));
         Subject::new(database.store(options).await).keeping(database)
+    });
+}
+
+/// Behind a pooler that nobody speaks of: PgBouncer in transaction mode, which hands each transaction to another of
+/// three sessions. Where there is none to be had, as if there was one.
+mod behind_a_pooler {
+    use super::*;
+
+    meshhook_core::store_conformance!(|clock| async move {
+        let database = Database::new();
+        let options = PgOptions::new().connections(4).clock(Arc::new(clock));
+        let (url, options) = match database.pooled_url() {
+            Ok(url) => (url, options),
+            Err(reason) => {
+                println!("without a pooler: {reason}");
+                (database.url(), options.pooled(true))
+            }
+        };
+        Subject::new(PgStore::connect(&url, options).await.expect("connect")).keeping(database)
     });
 }

@@ -19,6 +19,7 @@ use meshhook_core::store::{
 use meshhook_core::store::{CreateWorkflow, Inbox as _, Page};
 use meshhook_core::time::Timestamp;
 use meshhook_postgres::{PgOptions, PgStore};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use support::Database;
 
 const STEP: Duration = Duration::from_secs(1);
@@ -195,6 +196,115 @@ async fn a_call_that_gets_no_connection_in_time_is_unavailable() {
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert_eq!(blocked.unwrap(), [CommitOutcome::Committed]);
     drop(lock.await.unwrap());
+}
+
+/// A worker's look that takes what it can, and asks for no messages.
+fn claim(worker: WorkerId) -> Claim {
+    Claim { worker, limit: 10, suspects: 1, bytes: usize::MAX, messages: 0, lease: STEP * 60 }
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_is_set_aside_and_keeps_no_other() {
+    let database = Database::new();
+    let store = database.store(PgOptions::new()).await;
+    store.commit((0..4).map(start).collect()).await.unwrap();
+    store.retire(&worker()).await.unwrap();
+    for (number, damage) in [
+        (0, "UPDATE meshhook.live_runs SET digest = '' WHERE run_id = "),
+        (1, "UPDATE meshhook.history SET hash = '\\x00' WHERE run_id = "),
+        (2, "UPDATE meshhook.live_runs SET workflow = 'Not a slug' WHERE run_id = "),
+    ] {
+        database.sql(&format!("{damage} '{}'", run(number)));
+    }
+    let bob = WorkerId::new("bob").unwrap();
+    let claimed = store.claim(claim(bob.clone())).await.unwrap();
+    assert_eq!(claimed.runs.iter().map(|run| run.record.meta.run).collect::<Vec<_>>(), [run(3)]);
+    assert_eq!(store.held(&bob).await.unwrap(), [(acme(), run(3))]);
+    let later = "SELECT count(*) FROM meshhook.live_runs \
+         WHERE owner IS NULL AND wake_at > meshhook.now_or(NULL) + 500000000";
+    assert_eq!(database.sql(later), "3");
+    assert_eq!(store.claim(claim(bob)).await.unwrap().runs.len(), 0);
+}
+
+#[tokio::test]
+async fn who_asks_what_it_holds_waits_for_its_claim_that_is_under_way() {
+    let database = Database::new();
+    let store = Arc::new(database.store(PgOptions::new()).await);
+    store.commit(vec![start(1)]).await.unwrap();
+    store.retire(&worker()).await.unwrap();
+    // A claim of bob's whose reply bob does not wait for.
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    session.execute("BEGIN").await.unwrap();
+    let look = "SELECT place FROM meshhook.claim_v1(NULL, 'bob', 60000000, 64, 1, 8388608, 0)";
+    assert_eq!(session.fetch_all(look).await.unwrap().len(), 2);
+    let (asked, bob) = (store.clone(), WorkerId::new("bob").unwrap());
+    let mut held = tokio::spawn(async move { asked.held(&bob).await });
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut held).await.is_err(), "it does not wait");
+    session.execute("COMMIT").await.unwrap();
+    assert_eq!(held.await.unwrap().unwrap(), [(acme(), run(1))]);
+}
+
+#[tokio::test]
+async fn calls_that_wait_leave_leases_claims_and_commits_a_connection() {
+    for connections in [2, 3, 8] {
+        let database = Database::new();
+        let options = PgOptions::new().connections(connections).acquire_timeout(STEP * 30);
+        let store = Arc::new(database.store(options).await);
+        store.renew(&worker(), STEP * 60).await.unwrap();
+        let mut locked = PgConnection::connect(&database.owner_url()).await.unwrap();
+        locked.execute("BEGIN; LOCK TABLE meshhook.inbox IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        let waiting: Vec<_> = (0..20)
+            .map(|number| {
+                let store = store.clone();
+                tokio::spawn(async move { store.messages_for(&acme(), run(number), None).await })
+            })
+            .collect();
+        let held_up = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted";
+        while database.sql(held_up) == "f" {
+            tokio::task::yield_now().await;
+        }
+        let working = async {
+            store.renew(&worker(), STEP * 60).await.unwrap();
+            assert_eq!(store.commit(vec![start(1)]).await.unwrap(), [CommitOutcome::Committed]);
+            store.claim(claim(worker())).await.unwrap();
+        };
+        tokio::time::timeout(STEP * 10, working).await.expect("work goes on");
+        assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "{connections} connections");
+        locked.execute("ROLLBACK").await.unwrap();
+        for waiting in waiting {
+            assert_eq!(waiting.await.unwrap().unwrap().items.len(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_was_closed_keeps_no_session() {
+    let database = Database::new();
+    let store = Arc::new(database.store(PgOptions::new().listen(false)).await);
+    store.renew(&worker(), STEP * 60).await.unwrap();
+    let mut locked = PgConnection::connect(&database.owner_url()).await.unwrap();
+    locked.execute("BEGIN; LOCK TABLE meshhook.inbox IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let reader = store.clone();
+    let reading = tokio::spawn(async move { reader.messages_for(&acme(), run(1), None).await });
+    while database.sql("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted") == "f" {
+        tokio::task::yield_now().await;
+    }
+    store.close();
+    locked.execute("ROLLBACK").await.unwrap();
+    // A call that had begun ends well; its session is not kept for another.
+    assert_eq!(reading.await.unwrap().unwrap().items.len(), 0);
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+    let sessions = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND datname = current_database()",
+        support::APP
+    );
+    for _ in 0..500 {
+        if database.sql(&sessions) == "0" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} sessions are left", database.sql(&sessions));
 }
 
 #[tokio::test]

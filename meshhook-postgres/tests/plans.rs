@@ -51,11 +51,48 @@ async fn timers_in_the_future_cost_a_claim_nothing() {
 }
 
 #[tokio::test]
+async fn projects_whose_timers_are_in_the_future_cost_a_claim_nothing() {
+    let database = Database::new();
+    let one_each = format!("{}; UPDATE meshhook.live_runs SET project = 'q' || wake_at", timers(10_000));
+    let read = read_by(&database, &[CLAIM], &one_each).await;
+    assert!(read[0] < 100, "a claim of nothing read {} rows", read[0]);
+}
+
+#[tokio::test]
+async fn a_due_run_costs_no_look_at_projects_where_nothing_is_due() {
+    let database = Database::new();
+    let one_each = format!(
+        "{}; UPDATE meshhook.live_runs SET project = 'q' || wake_at; \
+         UPDATE meshhook.live_runs SET wake_at = 1 WHERE run_id IN (SELECT run_id FROM meshhook.live_runs LIMIT 3); \
+         INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs",
+        timers(10_000)
+    );
+    let read = read_by(&database, &[CLAIM], &one_each).await;
+    assert!((3..200).contains(&read[0]), "a claim of 3 runs read {} rows", read[0]);
+}
+
+#[tokio::test]
+async fn runs_without_messages_and_messages_of_others_cost_a_claim_nothing() {
+    let database = Database::new();
+    let held = "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
+             status, owner, last_holder, digest) \
+         SELECT 0, 1, 0, 0, gen_random_uuid(), false, 'p' || i % 5, 'flow', 'running', \
+             CASE WHEN i % 2 = 0 THEN 'ann' ELSE 'bob' END, 'w', '' FROM generate_series(1, 20000) i; \
+         INSERT INTO meshhook.workers VALUES (4000000000000000, false, 'bob'); \
+         INSERT INTO meshhook.inbox (run_id, is_retry, owner, project, message) \
+         SELECT run_id, false, owner, project, '' FROM meshhook.live_runs WHERE owner = 'bob'";
+    let read = read_by(&database, &[CLAIM], held).await;
+    assert!(read[0] < 100, "a claim of nothing read {} rows", read[0]);
+}
+
+#[tokio::test]
 async fn a_claim_reads_in_proportion_to_what_it_takes() {
     let database = Database::new();
     let due = format!(
         "{}; UPDATE meshhook.live_runs SET wake_at = 1; \
-         INSERT INTO meshhook.history SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs",
+         INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs",
         timers(20_000)
     );
     let read = read_by(&database, &[CLAIM], &due).await;
@@ -110,7 +147,8 @@ async fn a_commit_reads_only_its_own_runs() {
         "{}; INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
              status, owner, last_holder, digest) \
          VALUES (0, 1, 0, 0, {id}, false, 'p1', 'flow', 'running', 'ann', 'ann', ''); \
-         INSERT INTO meshhook.history SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs; \
+         INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs; \
          INSERT INTO meshhook.inbox (run_id, is_retry, project, message) \
          SELECT run_id, false, project, '' FROM meshhook.live_runs LIMIT 10000",
         timers(20_000)

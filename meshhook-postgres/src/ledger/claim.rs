@@ -1,8 +1,14 @@
 //! A look at everything that a worker wants to know, and taking runs: one statement.
+//!
+//! When its answer is here the runs are this worker's, whatever they look like. So what cannot be read of one run is
+//! that run's trouble: it is given back for a while, and the others are gone on with. When the answer as a whole cannot
+//! be read, the outcome is unknown to whoever asked, who finds out what was taken by what the worker holds.
+
+use std::time::Duration;
 
 use meshhook_core::event::Chunk;
-use meshhook_core::id::{ProjectId, RunId};
-use meshhook_core::store::{Claim, Claimed, ClaimedRun, StoreError};
+use meshhook_core::id::{ProjectId, RunId, WorkerId};
+use meshhook_core::store::{Claim, Claimed, ClaimedRun, StoreError, WakeUp};
 use meshhook_core::time::Timestamp;
 use sqlx::Error;
 use sqlx::postgres::PgRow;
@@ -10,14 +16,15 @@ use uuid::Uuid;
 
 use crate::error::{Effect, unreadable};
 use crate::row::{chunk_of, count, int, micros, parsed, record, time};
-use crate::session::get;
+use crate::session::{Lane, get};
 use crate::{PgStore, sql};
 
 pub(super) async fn claim(store: &PgStore, claim: Claim) -> Result<Claimed, StoreError> {
     let now = store.now();
     store.tidy();
-    store
-        .engine(Effect::Writes, move |session| {
+    let (worker, limit) = (claim.worker.clone(), claim.limit);
+    let rows = store
+        .engine(Lane::Worker, Effect::Writes, move |session| {
             let query = sqlx::query(sql!("claim"))
                 .bind(now)
                 .bind(claim.worker.as_str().to_owned())
@@ -26,19 +33,40 @@ pub(super) async fn claim(store: &PgStore, claim: Claim) -> Result<Claimed, Stor
                 .bind(int(claim.suspects))
                 .bind(int(claim.bytes))
                 .bind(int(claim.messages));
-            let limit = claim.limit;
-            Box::pin(async move { claimed(&session.alone(query).await?, limit) })
+            Box::pin(async move { session.alone(query).await })
         })
-        .await
+        .await?;
+    // Whatever it says, it has happened.
+    let unknown = |error: Error| StoreError::OutcomeUnknown(Box::new(error));
+    let Read { claimed, unreadable } = read(&rows, limit).map_err(unknown)?;
+    if !unreadable.is_empty() {
+        set_aside(store, &worker, unreadable, claimed.now).await;
+    }
+    Ok(claimed)
 }
 
-fn claimed(rows: &[PgRow], limit: usize) -> Result<Claimed, Error> {
+/// What an answer holds.
+struct Read {
+    claimed: Claimed,
+    /// Runs that were taken and cannot be read.
+    unreadable: Vec<(String, Uuid)>,
+}
+
+fn read(rows: &[PgRow], limit: usize) -> Result<Read, Error> {
     let mut runs = Vec::with_capacity(rows.len().saturating_sub(1));
+    let mut unreadable_runs = Vec::new();
     let mut look = None;
     for row in rows {
         match get::<i64>(row, "place")? {
             0 => look = Some(row),
-            place => runs.push((place, taken(row)?)),
+            place => match taken(row) {
+                Ok(run) => runs.push((place, run)),
+                Err(error) => {
+                    let of: (String, Uuid) = (get(row, "project")?, get(row, "run_id")?);
+                    tracing::error!(%error, project_id = of.0, run_id = %of.1, "a claimed run cannot be read");
+                    unreadable_runs.push(of);
+                }
+            },
         }
     }
     let look = look.ok_or(Error::RowNotFound)?;
@@ -48,19 +76,32 @@ fn claimed(rows: &[PgRow], limit: usize) -> Result<Claimed, Error> {
     runs.sort_by_key(|(place, _)| *place);
     let runs = runs.into_iter().map(|(_, run)| run).collect();
     let next = get::<Option<i64>>(look, "next_wake_up")?.map(Timestamp::from_micros);
-    Ok(Claimed::new(runs, messages(look)?, next, time(look, "looked_at")?))
+    let claimed = Claimed::new(runs, messages(look)?, next, time(look, "looked_at")?);
+    Ok(Read { claimed, unreadable: unreadable_runs })
 }
+
+/// Gives runs back that cannot be read, so that nobody is kept busy with them. Where that fails they stay with the
+/// worker, which looks now and then what it holds without knowing.
+async fn set_aside(store: &PgStore, worker: &WorkerId, mut runs: Vec<(String, Uuid)>, now: Timestamp) {
+    runs.sort();
+    let (projects, ids) = runs.into_iter().unzip();
+    let until = WakeUp::At(now.after(SET_ASIDE));
+    if let Err(error) = store.give_back(worker, projects, ids, until).await {
+        tracing::error!(%error, "could not set runs aside that cannot be read");
+    }
+}
+
+/// How long a run that cannot be read is left alone.
+const SET_ASIDE: Duration = Duration::from_secs(600);
 
 fn messages(look: &PgRow) -> Result<Vec<(ProjectId, RunId)>, Error> {
     let projects: Option<Vec<String>> = get(look, "message_projects")?;
     let runs: Option<Vec<Uuid>> = get(look, "message_runs")?;
     let pairs = projects.unwrap_or_default().into_iter().zip(runs.unwrap_or_default());
-    pairs
-        .map(|(project, run)| {
-            let project = project.parse().map_err(|error| unreadable("message_projects", error))?;
-            Ok((project, RunId::from_bytes(run.into_bytes())))
-        })
-        .collect()
+    // A project that is none has no run that could be told.
+    let known =
+        |(project, run): (String, Uuid)| Some((project.parse().ok()?, RunId::from_bytes(run.into_bytes())));
+    Ok(pairs.filter_map(known).collect())
 }
 
 fn taken(row: &PgRow) -> Result<ClaimedRun, Error> {

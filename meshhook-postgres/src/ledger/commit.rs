@@ -15,14 +15,14 @@ use uuid::Uuid;
 
 use crate::error::{Effect, unreadable};
 use crate::row::{digest_bytes, failure_text, int, micros, uuid};
-use crate::session::{Query, get};
+use crate::session::{Lane, Query, get};
 use crate::{PgStore, sql};
 
 pub(super) async fn commit(store: &PgStore, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
     let now = store.now();
     let waves = waves(&batch);
     store
-        .engine(Effect::Writes, move |session| {
+        .engine(Lane::Commit, Effect::Writes, move |session| {
             let (batch, waves) = (&batch, &waves);
             // What the future holds must be its own.
             let waves: Vec<Wave> = waves.iter().map(|members| Wave::new(batch, members)).collect();

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::error::{Effect, unreadable};
 use crate::row::{micros, parsed, run_id, time, uuid};
-use crate::session::get;
+use crate::session::{Lane, get};
 use crate::{PgStore, sql};
 
 #[async_trait]
@@ -59,7 +59,7 @@ impl Ledger for PgStore {
 
     async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError> {
         let worker = worker.clone();
-        self.engine(Effect::Reads, move |session| {
+        self.engine(Lane::Worker, Effect::Reads, move |session| {
             let query = sqlx::query(sql!("held")).bind(worker.as_str().to_owned());
             Box::pin(async move {
                 let rows = session.alone(query).await?;
@@ -78,26 +78,10 @@ impl Ledger for PgStore {
         if runs.is_empty() {
             return Ok(());
         }
-        let (now, worker) = (self.now(), worker.clone());
         let mut runs = runs.to_vec();
         runs.sort();
-        let projects: Vec<String> = runs.iter().map(|(project, _)| project.to_string()).collect();
-        let ids: Vec<Uuid> = runs.iter().map(|(_, run)| uuid(*run)).collect();
-        let wake_at = match wake_up {
-            WakeUp::At(at) => Some(at.as_micros()),
-            WakeUp::Now | WakeUp::Never => None,
-        };
-        self.engine(Effect::Writes, move |session| {
-            let query = sqlx::query(sql!("forget"))
-                .bind(now)
-                .bind(worker.as_str().to_owned())
-                .bind(projects.clone())
-                .bind(ids.clone())
-                .bind(wake_up == WakeUp::Now)
-                .bind(wake_at);
-            Box::pin(async move { session.alone(query).await.map(drop) })
-        })
-        .await
+        let (projects, ids) = runs.iter().map(|(project, run)| (project.to_string(), uuid(*run))).unzip();
+        self.give_back(worker, projects, ids, wake_up).await
     }
 
     async fn retire(&self, worker: &WorkerId) -> Result<(), StoreError> {
@@ -123,6 +107,32 @@ impl Ledger for PgStore {
 }
 
 impl PgStore {
+    /// Releases runs that the worker holds, by project and id and in that order.
+    async fn give_back(
+        &self,
+        worker: &WorkerId,
+        projects: Vec<String>,
+        ids: Vec<Uuid>,
+        wake_up: WakeUp,
+    ) -> Result<(), StoreError> {
+        let (now, worker) = (self.now(), worker.clone());
+        let wake_at = match wake_up {
+            WakeUp::At(at) => Some(at.as_micros()),
+            WakeUp::Now | WakeUp::Never => None,
+        };
+        self.engine(Lane::Worker, Effect::Writes, move |session| {
+            let query = sqlx::query(sql!("forget"))
+                .bind(now)
+                .bind(worker.as_str().to_owned())
+                .bind(projects.clone())
+                .bind(ids.clone())
+                .bind(wake_up == WakeUp::Now)
+                .bind(wake_at);
+            Box::pin(async move { session.alone(query).await.map(drop) })
+        })
+        .await
+    }
+
     async fn lease(
         &self,
         worker: &WorkerId,
@@ -130,7 +140,7 @@ impl PgStore {
         retired: bool,
     ) -> Result<Timestamp, StoreError> {
         let (now, worker) = (self.now(), worker.clone());
-        self.engine(Effect::Writes, move |session| {
+        self.engine(Lane::Worker, Effect::Writes, move |session| {
             let query = sqlx::query(sql!("lease"))
                 .bind(now)
                 .bind(worker.as_str().to_owned())

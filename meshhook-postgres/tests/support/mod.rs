@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use meshhook_postgres::{PgOptions, PgStore};
-use throwaway_postgres::Server;
+use throwaway_postgres::{Pooler, Server};
 
 /// The role that owns the schema.
 pub(crate) const OWNER: &str = "meshhook_test_owner";
@@ -34,6 +34,17 @@ impl Database {
     /// Its URL for the application's role.
     pub(crate) fn url(&self) -> String {
         self.server.url_as(Some(APP), &self.name)
+    }
+
+    /// Its URL for the application's role through a pooler that hands each transaction to another of a few sessions.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(crate) fn pooled_url(&self) -> Result<String, &'static str> {
+        static POOLER: OnceLock<Result<Pooler, String>> = OnceLock::new();
+        let pooler = POOLER.get_or_init(|| Pooler::start(self.server, &[OWNER, APP], 3));
+        pooler.as_ref().map(|pooler| pooler.url_as(APP, &self.name)).map_err(String::as_str)
     }
 
     /// Its URL for the role that owns the schema.

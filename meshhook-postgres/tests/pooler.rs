@@ -1,0 +1,107 @@
+//! Behind a pooler that hands each transaction to another session (PgBouncer in transaction mode).
+//!
+//! Where there is no PgBouncer to be had these tests say so and pass; `cargo xtask test` installs one where it can.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests are tests, and say what was skipped"
+)]
+
+mod support;
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshhook_core::engine::{Engine, EngineOptions, StartRequest};
+use meshhook_core::event::RunStatus;
+use meshhook_core::id::{ProjectId, WorkerId, WorkflowSlug};
+use meshhook_core::store::{Ledger as _, RunFilter, RunReader as _};
+use meshhook_postgres::{PgOptions, PgStore};
+use serde_json::json;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _, Row as _};
+use support::Database;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// The URL through the pooler, or `None` with the reason printed.
+fn pooled(database: &Database) -> Option<String> {
+    database.pooled_url().inspect_err(|reason| println!("skipped: {reason}")).ok()
+}
+
+/// Whether the server keeps sessions of the application in which something was prepared or set for good.
+async fn traces(url: &str) -> (i64, Vec<String>) {
+    let (mut prepared, mut projects) = (0, Vec::new());
+    // One transaction each, all at once, so that each has another session.
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let settings = PgConnectOptions::from_str(url).unwrap().extra_float_digits(None);
+        let mut session = settings.connect().await.unwrap();
+        session.execute("BEGIN").await.unwrap();
+        let look = "SELECT (SELECT count(*) FROM pg_prepared_statements), \
+             coalesce(current_setting('meshhook.project', true), ''), current_setting('enable_seqscan')";
+        let row = sqlx::raw_sql(look).fetch_one(&mut session).await.unwrap();
+        prepared += row.get::<i64, _>(0);
+        projects.push(format!("{}{}", row.get::<String, _>(1), row.get::<String, _>(2)));
+        sessions.push(session);
+    }
+    (prepared, projects)
+}
+
+#[tokio::test]
+async fn a_pooler_is_found_without_being_told_and_nothing_is_left_in_its_sessions() {
+    let database = Database::new();
+    let Some(url) = pooled(&database) else { return };
+    let store = Arc::new(PgStore::connect(&url, PgOptions::new()).await.unwrap());
+    let mut options = EngineOptions::default();
+    options.poll = Duration::from_millis(50);
+    let engine = Engine::builder(store.clone()).options(options).start().unwrap();
+    let definition = json!({
+        "name": "Hello",
+        "nodes": [
+            { "id": "pause", "type": "delay", "config": { "for": "10ms" } },
+            { "id": "greet", "type": "transform", "config": { "template": "Hello, {{ input.who }}!" } },
+        ],
+        "edges": [{ "from": "pause", "to": "greet" }],
+    });
+    let slug = WorkflowSlug::new("hello").unwrap();
+    let tasks = ["acme", "beta", "default"].map(|name| {
+        let (engine, store, slug, definition) =
+            (engine.clone(), store.clone(), slug.clone(), definition.clone());
+        tokio::spawn(async move {
+            let id = ProjectId::new(name).unwrap();
+            if name != "default" {
+                engine.create_project(&id, None).await.unwrap();
+            }
+            let project = engine.project(&id);
+            project.create_workflow(&slug, definition).await.unwrap();
+            project.publish(&slug).await.unwrap();
+            for _ in 0..20 {
+                let run =
+                    project.start_run(&slug, StartRequest::new(json!({ "who": name }))).await.unwrap().run;
+                assert_eq!(project.wait_for_end(run, SOON).await.unwrap(), RunStatus::Succeeded);
+                let output = project.run(run).await.unwrap().output;
+                assert_eq!(output.as_deref(), Some(&json!(format!("Hello, {name}!"))));
+            }
+            assert_eq!(store.runs(&id, RunFilter::default()).await.unwrap().items.len(), 20);
+        })
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+    engine.shutdown(SOON).await;
+    let (prepared, projects) = traces(&url).await;
+    assert_eq!((prepared, &projects[..]), (0, &["on", "on", "on"].map(String::from)[..]));
+}
+
+#[tokio::test]
+async fn a_server_without_a_pooler_is_not_taken_for_one() {
+    let database = Database::new();
+    let store = database.store(PgOptions::new()).await;
+    store.renew(&WorkerId::new("ann").unwrap(), SOON).await.unwrap();
+    let prepared = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%lease_v1(%' AND datname = current_database() \
+         AND pid <> pg_backend_pid() AND query NOT LIKE '%pg_stat_activity%'";
+    assert_eq!(database.sql(prepared), "1");
+}
