@@ -10,7 +10,8 @@
 //! The lease is renewed by itself only where no claim did so in time.
 //!
 //! What the store counts as held here is compared with what is in memory whenever a call may have taken something
-//! without saying so, and once in every lease: a call that was given up can still reach the store after it was looked for.
+//! without saying so, and again a lease later: a call that was given up can still reach the store after it was looked for.
+//! A worker that holds something compares once in every lease anyway; an idle one has nothing to compare.
 //!
 //! What is due is for the store's clock to say: the next look is planned by the difference of two of its times, and a
 //! claimed run finds itself due by the [same time](super::store_time).
@@ -78,10 +79,9 @@ pub(super) async fn keep_lease(inner: Arc<Inner>) {
 pub(super) async fn claim_runs(inner: Arc<Inner>) {
     let mut patience = SHORTEST_PAUSE;
     let mut messages = Messages::default();
-    let mut reconciled = tokio::time::Instant::now();
+    let mut doubt = Doubt { since: tokio::time::Instant::now(), grew: false };
     loop {
-        if reconciled.elapsed() >= inner.options.lease {
-            reconciled = tokio::time::Instant::now();
+        if doubt.has_lasted(&inner) {
             inner.reconcile.store(true, Ordering::Release);
         }
         let pause = match look(&inner, &mut messages).await {
@@ -110,6 +110,29 @@ pub(super) async fn claim_runs(inner: Arc<Inner>) {
         if inner.stopping.drains() {
             return;
         }
+    }
+}
+
+/// Whether the store may count more as held here than is known.
+struct Doubt {
+    /// When that was found out last.
+    since: tokio::time::Instant,
+    /// Whether anything was held since, or went wrong.
+    grew: bool,
+}
+
+impl Doubt {
+    /// Whether it is time to find out, a lease after the last time or after something went wrong.
+    fn has_lasted(&mut self, inner: &Inner) -> bool {
+        if inner.reconcile.load(Ordering::Acquire) {
+            *self = Doubt { since: tokio::time::Instant::now(), grew: true };
+        }
+        self.grew |= *inner.held_count.borrow() > 0;
+        let has_lasted = self.grew && self.since.elapsed() >= inner.options.lease;
+        if has_lasted {
+            *self = Doubt { since: tokio::time::Instant::now(), grew: false };
+        }
+        has_lasted
     }
 }
 

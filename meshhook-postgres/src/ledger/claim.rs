@@ -40,7 +40,7 @@ pub(super) async fn claim(store: &PgStore, claim: Claim) -> Result<Claimed, Stor
     let unknown = |error: Error| StoreError::OutcomeUnknown(Box::new(error));
     let Read { claimed, unreadable } = read(&rows, limit).map_err(unknown)?;
     if !unreadable.is_empty() {
-        set_aside(store, &worker, unreadable, claimed.now).await;
+        set_aside(store, &worker, unreadable, claimed.now).await?;
     }
     Ok(claimed)
 }
@@ -80,15 +80,19 @@ fn read(rows: &[PgRow], limit: usize) -> Result<Read, Error> {
     Ok(Read { claimed, unreadable: unreadable_runs })
 }
 
-/// Gives runs back that cannot be read, so that nobody is kept busy with them. Where that fails they stay with the
-/// worker, which looks now and then what it holds without knowing.
-async fn set_aside(store: &PgStore, worker: &WorkerId, mut runs: Vec<(String, Uuid)>, now: Timestamp) {
+/// Gives runs back that cannot be read, so that nobody is kept busy with them. Where that fails they are still the
+/// worker's, and nothing would tell it so but an outcome that is unknown.
+async fn set_aside(
+    store: &PgStore,
+    worker: &WorkerId,
+    mut runs: Vec<(String, Uuid)>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     runs.sort();
     let (projects, ids) = runs.into_iter().unzip();
     let until = WakeUp::At(now.after(SET_ASIDE));
-    if let Err(error) = store.give_back(worker, projects, ids, until).await {
-        tracing::error!(%error, "could not set runs aside that cannot be read");
-    }
+    let given_back = store.give_back(worker, projects, ids, until).await;
+    given_back.map_err(|error| StoreError::OutcomeUnknown(Box::new(error)))
 }
 
 /// How long a run that cannot be read is left alone.
