@@ -70,7 +70,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     pub(crate) workers: u16,
     /// How many webhooks are sent in a second
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) rate: u64,
     /// Which faults, separated by commas [default: all]
     #[arg(long, value_delimiter = ',')]

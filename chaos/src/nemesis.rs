@@ -68,6 +68,10 @@ impl Nemesis {
         let lasts = |random: &mut Random, from: f64, to: f64| {
             random.within(self.lease.mul_f64(from)..self.lease.mul_f64(to))
         };
+        // Every other time in the middle of something: a server waits for its database a small part of the time only.
+        if random.percent(50) {
+            lane.becomes_busy(A_MOMENT).await;
+        }
         match fault {
             Fault::Kill => self.kill(server).await,
             Fault::Stop => {
@@ -151,15 +155,14 @@ impl Nemesis {
         count
     }
 
-    /// Every other time a session that does something, if there is one.
+    /// A session that does something, if there is one.
     async fn terminate_backend(&self, random: &mut Random) -> Outcome<Option<bool>> {
-        let prefers = random.percent(50);
         let salt = random.below(1 << 20);
         let terminate = format!(
             "SELECT busy, pg_terminate_backend(pid) AS done FROM (
                 SELECT pid, state <> 'idle' AS busy FROM pg_stat_activity
                 WHERE datname = '{DATABASE}' AND usename = '{ROLE}'
-                ORDER BY (state <> 'idle' AND {prefers}) DESC, hashint4(pid # {salt}) LIMIT 1) AS chosen"
+                ORDER BY state <> 'idle' DESC, hashint4(pid # {salt}) LIMIT 1) AS chosen"
         );
         let rows = self.place.sql(&terminate).await?;
         Ok(rows.first().map(|row| row.try_get::<Option<bool>, _>(0).ok().flatten().unwrap_or(false)))
@@ -198,6 +201,9 @@ impl Nemesis {
         }
     }
 }
+
+/// How long a fault may wait for work to meet.
+const A_MOMENT: Duration = Duration::from_millis(300);
 
 /// What makes the database say that it is full while `chaos.is_full` has a row. A file system that is really full needs
 /// rights that not everybody has, and takes the server with it, which is a fault of its own here; what is tried is what

@@ -178,7 +178,7 @@ async fn start_servers(
     let mut key = [0; 32];
     SystemEntropy.fill(&mut key)?;
     let program = Program {
-        binary: binary()?,
+        binary: binary(folder)?,
         key: MasterKey::from_bytes(key).to_base64().expose().to_owned(),
         lease: LEASE,
         folder: folder.to_owned(),
@@ -200,15 +200,14 @@ async fn start_servers(
 /// How long a server may take to start.
 const STARTING: Duration = Duration::from_secs(60);
 
-/// The example server, which is built beside this program.
-fn binary() -> Outcome<PathBuf> {
+/// A copy of the example server, which is built beside this program: another build meanwhile changes nothing.
+fn binary(folder: &Path) -> Outcome<PathBuf> {
     let own = std::env::current_exe()?;
     let binary = own.parent().ok_or("a program lies in a folder")?.join("examples/server");
-    if binary.is_file() {
-        Ok(binary)
-    } else {
-        Err(format!("{} is missing: use `cargo xtask chaos`", binary.display()).into())
-    }
+    let copy = folder.join("server");
+    std::fs::copy(&binary, &copy)
+        .map_err(|error| format!("{}: {error}: use `cargo xtask chaos`", binary.display()))?;
+    Ok(copy)
 }
 
 async fn set_up(server: &Server, effects: u16) -> Outcome<()> {

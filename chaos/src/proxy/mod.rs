@@ -166,6 +166,14 @@ impl Lane {
         self.live().iter().any(|connection| connection.is_busy())
     }
 
+    /// Waits until somebody waits for an answer of the database, but not for long.
+    pub(crate) async fn becomes_busy(&self, patience: Duration) {
+        let until = tokio::time::Instant::now() + patience;
+        while !self.is_busy() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     fn live(&self) -> Vec<Arc<Connection>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
@@ -347,5 +355,110 @@ fn micros(duration: Duration) -> u64 {
 impl Connection {
     fn is_busy(&self) -> bool {
         self.awaits.load(Ordering::Acquire) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: &[u8], body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [kind, &length.to_be_bytes()[..], body].concat()
+    }
+
+    /// A database that is ready after each message; and the messages that it got, the first one of each session aside.
+    async fn database() -> (u16, Arc<Mutex<Vec<Vec<u8>>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let got: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let seen = got.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let seen = seen.clone();
+                tokio::spawn(async move {
+                    let (mut buffer, mut is_first) = (BytesMut::new(), true);
+                    while stream.read_buf(&mut buffer).await.is_ok_and(|read| read > 0) {
+                        while let Ok(Some(message)) = wire::next(&mut buffer, is_first) {
+                            if !is_first {
+                                seen.lock().unwrap().push(message.body().to_vec());
+                            }
+                            is_first = false;
+                            stream.write_all(b"Z\0\0\0\x05I").await.unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        (port, got)
+    }
+
+    struct Session(TcpStream);
+
+    impl Session {
+        async fn open(lane: &Lane) -> Self {
+            let mut session = Self(TcpStream::connect(("127.0.0.1", lane.port())).await.unwrap());
+            assert!(session.ask(&message(b"", b"\0\x03\0\0")).await);
+            session
+        }
+
+        /// Whether an answer comes before the end.
+        async fn ask(&mut self, message: &[u8]) -> bool {
+            self.0.write_all(message).await.unwrap();
+            let mut answer = [0; 6];
+            self.0.read_exact(&mut answer).await.is_ok()
+        }
+    }
+
+    async fn lane() -> (Arc<Lane>, Arc<Mutex<Vec<Vec<u8>>>>, CancellationToken) {
+        let (port, got) = database().await;
+        let closing = CancellationToken::new();
+        (Lane::open(port, 1, closing.clone()).await.unwrap(), got, closing)
+    }
+
+    #[tokio::test]
+    async fn messages_pass_until_a_commit_is_to_be_lost() {
+        let (lane, got, _closing) = lane().await;
+        let mut session = Session::open(&lane).await;
+        lane.lose_commit(Loss::Request);
+        assert!(session.ask(&message(b"Q", b"SELECT 1\0")).await);
+        assert!(!session.ask(&message(b"Q", b"COMMIT\0")).await);
+        assert_eq!(*got.lock().unwrap(), [b"SELECT 1\0"]);
+        assert_eq!(lane.keep_commits(), 1);
+        assert!(Session::open(&lane).await.ask(&message(b"Q", b"COMMIT\0")).await);
+    }
+
+    #[tokio::test]
+    async fn a_commit_whose_reply_is_lost_has_happened() {
+        let (lane, got, _closing) = lane().await;
+        let mut session = Session::open(&lane).await;
+        lane.lose_commit(Loss::Reply);
+        assert!(!session.ask(&message(b"Q", b"COMMIT\0")).await);
+        assert_eq!(*got.lock().unwrap(), [b"COMMIT\0"]);
+        assert_eq!(lane.keep_commits(), 1);
+    }
+
+    #[tokio::test]
+    async fn in_a_partition_nothing_passes_and_nothing_breaks() {
+        let (lane, got, _closing) = lane().await;
+        let mut session = Session::open(&lane).await;
+        lane.deafen(true);
+        let asked = message(b"Q", b"SELECT 1\0");
+        let patience = Duration::from_millis(50);
+        let asking = session.ask(&asked);
+        tokio::pin!(asking);
+        assert!(tokio::time::timeout(patience, &mut asking).await.is_err());
+        assert!(got.lock().unwrap().is_empty() && lane.is_busy());
+        lane.deafen(false);
+        assert!(asking.await);
+    }
+
+    #[tokio::test]
+    async fn a_connection_breaks_inside_a_message() {
+        let (lane, got, _closing) = lane().await;
+        let mut session = Session::open(&lane).await;
+        lane.cut(&mut Random::of(1, "cut"), 3);
+        assert!(!session.ask(&message(b"Q", b"SELECT 1\0")).await);
+        assert!(got.lock().unwrap().is_empty());
     }
 }
