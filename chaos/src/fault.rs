@@ -64,7 +64,7 @@ impl Fault {
         }
     }
 
-    /// How long it is on average from the end of such a fault to the next one: each kind comes some thirty times in
+    /// How long it is on average from the end of such a fault to the next one, when all kinds come: each comes some thirty times in
     /// five minutes, or more often.
     pub(crate) fn mean(self) -> Duration {
         Duration::from_millis(match self {
