@@ -12,7 +12,6 @@ use super::load::Place;
 use super::measure::{Bench, Sample, Subject};
 use super::shape::Shape;
 use super::throughput::stop;
-use super::watched::Calls;
 use crate::kit::stub::stub;
 
 const BOUNDS: &str = include_str!("../gate.json");
@@ -60,10 +59,10 @@ async fn figures(bench: &Bench) -> Vec<(String, f64)> {
     ] {
         let alone = Subject::closed(name, &place, shape, 1);
         bench.sample(&alone, WARM_UP).await;
-        let before = store.calls();
+        let before = store.counts();
         let sample = bench.sample(&alone, ALONE).await;
-        let commits = |calls: &Calls| calls.get("commit").copied().unwrap_or_default();
-        note(name, "commits, alone", (commits(&store.calls()) - commits(&before)) as f64 / sample.runs);
+        let commits = store.counts().of("commit") - before.of("commit");
+        note(name, "commits, alone", commits as f64 / sample.runs);
         note(name, "store calls, alone", sample.calls);
         note(name, "write transactions, alone", sample.writes);
         note(name, "WAL bytes, alone", sample.log);
@@ -80,7 +79,7 @@ async fn figures(bench: &Bench) -> Vec<(String, f64)> {
     let database = bench.cluster.database();
     let host = Host::start(&Setup::on(&database)).await;
     tokio::time::sleep(SETTLE).await;
-    let calls = || host.store.calls().values().sum::<u64>();
+    let calls = || host.store.counts().total();
     let (before_calls, before) = (calls(), bench.cluster.spent());
     tokio::time::sleep(IDLE).await;
     let per_second = |count: f64| count / IDLE.as_secs_f64();

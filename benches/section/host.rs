@@ -15,7 +15,7 @@ use meshhook::secret::{MasterKey, SecretName, SecretValue, StaticKeys};
 use serde::{Deserialize, Serialize};
 
 use super::shape::{NoOp, Shape};
-use super::watched::{Calls, Watched};
+use super::watched::{Counts, Watched};
 use crate::kit::client::SECRET;
 use crate::kit::cluster::Database;
 use crate::kit::cpu_micros;
@@ -136,7 +136,7 @@ impl Server {
     }
 
     /// What its store was asked.
-    pub(crate) fn calls(&self) -> Calls {
+    pub(crate) fn counts(&self) -> Counts {
         let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
         let pipes = pipes.as_mut().expect("it was not stopped");
         pipes.input.write_all(b"\n").expect("the host listens");
@@ -175,7 +175,7 @@ pub(crate) async fn serve(setup: &str) {
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
     let store = host.store.clone();
-    let answer = move || println!("{}", serde_json::to_string(&store.calls()).expect("plain data"));
+    let answer = move || println!("{}", serde_json::to_string(&store.counts()).expect("plain data"));
     let speaking = move || std::io::stdin().lines().for_each(|_| answer());
     tokio::task::spawn_blocking(speaking).await.expect("nothing panics");
     serving.abort();

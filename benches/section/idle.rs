@@ -17,7 +17,7 @@ pub(crate) async fn idle(bench: &Bench) {
         let count = format!("SELECT xact_commit FROM pg_stat_database WHERE datname = '{}'", database.name);
         bench.cluster.sql("postgres", &count).parse().expect("a number")
     };
-    let calls = || server.calls().values().sum::<u64>();
+    let calls = || server.counts().total();
     // Until it has settled, and all its sessions have told what they did: one that is idle waits 10 s with that.
     tokio::time::sleep(Duration::from_secs(12)).await;
     let (before, before_calls, spent) = (commits(), calls(), bench.cluster.spent());

@@ -1,5 +1,6 @@
 //! Runs that are started one after the other, or at a given rate, and how they fared.
 
+use std::future::{Future, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,11 +8,12 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use meshhook::engine::StartRequest;
 use meshhook::id::WorkflowSlug;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::host::{Host, Server};
 use super::shape::{Shape, delivery, input};
-use super::watched::Calls;
+use super::watched::Counts;
 use crate::kit::client::Connection;
 use crate::kit::{histogram, micros};
 
@@ -39,19 +41,18 @@ impl Tally {
     }
 }
 
-fn sum(calls: &Calls) -> u64 {
-    calls.values().sum()
-}
+/// How often it is looked how many runs have ended.
+const LOOK: Duration = Duration::from_millis(3);
 
 /// Ids that no other delivery of this process has.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Place {
     /// What its store was asked so far.
-    pub(crate) fn calls(&self) -> Calls {
+    pub(crate) fn counts(&self) -> Counts {
         match self {
-            Place::Here(host) => host.store.calls(),
-            Place::There(server) => server.calls(),
+            Place::Here(host) => host.store.counts(),
+            Place::There(server) => server.counts(),
         }
     }
 
@@ -74,7 +75,7 @@ impl Place {
 
     /// So many at a time, each sender its next run when the last has ended; until the time is over.
     pub(crate) async fn closed(&self, shape: Shape, in_flight: usize, span: Duration) -> Tally {
-        self.load(shape, in_flight, move |begun| (begun.elapsed() < span).then(Instant::now)).await
+        self.load(shape, in_flight, move |begun| ready((begun.elapsed() < span).then(Instant::now))).await
     }
 
     /// So many per second, whether or not the last have ended. A run that had to wait for a sender has been under way
@@ -83,27 +84,68 @@ impl Place {
         let sent = AtomicU64::new(0);
         let next = move |begun| {
             let after = Duration::from_secs_f64(sent.fetch_add(1, Ordering::Relaxed) as f64 / per_second);
-            (after < span).then(|| begun + after)
+            ready((after < span).then(|| begun + after))
         };
         self.load(shape, 256, next).await
     }
 
+    /// So many at a time of runs for whose ends nobody waits: a sender is told that one may follow. All have ended when
+    /// this returns; how long each took is only until it was accepted.
+    pub(crate) async fn unawaited(&self, shape: Shape, in_flight: usize, span: Duration) -> Tally {
+        let (places, before) = (Arc::new(Semaphore::new(in_flight)), self.counts().ended);
+        let free = places.clone();
+        let next = move |begun: Instant| {
+            let free = free.clone();
+            async move {
+                free.acquire().await.ok()?.forget();
+                (begun.elapsed() < span).then(Instant::now)
+            }
+        };
+        let begun = Instant::now();
+        let load = self.load(shape, 64, next);
+        let mut ended = 0;
+        let mut make_room = || {
+            let now = self.counts().ended - before;
+            places.add_permits(usize::try_from(now - ended).expect("few"));
+            ended = now;
+            now
+        };
+        tokio::pin!(load);
+        let mut tally = loop {
+            match tokio::time::timeout(LOOK, &mut load).await {
+                Ok(tally) => break tally,
+                Err(_) => drop(make_room()),
+            }
+            if begun.elapsed() > span {
+                // Who waits for a place is to see that the time is over.
+                places.add_permits(64);
+            }
+        };
+        while make_room() < tally.micros.len() {
+            assert!(begun.elapsed() < span + Duration::from_secs(60), "runs do not end");
+            tokio::time::sleep(LOOK).await;
+        }
+        tally.seconds = begun.elapsed().as_secs_f64();
+        tally
+    }
+
     /// Senders that ask when to send next, until they are told nothing; what they ask is told when they began.
-    async fn load<N>(&self, shape: Shape, senders: usize, next: N) -> Tally
+    async fn load<N, F>(&self, shape: Shape, senders: usize, next: N) -> Tally
     where
-        N: Fn(Instant) -> Option<Instant> + Send + Sync + 'static,
+        N: Fn(Instant) -> F + Send + Sync + 'static,
+        F: Future<Output = Option<Instant>> + Send,
     {
-        let (calls, next) = (sum(&self.calls()), Arc::new(next));
-        let mut ready = Vec::new();
+        let (calls, next) = (self.counts().total(), Arc::new(next));
+        let mut idle = Vec::new();
         for _ in 0..senders {
-            ready.push(self.sender(shape).await);
+            idle.push(self.sender(shape).await);
         }
         let begun = Instant::now();
         let start = |mut sender: Sender| {
             let next = next.clone();
             tokio::spawn(async move {
                 let (mut took, mut refused) = (histogram(), 0);
-                while let Some(due) = next(begun) {
+                while let Some(due) = next(begun).await {
                     // The timer is coarser than what is measured: who slept counts from waking up.
                     let from = if due > Instant::now() {
                         tokio::time::sleep_until(due).await;
@@ -120,7 +162,7 @@ impl Place {
                 (took, refused)
             })
         };
-        let tasks: Vec<_> = ready.into_iter().map(start).collect();
+        let tasks: Vec<_> = idle.into_iter().map(start).collect();
         let (mut took, mut refused) = (histogram(), 0);
         for task in tasks {
             let (its, its_refused) = task.await.expect("a sender ends");
@@ -128,7 +170,7 @@ impl Place {
             refused += its_refused;
         }
         let seconds = begun.elapsed().as_secs_f64();
-        Tally { micros: took, refused, calls: sum(&self.calls()) - calls, seconds }
+        Tally { micros: took, refused, calls: self.counts().total() - calls, seconds }
     }
 }
 

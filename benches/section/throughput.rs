@@ -33,6 +33,9 @@ async fn beside_raw(bench: &Bench, shape: Shape, name: &str) {
         Subject::closed("engine over HTTP", &there, shape, bench.in_flight),
     ];
     if shape == Shape::Strict {
+        subjects.push(Subject::new("HTTP, nobody waits", there.process(), |span| {
+            there.unawaited(Shape::Accept, bench.in_flight, span)
+        }));
         let naive = Subject::new("naive, 8 clients", std::process::id(), move |span| raw.naive(8, span));
         subjects.insert(1, naive);
     }
@@ -118,13 +121,13 @@ pub(crate) async fn alone(bench: &Bench) {
     drop(subjects);
     println!("\ncalls of the store per run");
     for shape in [Shape::Pure, Shape::OneCall, Shape::ThreeCalls, Shape::Strict] {
-        let before = there.calls();
+        let before = there.counts();
         let runs = there.closed(shape, 1, bench.span / 4).await.runs();
         let share = |(call, count): (&String, &u64)| {
-            let each = (count - before.get(call).copied().unwrap_or_default()) as f64 / runs;
+            let each = (count - before.of(call)) as f64 / runs;
             (each > 0.005).then(|| format!("{call} {each:.2}"))
         };
-        let shares: Vec<String> = there.calls().iter().filter_map(share).collect();
+        let shares: Vec<String> = there.counts().calls.iter().filter_map(share).collect();
         println!("{:<12} {}", shape.slug(), shares.join(", "));
     }
     drop(there);

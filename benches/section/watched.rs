@@ -1,19 +1,20 @@
 //! A store that counts what it is asked, and may be slow to say that a commit is durable.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use meshhook::event::Chunk;
 use meshhook::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook::store::{
-    Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, HookRoute, Inbox, InboxId, InboxItem, KeyHolder,
-    Ledger, Listing, Page, Post, Posted, ProjectRecord, ProjectStore, PublishOutcome, PublishWorkflow,
-    Resealed, RunFilter, RunReader, RunRecord, SaveDraft, SecretRecord, SecretStore, Store, StoreError,
-    StoredRun, VersionRecord, WakeUp, WorkflowRecord, WorkflowStore, WorkflowStoreError,
+    Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, Hold, HookRoute, Inbox, InboxId, InboxItem,
+    KeyHolder, Ledger, Listing, Page, Post, Posted, ProjectRecord, ProjectStore, PublishOutcome,
+    PublishWorkflow, Resealed, RunFilter, RunReader, RunRecord, SaveDraft, SecretRecord, SecretStore, Store,
+    StoreError, StoredRun, VersionRecord, WakeUp, WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
 use meshhook::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// A store that is watched.
 pub(crate) struct Watched {
@@ -21,35 +22,58 @@ pub(crate) struct Watched {
     /// How long the reply of a commit is held back. Its transaction is over by then, so it stands for a disk that is slow
     /// to acknowledge, but for none whose slowness keeps locks.
     commit_delay: Duration,
-    calls: Mutex<Calls>,
+    counts: Mutex<Counts>,
 }
 
-/// How often which method was called. Each call is one transaction.
-pub(crate) type Calls = BTreeMap<String, u64>;
+/// What a store was asked.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    /// How often which method was called. Each call is one transaction.
+    pub(crate) calls: BTreeMap<String, u64>,
+    /// How many runs ended.
+    pub(crate) ended: u64,
+}
+
+impl Counts {
+    pub(crate) fn total(&self) -> u64 {
+        self.calls.values().sum()
+    }
+
+    pub(crate) fn of(&self, call: &str) -> u64 {
+        self.calls.get(call).copied().unwrap_or_default()
+    }
+}
 
 impl Watched {
     pub(crate) fn new(inner: Arc<dyn Store>, commit_delay: Duration) -> Self {
-        Self { inner, commit_delay, calls: Mutex::default() }
+        Self { inner, commit_delay, counts: Mutex::default() }
     }
 
-    pub(crate) fn calls(&self) -> Calls {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn counts(&self) -> Counts {
+        self.lock().clone()
     }
 
-    fn count(&self, call: &'static str) {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+    fn count(&self, call: &str) {
+        let calls = &mut self.lock().calls;
         match calls.get_mut(call) {
             Some(count) => *count += 1,
             None => drop(calls.insert(call.into(), 1)),
         }
     }
 
-    async fn done(&self, call: &'static str) {
-        self.count(call);
-        if call == "commit" && !self.commit_delay.is_zero() {
-            tokio::time::sleep(self.commit_delay).await;
-        }
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a run ends with this.
+fn ends(commit: &Commit) -> bool {
+    let hold = match commit {
+        Commit::Start(start) => &start.hold,
+        Commit::Advance(advance) => &advance.hold,
+        _ => return false,
+    };
+    matches!(hold, Hold::End { .. })
 }
 
 /// Hands the calls of a role through, each counted; what stands behind `and` is as it is.
@@ -62,7 +86,7 @@ macro_rules! watch {
         impl $role for Watched {
             $(async fn $name(&self, $($argument: $kind),*) -> $answer {
                 let answer = $role::$name(&*self.inner, $($argument),*).await;
-                self.done(stringify!($name)).await;
+                self.count(stringify!($name));
                 answer
             })*
             $($($other)*)?
@@ -72,7 +96,6 @@ macro_rules! watch {
 
 watch! {
     Ledger {
-        fn commit(batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
         fn find_key(project: &ProjectId, scope: &str, key: &str) -> Result<Option<KeyHolder>, StoreError>;
         fn claim(claim: Claim) -> Result<Claimed, StoreError>;
         fn renew(worker: &WorkerId, lease: Duration) -> Result<Timestamp, StoreError>;
@@ -82,6 +105,18 @@ watch! {
         fn ping() -> Result<Timestamp, StoreError>;
     }
     and {
+        async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+            let ends: Vec<bool> = batch.iter().map(ends).collect();
+            let outcomes = self.inner.commit(batch).await?;
+            if !self.commit_delay.is_zero() {
+                tokio::time::sleep(self.commit_delay).await;
+            }
+            self.count("commit");
+            let committed = outcomes.iter().map(|outcome| *outcome == CommitOutcome::Committed);
+            self.lock().ended += ends.iter().zip(committed).filter(|(ends, committed)| **ends && *committed).count() as u64;
+            Ok(outcomes)
+        }
+
         fn hint(&self, worker: Option<&WorkerId>) {
             self.inner.hint(worker);
         }
