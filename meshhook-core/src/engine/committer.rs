@@ -16,7 +16,8 @@
 //!
 //! When a reply is lost, or does not come within a lease, each commit of the batch is looked up: a run id and a chunk are
 //! unique, so whoever finds them in the store knows that the commit happened. What is not found out within another lease
-//! stays unknown, so that a store that hangs holds up nobody for longer than that.
+//! stays unknown, so that a store that hangs holds up nobody for longer than that. When a batch is refused for good, its
+//! commits are made one by one as well, so that one which the store cannot take does not fail the others.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -139,8 +140,8 @@ impl Server {
                         let _ = item.reply.send(Ok(outcome));
                     }
                 }
-                Err(error) if error.is_outcome_unknown() => {
-                    tracing::warn!(%error, commits = batch.len(), "lost the reply of a commit, looking it up");
+                Err(error) if error.is_outcome_unknown() || (!error.is_transient() && batch.len() > 1) => {
+                    tracing::warn!(%error, commits = batch.len(), "a batch was lost or refused, committing one by one");
                     let until = Instant::now() + self.patience;
                     for item in batch.drain(..) {
                         let outcome = settle(&*self.store, &item.commit, until).await;
@@ -198,6 +199,10 @@ async fn settle_once(store: &dyn Store, commit: &Commit) -> Result<CommitOutcome
         (Some(CommitOutcome::Duplicate { run, .. }), Commit::Start(start)) if run == start.meta.run => {
             CommitOutcome::Committed
         }
+        // The lost commit itself may be what has the key.
+        (Some(CommitOutcome::Busy), _) => {
+            return Err(StoreError::Unavailable("the key cannot be judged now".into()));
+        }
         (Some(outcome), _) => outcome,
         (None, _) => return Err(StoreError::Internal("the store answered no outcome".into())),
     })
@@ -219,6 +224,37 @@ async fn committed_before(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
+    use crate::event::{Chunk, ChunkHash, RunStatus};
+    use crate::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
+    use crate::run::RunMeta;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Hold, StartRun};
+    use crate::time::Timestamp;
+
+    fn start(number: u8, first_seq: u64) -> Commit {
+        let (run, project) = (RunId::new(Timestamp::EPOCH, [number; 10]), ProjectId::default_project());
+        let digest = Digest::new(&"a".repeat(64)).unwrap();
+        let meta = RunMeta::new(run, project, WorkflowSlug::new("flow").unwrap(), digest, Timestamp::EPOCH);
+        let chunk = Chunk::from_parts(first_seq, first_seq, "[1]".into(), ChunkHash([1; 32]));
+        let hold = Hold::Keep { status: RunStatus::Running };
+        Commit::Start(StartRun { meta, dedupe: None, worker: WorkerId::new("ann").unwrap(), chunk, hold })
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_the_store_refuses_for_good_does_not_fail_its_batch() {
+        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        let (end, options) = (CancellationToken::new(), EngineOptions::default());
+        let committer = Committer::spawn(&Tasks::default(), store, &options, end);
+        // No history starts at 2.
+        let answers =
+            [start(1, 1), start(2, 2), start(3, 1)].map(|commit| committer.try_commit(commit).unwrap());
+        let mut committed = Vec::new();
+        for answer in answers {
+            committed.push(answer.await.unwrap().is_ok());
+        }
+        assert_eq!(committed, [true, false, true]);
+    }
 
     #[test]
     fn a_batch_takes_what_fits_and_one_commit_at_least() {

@@ -323,6 +323,9 @@ pub enum CommitOutcome {
     Stale,
     /// A start was refused: a run with that id exists. After an unknown outcome this means that it succeeded.
     Exists,
+    /// A start was refused for now: a transaction that is still open has its key, so that nobody can tell yet whether
+    /// the key is free. Later the same start may succeed.
+    Busy,
 }
 
 /// A request to take runs.
