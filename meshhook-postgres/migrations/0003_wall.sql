@@ -11,22 +11,28 @@ RETURN pg_catalog.current_setting('meshhook.project', true);
 
 -- The engine's functions enter its scope and leave it again, so that a transaction that goes on after them sees what it saw
 -- before. (A SET clause would do, but only a superuser may write one for a setting of our own.)
+--
+-- They count on READ COMMITTED: a statement that has waited for a lock must see what was committed meanwhile. A database
+-- or a host that makes another level its default would take that away without a word, so that any other is refused.
 CREATE FUNCTION meshhook.enter() RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     v_scope text := pg_catalog.current_setting('meshhook.project', true);
+    v_entered text;
 BEGIN
-    PERFORM pg_catalog.set_config('meshhook.project', '*', true);
+    IF pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'meshhook: the transaction is %, not READ COMMITTED', pg_catalog.upper(
+            pg_catalog.current_setting('transaction_isolation'))
+        USING ERRCODE = 'invalid_transaction_state', HINT = 'Begin it with BEGIN ISOLATION LEVEL READ COMMITTED.';
+    END IF;
+    v_entered := pg_catalog.set_config('meshhook.project', '*', true);
     RETURN v_scope;
 END
 $$;
 
-CREATE FUNCTION meshhook.leave(p_scope text) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_catalog.set_config('meshhook.project', coalesce(p_scope, ''), true);
-END
-$$;
+CREATE FUNCTION meshhook.leave(p_scope text) RETURNS text
+LANGUAGE sql VOLATILE
+RETURN pg_catalog.set_config('meshhook.project', coalesce(p_scope, ''), true);
 
 -- Microseconds: the given time, or the database's.
 CREATE FUNCTION meshhook.now_or(p_now bigint) RETURNS bigint

@@ -8,6 +8,7 @@ SELECT current_setting('server_version_num')::integer AS version,
     current_setting('fsync')::boolean AS fsync,
     current_setting('full_page_writes')::boolean AS full_page_writes,
     current_setting('synchronous_commit') AS synchronous_commit,
+    (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation') AS isolation,
     current_setting('autovacuum')::boolean AS autovacuum,
     (SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
         WHERE relnamespace = 'meshhook'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'migrations'

@@ -77,6 +77,13 @@ fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
         let message = "synchronous_commit is off: a crash of the server loses what was acknowledged last";
         found(Severity::Error, "synchronous_commit", message.into());
     }
+    let isolation: Option<&str> = get(row, "isolation")?;
+    if let Some(level) = isolation.filter(|level| *level != "read committed") {
+        let message = format!(
+            "transactions are {level} by default: begin those that start runs as READ COMMITTED, any other is refused"
+        );
+        found(Severity::Note, "isolation", message);
+    }
     if !get::<bool>(row, "autovacuum")? {
         found(
             Severity::Warning,

@@ -136,7 +136,8 @@ impl From<Error> for Step {
 }
 
 async fn step(connection: &mut PgConnection, migration: &Migration) -> Result<(), Step> {
-    connection.execute("BEGIN").await?;
+    // What others have applied is read after the lock was waited for.
+    connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     connection.execute("SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning").await?;
     connection.execute("SELECT pg_advisory_xact_lock(1835365224, 1)").await?;
     let done = applied(connection).await.map_err(Step::Known)?;

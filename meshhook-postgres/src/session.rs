@@ -222,11 +222,11 @@ impl Sessions {
                 judge(&error)
             };
             match verdict {
-                Verdict::Refused | Verdict::Again | Verdict::Later | Verdict::Full => {
+                Verdict::Refused | Verdict::Unfit | Verdict::Again | Verdict::Later | Verdict::Full => {
                     self.keep_if_clean(session).await;
                 }
                 // What one session has lived through, the idle ones have too.
-                Verdict::Lost | Verdict::Outdated => self.drop_idle(),
+                Verdict::Lost | Verdict::Elsewhere | Verdict::Outdated => self.drop_idle(),
                 Verdict::Unreadable => {}
             }
             let again = match verdict {

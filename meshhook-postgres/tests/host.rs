@@ -4,10 +4,11 @@
 
 mod support;
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshhook_core::engine::{Engine, Project, StartRequest};
+use meshhook_core::engine::{Engine, EngineError, Project, StartRequest};
 use meshhook_core::id::{ProjectId, WorkflowSlug};
 use meshhook_core::store::CommitOutcome;
 use meshhook_postgres::{PgOptions, PgStore};
@@ -98,5 +99,62 @@ async fn the_hosts_transaction_stays_behind_the_wall() {
     host.connection.execute("SET LOCAL meshhook.project = 'default'").await.unwrap();
     let row = host.connection.fetch_one("SELECT count(*) FROM meshhook.live_runs").await.unwrap();
     assert_eq!(row.get::<i64, _>(0), 1);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_key_in_an_open_transaction_refuses_its_own_start_and_no_other() {
+    let mut host = Host::new().await;
+    let (run, _) = host.order("a").await;
+    let keyed = |key: &str| StartRequest::new(json!({ "order": 1 })).idempotency_key(key);
+    let started = tokio::time::Instant::now();
+    let (project, flow) = (&host.project, hello());
+    let (same, other, none) = tokio::join!(
+        project.start_run(&flow, keyed("a")),
+        project.start_run(&flow, keyed("b")),
+        project.start_run(&flow, StartRequest::new(json!({}))),
+    );
+    assert!(matches!(same, Err(EngineError::Overloaded)), "{same:?}");
+    assert!(!other.unwrap().duplicate);
+    assert!(!none.unwrap().duplicate);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+
+    host.connection.execute("COMMIT").await.unwrap();
+    let again = host.project.start_run(&hello(), keyed("a")).await.unwrap();
+    assert_eq!((again.run, again.duplicate), (run, true));
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_host_that_waits_for_a_key_learns_who_has_it() {
+    let mut host = Host::new().await;
+    let (run, _) = host.order("a").await;
+    let request = StartRequest::new(json!({ "order": 1 })).idempotency_key("a");
+    let planned = host.project.plan_run(&hello(), request).await.unwrap();
+    let mut other = PgConnection::connect(&host.database.url()).await.unwrap();
+    other.execute("BEGIN").await.unwrap();
+    let waiting = host.store.start_in(&mut other, &planned);
+    let ending = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        host.connection.execute("COMMIT").await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(waiting, ending);
+    assert_eq!(outcome.unwrap(), CommitOutcome::Duplicate { run, same: true });
+    other.execute("COMMIT").await.unwrap();
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_transaction_of_another_isolation_level_is_refused() {
+    let mut host = Host::new().await;
+    for level in ["REPEATABLE READ", "SERIALIZABLE"] {
+        let planned = host.project.plan_run(&hello(), StartRequest::new(json!({}))).await.unwrap();
+        let begin: &'static str = format!("BEGIN ISOLATION LEVEL {level}").leak();
+        host.connection.execute(begin).await.unwrap();
+        let refused = host.store.start_in(&mut host.connection, &planned).await.unwrap_err();
+        let why = refused.source().unwrap().to_string();
+        assert!(why.contains(level) && why.contains("READ COMMITTED"), "{why}");
+        host.connection.execute("ROLLBACK").await.unwrap();
+    }
     host.end().await;
 }

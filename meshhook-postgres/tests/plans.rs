@@ -137,10 +137,8 @@ async fn a_commit_reads_only_its_own_runs() {
     let database = Database::new();
     let id = "'019b6968-0000-7000-8000-000000000001'";
     let advance = format!(
-        "SELECT a_done FROM meshhook.commit_v1(NULL, '{{ann}}', {id}, {id}, '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', \
-         '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', NULL, NULL, NULL, \
-         '{{p1}}', ARRAY[{id}]::uuid[], '{{ann}}', '{{1}}', '{{2}}', '{{2}}', ARRAY['x'::bytea], ARRAY['x'::bytea], \
-         '{{1}}', '{{waiting}}', '{{1}}', '{{NULL}}', '{{}}', '{{}}')"
+        "SELECT a_done FROM meshhook.advance_v1(NULL, 'ann', {id}, {id}, '{{p1}}', ARRAY[{id}]::uuid[], '{{1}}', \
+         '{{2}}', '{{2}}', ARRAY['x'::bytea], ARRAY['x'::bytea], '{{1}}', '{{waiting}}', '{{1}}', '{{NULL}}', NULL, NULL)"
     );
     let advance: &'static str = advance.leak();
     let grow = format!(

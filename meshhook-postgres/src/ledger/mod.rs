@@ -2,6 +2,7 @@
 
 mod claim;
 pub(crate) mod commit;
+mod wave;
 
 use std::time::Duration;
 
