@@ -375,7 +375,7 @@ impl Ledger for MemoryStore {
     }
 
     async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError> {
-        self.run(Operation::Read, |state, _| Ok(state.ledger.held_by(worker).cloned().collect())).await
+        self.run(Operation::Held, |state, _| Ok(state.ledger.held_by(worker).cloned().collect())).await
     }
 
     async fn forget(

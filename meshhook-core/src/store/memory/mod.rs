@@ -66,7 +66,9 @@ pub enum Operation {
     SecretWrite,
     /// [`ProjectStore::create_project`](super::ProjectStore::create_project).
     ProjectWrite,
-    /// What only reads.
+    /// [`Ledger::held`](super::Ledger::held).
+    Held,
+    /// What else only reads.
     Read,
 }
 
@@ -74,7 +76,7 @@ impl Operation {
     /// Whether it only reads, so that its outcome is never unknown.
     #[must_use]
     pub fn is_read(self) -> bool {
-        self == Operation::Read
+        matches!(self, Operation::Held | Operation::Read)
     }
 }
 

@@ -146,7 +146,8 @@ impl Checker<'_> {
             |event| matches!(&event.data, EventData::RunFailed { failure, .. } if failure.code == "quarantined"),
         );
         let silent = Counters::of(&self.world.counters.kills) + Counters::of(&self.world.counters.freezes);
-        if quarantined && silent < 3 && !self.world.profile.store_faults {
+        let least = u64::from(self.world.profile.options.quarantine_after);
+        if quarantined && silent < least && !self.world.profile.store_faults {
             self.breaks("QUARANTINE", run, format!("quarantined after {silent} kills"));
         }
     }

@@ -15,23 +15,26 @@ pub(super) struct Weather {
     pub(super) refused: u64,
     /// The longest that an operation takes, in milliseconds.
     pub(super) slow_millis: u64,
+    /// The longest that the answer takes which runs a worker holds, in milliseconds: by then they may be others.
+    pub(super) stale_millis: u64,
 }
 
 impl Weather {
-    pub(super) const CALM: Weather = Weather { lost: 0, refused: 0, slow_millis: 2 };
+    pub(super) const CALM: Weather = Weather { slow_millis: 2, ..Weather::NONE };
     /// Nothing goes wrong and nothing takes time.
-    pub(super) const NONE: Weather = Weather { lost: 0, refused: 0, slow_millis: 0 };
+    pub(super) const NONE: Weather = Weather { lost: 0, refused: 0, slow_millis: 0, stale_millis: 0 };
 
     pub(super) fn draw(random: &mut Random) -> Self {
         match random.range(0, 5) {
-            0 => Weather { lost: 0, refused: 0, slow_millis: random.range(1, 50) },
-            1 => Weather { lost: 0, refused: 0, slow_millis: random.range(100, 3_000) },
-            2 => Weather { lost: random.range(10, 300), refused: 0, slow_millis: random.range(1, 20) },
-            3 => Weather { lost: 0, refused: random.range(50, 1_000), slow_millis: random.range(1, 20) },
+            0 => Weather { slow_millis: random.range(1, 50), ..Self::NONE },
+            1 => Weather { slow_millis: random.range(100, 3_000), ..Self::NONE },
+            2 => Weather { lost: random.range(10, 300), slow_millis: random.range(1, 20), ..Self::NONE },
+            3 => Weather { refused: random.range(50, 1_000), slow_millis: random.range(1, 20), ..Self::NONE },
             _ => Weather {
                 lost: random.range(5, 100),
                 refused: random.range(5, 100),
                 slow_millis: random.range(1, 300),
+                ..Self::NONE
             },
         }
     }
@@ -41,6 +44,8 @@ impl Weather {
 #[derive(Debug)]
 pub(super) struct Faults {
     state: Mutex<(Random, Weather)>,
+    /// For the answers that come late, so that they leave everything else that a seed draws as it is.
+    late: Mutex<Random>,
     injected: Mutex<u64>,
     operations: Mutex<(u64, Instant)>,
     overrun: CancellationToken,
@@ -51,9 +56,10 @@ const MOST_AT_ONCE: u64 = 20_000;
 const MOST_PER_SECOND: u64 = 500;
 
 impl Faults {
-    pub(super) fn new(random: Random) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
-            state: Mutex::new((random, Weather::NONE)),
+            state: Mutex::new((Random::of(seed, "faults"), Weather::NONE)),
+            late: Mutex::new(Random::of(seed, "late answers")),
             injected: Mutex::default(),
             operations: Mutex::new((0, Instant::now())),
             overrun: CancellationToken::new(),
@@ -84,7 +90,7 @@ impl Faults {
 }
 
 impl FaultPlan for Faults {
-    fn next(&self, _operation: Operation) -> Fault {
+    fn next(&self, operation: Operation) -> Fault {
         self.count();
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (random, weather) = &mut *guard;
@@ -96,6 +102,10 @@ impl FaultPlan for Faults {
             if random.chance(50) {
                 fault.delay_after = Some(random.millis(0, weather.slow_millis));
             }
+        }
+        if operation == Operation::Held && weather.stale_millis > 0 {
+            let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+            fault.delay_after = Some(late.millis(0, weather.stale_millis));
         }
         if random.rarely(weather.lost) {
             fault.loss = Some(if random.chance(50) { Loss::ReplyLost } else { Loss::RequestLost });

@@ -157,7 +157,13 @@ pub(super) async fn change_weather(world: Arc<World>) {
             return;
         }
         if world.profile.store_faults {
-            world.faults.set(Weather::draw(&mut random));
+            let mut weather = Weather::draw(&mut random);
+            if weather.lost > 0 {
+                // Up to what the worker waits for, and beyond.
+                let lease = u64::try_from(world.profile.options.lease.as_millis()).unwrap_or(15_000);
+                weather.stale_millis = lease * 2;
+            }
+            world.faults.set(weather);
         }
         if world.profile.store_steps && random.chance(20) {
             world.store_clock.set_skew(skew(&mut random, Duration::from_secs(3_600)));

@@ -252,7 +252,7 @@ async fn converge(world: &Arc<World>, fleet: &Arc<Fleet>, checker: &Checker<'_>)
     let options = &world.profile.options;
     let lag = options.poll * 3 + world.profile.max_skew * 2 + Duration::from_secs(3);
     // A worker that died or was frozen has a lease to lose first.
-    let recovery = options.lease * 3 + lag + Duration::from_secs(5);
+    let recovery = options.lease * 3 + lag + options.suspect_after + Duration::from_secs(5);
     let mut random = Random::of(world.seed, "operator");
     let tight = options.max_held_runs < 100 || options.max_attempts < 100 || world.profile.poison;
     tokio::time::sleep(recovery).await;

@@ -69,6 +69,10 @@ impl Profile {
         if random.chance(10) {
             options.max_queue = usize::try_from(random.range(1, 3)).unwrap_or(1);
         }
+        // Drawn apart, so that everything else that a seed draws stays as it is.
+        let mut suspicion = Random::of(seed, "suspicion");
+        options.suspect_after = *suspicion.pick(&[0, 1, 10, 20].map(Duration::from_secs));
+        options.quarantine_after = *suspicion.pick(&[2, 3, 3, 4]);
         if random.chance(6) {
             options.max_history_bytes = random.range(800, 4_000);
         }
@@ -160,7 +164,7 @@ impl World {
         let start = Instant::now();
         let clock = SkewedClock::right();
         let store_clock = clock.skewed(0);
-        let faults = Arc::new(Faults::new(Random::of(seed, "faults")));
+        let faults = Arc::new(Faults::new(seed));
         let store = MemoryStore::new(Arc::new(store_clock.clone())).with_faults(faults.clone());
         Arc::new(Self {
             seed,
