@@ -208,3 +208,26 @@ async fn lists_come_newest_first_in_pages_that_meet() {
     }
     assert_eq!(seen, ["w6", "w5", "w4", "w3", "w2", "w1", "w0"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn details_say_how_a_request_is_meant() {
+    let server = Server::open();
+    let detail = |reply: crate::kit::Reply| reply.json()["detail"].as_str().unwrap().to_owned();
+    let bare = server.post("/workflows", doubling()).await;
+    assert_eq!(detail(bare), "the body is {\"slug\", \"definition\"}; slug is required");
+    let bare = server.call("PUT", "/workflows/w", doubling()).await;
+    assert_eq!(detail(bare), "the body is {\"definition\"}; definition is required");
+    let unknown = json!({ "slug": "w", "definition": doubling(), "draft": 1 });
+    let unknown = server.post("/workflows", unknown).await;
+    assert_eq!(detail(unknown), "unknown member \"draft\"; members are slug, definition");
+    let named = server.post("/workflows", json!({ "slug": "My Flow", "definition": {} })).await;
+    assert!(detail(named).starts_with("\"My Flow\" is no slug: workflow must match [a-z0-9]"));
+    let form = api("POST", "/workflows").header("content-type", "application/x-www-form-urlencoded");
+    let form = server.send(form.body(Body::from("{}")).unwrap()).await;
+    assert_eq!(
+        detail(form),
+        "the body must be application/json or application/yaml, in UTF-8, not application/x-www-form-urlencoded"
+    );
+    let slash = server.send_unchecked(api("GET", "/workflows/").body(Body::empty()).unwrap()).await;
+    assert_eq!(detail(slash), "no such page: paths have no trailing slash");
+}

@@ -11,9 +11,9 @@ pub(super) fn is_header_value(text: &str) -> bool {
     text.len() <= 8 * 1024 && !text.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7F)
 }
 
-/// Whether a request header says how the connection or the message is handled: those are the client's own.
+/// Whether a header says how the connection or the message is handled: those are for the client or server to set.
 ///
-/// A foreign value could smuggle a second request past whoever checked the first.
+/// A foreign value could smuggle a second message past whoever checked the first.
 #[must_use]
 pub fn is_reserved_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::http_header::{is_header_name, is_header_value};
+use super::http_header::{is_header_name, is_header_value, is_reserved_header};
 use super::{NodeKind, Scope, Shape};
 use crate::definition::{Field, Names, ProblemCode};
 use crate::expr::Template;
@@ -146,9 +146,7 @@ fn read_headers(field: &Field<'_>, names: &Names<'_>) -> Option<Vec<(String, Tem
     let mut good = true;
     for (name, field) in all {
         let lower = name.to_ascii_lowercase();
-        let reserved =
-            ["connection", "content-length", "transfer-encoding", "upgrade"].contains(&lower.as_str());
-        if !is_header_name(name) || reserved {
+        if !is_header_name(name) || is_reserved_header(name) {
             field.report(ProblemCode::InvalidValue, "not a header that a response can set");
             good = false;
         } else if headers.iter().any(|(earlier, _)| *earlier == lower) {
