@@ -9,18 +9,18 @@
 //! not exist, one that is not published and a project that does not exist are the same to a sender.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use meshhook_core::engine::{HookRefusal, Project, Received};
+use meshhook_core::engine::{HookRefusal, Received};
 use meshhook_core::event::RunStatus;
 use meshhook_core::failure::code;
 use meshhook_core::id::RunId;
 use meshhook_core::json;
 use meshhook_core::node::TerminateResponse;
+use meshhook_core::run::RunEnd;
 use meshhook_core::webhook::RawRequest;
 use serde::Serialize;
 use serde_json::Value;
@@ -126,8 +126,8 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
     let raw = RawRequest { method, url: &url, query, headers: &parts.headers, body: &body };
     let received = hook.receive(&raw).await.map_err(refused)?;
     match received {
-        Received::Accepted { run, duplicate: false, wait: Some(wait) } => respond(&project, run, wait).await,
-        Received::Accepted { run, duplicate, .. } => {
+        Received::Waited { run, end } => respond(run, end),
+        Received::Accepted { run, duplicate } => {
             let body = ReceivedBody { duplicate: duplicate.then_some(true), ..accepted(run) };
             json_answer(StatusCode::ACCEPTED, &body)
         }
@@ -167,27 +167,21 @@ fn refused(refusal: HookRefusal) -> Problem {
     }
 }
 
-/// Waits for the run's end and answers with what it says; or, when time is up, that it was accepted.
+/// Answers with what the run's end says; or, when time was up, that it was accepted.
 ///
 /// The body comes from a workflow, so a browser must neither guess its type nor run it as a page of this server.
-async fn respond(project: &Project, run: RunId, wait: Duration) -> Result<Response, Problem> {
-    // From here on the run is committed, so whatever goes wrong, the answer is that.
-    let ended = project.wait_for_end(run, wait).await.is_ok_and(RunStatus::is_terminal);
-    let view = if ended { project.run(run).await.ok() } else { None };
-    let mut response = match view {
+fn respond(run: RunId, end: Option<RunEnd>) -> Result<Response, Problem> {
+    let mut response = match end {
         None => json_answer(StatusCode::ACCEPTED, &accepted(run))?,
-        Some(view) => match view.response.as_deref().and_then(TerminateResponse::from_value) {
+        Some(end) => match end.response.as_deref().and_then(TerminateResponse::from_value) {
             Some(response) => custom(response),
-            None if view.status == RunStatus::Succeeded => {
-                json_answer(StatusCode::OK, &view.output.as_deref().unwrap_or(&Value::Null))?
+            None if end.status == RunStatus::Succeeded => {
+                json_answer(StatusCode::OK, &end.output.as_deref().unwrap_or(&Value::Null))?
             }
             None => {
-                let failed = view.error.as_ref().and_then(|error| error["code"].as_str());
-                let error = FailedCode { code: failed.unwrap_or(code::CANCELLED).to_owned() };
-                json_answer(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    &FailedBody { run_id: run.to_string(), error },
-                )?
+                let code = end.failure.map_or(code::CANCELLED.into(), |failure| failure.code.into_owned());
+                let body = FailedBody { run_id: run.to_string(), error: FailedCode { code } };
+                json_answer(StatusCode::INTERNAL_SERVER_ERROR, &body)?
             }
         },
     };

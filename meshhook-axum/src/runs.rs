@@ -223,22 +223,31 @@ async fn start(call: Call) -> Result<Response, Problem> {
     request.idempotency_key = members.text("idempotency_key")?;
     request.test = members.optional("test", "a boolean", |value| value.as_bool())?.unwrap_or(false);
     members.finish()?;
+    request.wait = wait;
     let started = call.project().start_run(&slug, request).await?;
     let mut body = StartedBody { run_id: started.run.to_string(), ..StartedBody::default() };
-    if let Some(wait) = wait {
-        if started.end.is_none() {
-            // The run is committed: whatever goes wrong from here on must not hide its id.
-            let _ = call.project().wait_for_end(started.run, wait).await;
+    match (wait, started.end) {
+        (None, _) => {}
+        (Some(_), Some(end)) => {
+            body.status = Some(end.status.as_str().to_owned());
+            body.error = end.error();
+            body.output = end.output.map(Arc::unwrap_or_clone);
         }
-        match call.project().run(started.run).await {
-            Ok(view) => {
-                body.status = Some(view.status.as_str().to_owned());
-                body.output = view.output.map(Arc::unwrap_or_clone);
-                body.error = view.error;
+        (Some(wait), None) => {
+            if started.duplicate {
+                // The run is committed: whatever goes wrong from here on must not hide its id.
+                let _ = call.project().wait_for_end(started.run, wait).await;
             }
-            Err(error) => {
-                tracing::warn!(%error, run_id = %started.run, "could not read a run that was just started");
-                body.status = Some(RunStatus::Running.as_str().to_owned());
+            match call.project().run(started.run).await {
+                Ok(view) => {
+                    body.status = Some(view.status.as_str().to_owned());
+                    body.output = view.output.map(Arc::unwrap_or_clone);
+                    body.error = view.error;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, run_id = %started.run, "could not read a run that was just started");
+                    body.status = Some(RunStatus::Running.as_str().to_owned());
+                }
             }
         }
     }

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 
 use super::contained::contained;
 use super::long_work::text_len;
 use super::runner::{Loaded, Runner, Standing, wake_up};
-use super::{EngineError, Inner, ended};
+use super::watch::News;
+use super::{EngineError, Inner, Project, ended};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, genesis};
 use crate::id::{ProjectId, RunId, WorkflowSlug};
@@ -32,6 +34,8 @@ pub struct StartRequest {
     pub idempotency_key: Option<String>,
     /// Runs the draft, marked as a test.
     pub test: bool,
+    /// How long to wait for the run's end.
+    pub wait: Option<Duration>,
 }
 
 impl StartRequest {
@@ -61,6 +65,13 @@ impl StartRequest {
         self.test = true;
         self
     }
+
+    /// Waits for the run's end, for at most so long.
+    #[must_use]
+    pub fn wait(mut self, timeout: Duration) -> Self {
+        self.wait = Some(timeout);
+        self
+    }
 }
 
 /// A run that was started, or found.
@@ -71,7 +82,7 @@ pub struct Started {
     pub run: RunId,
     /// Whether it is an earlier one with the same key.
     pub duplicate: bool,
-    /// How it ended, if it did so at once.
+    /// How it ended, if it did so at once, or within the time that was to be waited for it.
     pub end: Option<RunEnd>,
 }
 
@@ -90,6 +101,7 @@ pub(super) struct NewRun {
     pub(super) input: Value,
     pub(super) test: bool,
     pub(super) dedupe: Option<Dedupe>,
+    pub(super) wait: Option<Duration>,
 }
 
 /// What a request to start a run comes to.
@@ -175,8 +187,10 @@ impl Inner {
             return Err(EngineError::Overloaded);
         }
         self.leased().await?;
+        let wait = new.wait;
         let Begun { meta, definition, state, chunk, next_due, dedupe } = self.begin(new).await?;
-        let (run, created_at) = (meta.run, meta.created_at);
+        let (project, run, created_at) = (meta.project.clone(), meta.run, meta.created_at);
+        let news = wait.map(|timeout| (self.watchers.subscribe(run), timeout));
         let mut hold = self.hold(&state, &Standing { now: created_at, next_due, has_work: false });
         let keeps = matches!(hold, Hold::Keep { .. });
         let place = if keeps && self.options.works { self.reserve(run) } else { None };
@@ -191,14 +205,9 @@ impl Inner {
             hold: hold.clone(),
         };
         let answer = self.committer.try_commit(Commit::Start(start)).map_err(|_| EngineError::Overloaded)?;
-        let end = state.end().cloned();
-        let run_loaded = Loaded {
-            definition,
-            status: state.status(created_at),
-            state,
-            hash: chunk.hash,
-            bytes: chunk.text.len() as u64,
-        };
+        let (end, status) = (state.end().cloned(), hold.status());
+        let run_loaded =
+            Loaded { definition, status, state, hash: chunk.hash, bytes: chunk.text.len() as u64 };
         let inner = self.clone();
         let (told, outcome) = tokio::sync::oneshot::channel();
         // From here on the run's fate does not depend on the caller's.
@@ -209,7 +218,8 @@ impl Inner {
                 inner.reconcile_after(run);
             }
             if committed {
-                inner.watchers.announce(run, chunk.last_seq);
+                let news = News { seq: chunk.last_seq, status: Some(status), end: None };
+                inner.watchers.announce(run, || news);
                 metrics::counter!("meshhook_runs_started_total").increment(1);
             }
             let _ = told.send(answer);
@@ -235,7 +245,15 @@ impl Inner {
         });
         let gone = || EngineError::Overloaded;
         match outcome.await.map_err(|_| gone())?.map_err(|_| gone())? {
-            Ok(CommitOutcome::Committed) => Ok(Started { run, duplicate: false, end }),
+            Ok(CommitOutcome::Committed) => {
+                let end = match (end, news) {
+                    (None, Some((news, timeout))) => {
+                        self.end_within(&project, run, status, news, timeout).await
+                    }
+                    (end, _) => end,
+                };
+                Ok(Started { run, duplicate: false, end })
+            }
             Ok(CommitOutcome::Duplicate { run, same: true }) => {
                 Ok(Started { run, duplicate: true, end: None })
             }
@@ -245,30 +263,70 @@ impl Inner {
         }
     }
 
-    /// Waits until a run has ended, for at most `timeout`; answers its status then. A shutdown ends the wait: whoever
-    /// waits holds a connection that the process wants to close.
+    /// Waits until a run has ended, for at most `timeout`; answers its status then.
     pub(super) async fn wait_for_end(
         &self,
         project: &ProjectId,
         run: RunId,
         timeout: Duration,
     ) -> Result<RunStatus, EngineError> {
-        let deadline = tokio::time::Instant::now() + timeout;
-        let mut news = self.watchers.subscribe(run);
-        loop {
-            let record =
-                self.store.run_record(project, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
-            if record.status.is_terminal() {
-                return Ok(record.status);
+        let news = self.watchers.subscribe(run);
+        let status = self.status_of(project, run).await?;
+        Ok(self.wait(project, run, status, news, timeout).await?.0)
+    }
+
+    /// How a run that was just committed ends, if it does in time. It exists, whatever goes wrong with the wait.
+    async fn end_within(
+        self: &Arc<Self>,
+        project: &ProjectId,
+        run: RunId,
+        status: RunStatus,
+        news: watch::Receiver<News>,
+        timeout: Duration,
+    ) -> Option<RunEnd> {
+        match self.wait(project, run, status, news, timeout).await {
+            Ok((_, Some(end))) => Some(end),
+            Ok((status, None)) if status.is_terminal() => {
+                Project::new(self.clone(), project.clone()).end_of(run).await.ok().flatten()
             }
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// Waits until a run that stood at `status` has ended, for at most `timeout`; answers where it stands then and, if it
+    /// ended in this process, how. A shutdown ends the wait: whoever waits holds a connection that the process wants to
+    /// close.
+    async fn wait(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+        mut status: RunStatus,
+        mut news: watch::Receiver<News>,
+        timeout: Duration,
+    ) -> Result<(RunStatus, Option<RunEnd>), EngineError> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        while !status.is_terminal() {
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(deadline) => return Ok(record.status),
-                () = self.stopping.drain.cancelled() => return Ok(record.status),
-                _ = news.changed() => {}
-                () = tokio::time::sleep(self.options.poll) => {}
+                () = tokio::time::sleep_until(deadline) => break,
+                () = self.stopping.drain.cancelled() => break,
+                _ = news.changed() => {
+                    let news = news.borrow_and_update();
+                    status = news.status.unwrap_or(status);
+                    if news.end.is_some() {
+                        return Ok((status, news.end.clone()));
+                    }
+                }
+                // What is committed in other processes is no news here.
+                () = tokio::time::sleep(self.options.poll) => status = self.status_of(project, run).await?,
             }
         }
+        Ok((status, None))
+    }
+
+    async fn status_of(&self, project: &ProjectId, run: RunId) -> Result<RunStatus, EngineError> {
+        let record = self.store.run_record(project, run).await?;
+        record.map(|record| record.status).ok_or(EngineError::NotFound { what: "run" })
     }
 }
 

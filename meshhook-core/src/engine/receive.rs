@@ -25,6 +25,7 @@ use crate::definition::{Respond, Trigger, TriggerKind, ValidDefinition, WebhookT
 use crate::expr::{Env, Expression, View};
 use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
+use crate::run::RunEnd;
 use crate::store::{Dedupe, HookRoute};
 use crate::webhook::{
     BodyError, BodyKind, BodyLimits, HookPath, RawRequest, Refusal, Verified, headers_value, query_value,
@@ -52,8 +53,13 @@ pub enum Received {
         run: RunId,
         /// Whether it is an earlier one.
         duplicate: bool,
-        /// How long the sender may wait for the run's end, if the hook says so.
-        wait: Option<Duration>,
+    },
+    /// A run was committed, and its end was waited for, as the hook says.
+    Waited {
+        /// The run.
+        run: RunId,
+        /// How it ended, if it did in time.
+        end: Option<RunEnd>,
     },
     /// The filter does not want the request.
     Ignored,
@@ -149,7 +155,7 @@ impl LiveHook {
         usize::try_from(self.trigger().1.max_body_bytes).unwrap_or(usize::MAX)
     }
 
-    /// Takes a request: verifies, reads, filters, and commits a run.
+    /// Takes a request: verifies, reads, filters, commits a run, and waits for its end where the hook says so.
     ///
     /// # Errors
     ///
@@ -206,8 +212,10 @@ impl LiveHook {
             Respond::Wait(wait) => Some(wait),
             _ => None,
         };
-        let accepted =
-            |started: Started| Received::Accepted { run: started.run, duplicate: started.duplicate, wait };
+        let accepted = |Started { run, duplicate, end }| match wait {
+            Some(_) if !duplicate => Received::Waited { run, end },
+            _ => Received::Accepted { run, duplicate },
+        };
         // The body is the run's input, so it has to please both.
         let schemas = [webhook.body_schema.as_ref(), self.definition.input_schema()];
         if let Some(violations) =
@@ -244,6 +252,7 @@ impl LiveHook {
             input: body.value,
             test: false,
             dedupe,
+            wait,
         };
         self.inner.start_run(new).await.map(accepted).map_err(engine_refusal)
     }

@@ -7,13 +7,13 @@ use serde_json::json;
 use super::contained::contained;
 use super::intake::{Asked, MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
 use super::project::parse_stored;
-use super::view::{EventPage, RunView, Verdict, run_view, summary, verdict};
+use super::view::{EventPage, RunView, Verdict, run_end, run_view, summary, verdict};
 use super::{EngineError, Project};
 use crate::definition::{Checked, ValidDefinition};
 use crate::event::{CodecError, Event, RunStatus};
 use crate::id::{RunId, WorkflowSlug};
 use crate::json::{self, JsonLimits};
-use crate::run::ReplayError;
+use crate::run::{ReplayError, RunEnd};
 use crate::store::{Listing, MAX_LISTING_BYTES, RunFilter, StoredRun, WorkflowRecord};
 
 impl Project {
@@ -72,8 +72,8 @@ impl Project {
         };
         let trigger = json!({ "type": "manual" });
         let (project, workflow) = (self.id.clone(), slug.clone());
-        let test = request.test;
-        Ok(Asked::New(NewRun { project, workflow, version, definition, trigger, input, test, dedupe }))
+        let (test, wait) = (request.test, request.wait);
+        Ok(Asked::New(NewRun { project, workflow, version, definition, trigger, input, test, dedupe, wait }))
     }
 
     async fn startable(
@@ -122,18 +122,13 @@ impl Project {
     /// [`EngineError::NotFound`], [`EngineError::Unreadable`], [`EngineError::Overloaded`] when too many look at runs, or a
     /// store error.
     pub async fn run(&self, run: RunId) -> Result<RunView, EngineError> {
-        let reader = self.inner.long_work.reader().await?;
-        let stored =
-            self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
-        let meta = &stored.record.meta;
-        let definition = self.inner.registry.definition(&self.inner.store, &self.id, &meta.digest).await?;
         let now = self.inner.time.now();
-        let view = move |definition: &_, stored: &_| {
-            let view = run_view(definition, stored, now);
-            drop(reader);
-            view
-        };
-        self.replayed(definition, stored, view).await?
+        self.look_at(run, move |definition, stored| run_view(definition, stored, now)).await?
+    }
+
+    /// How a run ended, if it did.
+    pub(super) async fn end_of(&self, run: RunId) -> Result<Option<RunEnd>, EngineError> {
+        self.look_at(run, run_end).await?
     }
 
     /// Runs without their steps, newest first.
@@ -179,7 +174,7 @@ impl Project {
     /// Waits until a run may have events after `after`, or until the poll interval is over. A hint, not a promise.
     pub async fn wait_for_events(&self, run: RunId, after: u64) {
         let mut news = self.inner.watchers.subscribe(run);
-        let come = news.wait_for(|seq| *seq > after);
+        let come = news.wait_for(|news| news.seq > after);
         tokio::select! {
             biased;
             _ = come => {}
@@ -200,29 +195,28 @@ impl Project {
     ///
     /// [`EngineError::NotFound`], [`EngineError::Overloaded`] when too many look at runs, or a store error.
     pub async fn verify(&self, run: RunId) -> Result<Verdict, EngineError> {
+        self.look_at(run, verdict).await
+    }
+
+    /// Looks at a run and its whole history.
+    async fn look_at<T: Send + 'static>(
+        &self,
+        run: RunId,
+        look: impl FnOnce(&ValidDefinition, &StoredRun) -> T + Send + 'static,
+    ) -> Result<T, EngineError> {
         let reader = self.inner.long_work.reader().await?;
         let stored =
             self.inner.store.run(&self.id, run).await?.ok_or(EngineError::NotFound { what: "run" })?;
         let digest = &stored.record.meta.digest;
         let definition = self.inner.registry.definition(&self.inner.store, &self.id, digest).await?;
-        let verdict = move |definition: &_, stored: &_| {
-            let verdict = verdict(definition, stored);
-            drop(reader);
-            verdict
-        };
-        self.replayed(definition, stored, verdict).await
-    }
-
-    /// Does something that replays a whole history.
-    async fn replayed<T: Send + 'static>(
-        &self,
-        definition: ValidDefinition,
-        stored: StoredRun,
-        work: impl FnOnce(&ValidDefinition, &StoredRun) -> T + Send + 'static,
-    ) -> Result<T, EngineError> {
         let bytes = stored.chunks.iter().map(|chunk| chunk.text.len()).sum();
         let known = definition.clone();
-        contained(self.inner.long_work.run(&known, bytes, move || work(&definition, &stored))).await
+        let looking = move || {
+            let seen = look(&definition, &stored);
+            drop(reader);
+            seen
+        };
+        contained(self.inner.long_work.run(&known, bytes, looking)).await
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::EngineError;
 use crate::definition::ValidDefinition;
 use crate::event::{ChainError, Event, EventData, RunStatus, StepRef, genesis};
 use crate::failure::Failure;
 use crate::id::{RunId, StepKey, WorkflowSlug};
-use crate::run::{Divergence, ReplayError, Replayed, StepStatus, replay};
+use crate::run::{Divergence, ReplayError, Replayed, RunEnd, StepStatus, replay, shown_failure};
 use crate::store::StoredRun;
 use crate::time::Timestamp;
 
@@ -146,7 +146,7 @@ pub(super) fn run_view(
         trigger: state.created().trigger.clone(),
         input: state.created().input.clone(),
         output: end.and_then(|end| end.output.clone()),
-        error: end.and_then(|end| Some(error_value(end.failure.as_ref()?, end.step.as_ref()))),
+        error: end.and_then(RunEnd::error),
         response: end.and_then(|end| end.response.clone()),
         terminated: end.is_some_and(|end| end.terminated),
         created_at: meta.created_at,
@@ -156,6 +156,16 @@ pub(super) fn run_view(
         parent: state.created().parent.clone(),
         steps,
     })
+}
+
+/// How a stored run ended, if it did.
+pub(super) fn run_end(
+    definition: &ValidDefinition,
+    stored: &StoredRun,
+) -> Result<Option<RunEnd>, EngineError> {
+    let meta = Arc::new(stored.record.meta.clone());
+    let Replayed { state, .. } = replay(definition, meta, &stored.chunks).map_err(EngineError::Unreadable)?;
+    Ok(state.end().cloned())
 }
 
 /// Makes a view of a run from its first and last chunk, without steps.
@@ -194,7 +204,7 @@ pub(super) fn summary(stored: StoredRun) -> Result<RunView, EngineError> {
         Some(EventData::RunSucceeded { output, .. }) => view.output = Some(output.clone()),
         Some(EventData::RunFailed { failure, failed_step, .. }) => {
             view.terminated = failure.code == crate::failure::code::TERMINATED;
-            view.error = Some(error_value(failure, failed_step.as_ref()));
+            view.error = Some(shown_failure(failure, failed_step.as_ref()));
         }
         _ => {}
     }
@@ -203,17 +213,6 @@ pub(super) fn summary(stored: StoredRun) -> Result<RunView, EngineError> {
 
 fn node_type<'a>(definition: &'a ValidDefinition, key: &StepKey) -> &'a str {
     definition.node(key).map_or("", |(graph, index)| graph.node(index).kind.type_name())
-}
-
-fn error_value(failure: &Failure, step: Option<&StepKey>) -> Value {
-    let mut object = match failure.to_value() {
-        Value::Object(object) => object,
-        _ => Map::new(),
-    };
-    if let Some(step) = step {
-        object.insert("step".into(), step.as_str().into());
-    }
-    Value::Object(object)
 }
 
 /// Verifies a stored history.

@@ -35,4 +35,5 @@ pub use self::output::{MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH};
 pub use self::outstanding::Owed;
 pub use self::plan::AttemptPlan;
 pub use self::replay::{Divergence, ReplayError, Replayed, replay, verify};
+pub(crate) use self::state::shown_failure;
 pub use self::state::{RunEnd, RunState, Step, StepStatus};

@@ -77,6 +77,21 @@ impl RunEnd {
     pub(super) fn new(status: RunStatus, at: Timestamp) -> Self {
         Self { status, at, output: None, failure: None, step: None, response: None, terminated: false }
     }
+
+    /// The failure with the step that failed the run, as answers show it; `None` unless it failed.
+    #[must_use]
+    pub fn error(&self) -> Option<Value> {
+        self.failure.as_ref().map(|failure| shown_failure(failure, self.step.as_ref()))
+    }
+}
+
+/// A failure with the step that failed the run, as answers show it.
+pub(crate) fn shown_failure(failure: &Failure, step: Option<&StepKey>) -> Value {
+    let mut shown = failure.to_value();
+    if let (Value::Object(members), Some(step)) = (&mut shown, step) {
+        members.insert("step".into(), step.as_str().into());
+    }
+    shown
 }
 
 /// Where a step stands, as people see it.

@@ -253,6 +253,16 @@ pub enum Hold {
     },
 }
 
+impl Hold {
+    /// Where the run stands afterwards.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        match self {
+            Hold::Keep { status } | Hold::Release { status, .. } | Hold::End { status, .. } => *status,
+        }
+    }
+}
+
 /// When a released run is due by itself, by the store's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WakeUp {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meshhook_core::engine::StartRequest;
+use meshhook_core::engine::{EngineOptions, StartRequest};
 use meshhook_core::event::RunStatus;
 use meshhook_core::failure::Failure;
 use meshhook_core::store::memory::Operation;
@@ -69,6 +69,44 @@ async fn a_pure_run_is_finished_when_it_is_accepted() {
             "run_succeeded",
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_run_of_this_process_is_told_its_end_and_asks_the_store_nothing() {
+    let kit = Kit::start();
+    let slug = kit.publish("two", two_calls()).await;
+    let request = || StartRequest::new(json!(1)).wait(Duration::from_secs(9));
+    kit.project.start_run(&slug, request()).await.unwrap();
+    let before = kit.store.transactions().of(Operation::Read);
+    let started = kit.project.start_run(&slug, request()).await.unwrap();
+    // The workflow's record alone.
+    assert_eq!(kit.store.transactions().of(Operation::Read) - before, 1);
+    assert_eq!(started.end.unwrap().output.as_deref(), Some(&json!({ "ok": 1 })));
+    assert_eq!(kit.finish(started.run).await.status, RunStatus::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_the_end_of_a_run_that_another_process_ends() {
+    let kit = Kit::start();
+    let slug = kit.publish("two", two_calls()).await;
+    let mut takes_in_only = EngineOptions::default();
+    takes_in_only.works = false;
+    let intake = Kit::with(kit.store.clone(), kit.clock, takes_in_only);
+    let request = StartRequest::new(json!(1)).wait(Duration::from_secs(9));
+    let started = intake.project.start_run(&slug, request).await.unwrap();
+    assert_eq!(started.end.unwrap().output.as_deref(), Some(&json!({ "ok": 1 })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_too_short_is_told_no_end() {
+    let kit = Kit::start();
+    *kit.effects.takes.lock().unwrap() = Duration::from_secs(20);
+    let slug = kit.publish("two", two_calls()).await;
+    let request = StartRequest::new(json!(1)).wait(Duration::from_secs(9));
+    let began = tokio::time::Instant::now();
+    let started = kit.project.start_run(&slug, request).await.unwrap();
+    assert_eq!((started.end, began.elapsed()), (None, Duration::from_secs(9)));
+    assert_eq!(kit.finish(started.run).await.status, RunStatus::Succeeded);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Held, Runner};
 use crate::engine::deadline::answer;
+use crate::engine::watch::News;
 use crate::engine::{Inner, ended};
 use crate::event::Chunk;
 use crate::id::{ProjectId, RunId};
@@ -43,7 +44,7 @@ impl Runner {
             self.run.bytes += chunk.text.len() as u64;
         }
         if is_news {
-            self.inner.watchers.announce(run, self.run.state.seq());
+            self.inner.watchers.announce(run, || News::of(&self.run.state, &hold));
         }
         match hold {
             Hold::Keep { status } => {
