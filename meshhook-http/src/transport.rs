@@ -41,7 +41,7 @@ pub(crate) fn client(guard: Arc<Guard>, options: ClientOptions) -> Result<reqwes
         .user_agent(user_agent)
         .connect_timeout(connect_timeout)
         .pool_idle_timeout(Duration::from_secs(20))
-        .pool_max_idle_per_host(16)
+        .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
         .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES);
@@ -102,6 +102,10 @@ fn root_cause(error: &reqwest::Error) -> String {
     let text = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
     text.chars().take(200).collect()
 }
+
+/// Effects of runs that were committed together start together. With less than that, a burst at one host would close most of
+/// its connections and the next one open them again, which costs more than the calls.
+const MAX_IDLE_PER_HOST: usize = 256;
 
 /// Of HTTP/2 answers. HTTP/1 has hyper's bounds: 100 headers in about 400 KiB.
 const MAX_HTTP2_HEADER_BYTES: u32 = 64 * 1024;

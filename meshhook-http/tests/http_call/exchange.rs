@@ -3,6 +3,7 @@
 use meshhook_core::exec::{Attempt, Executor, TraceContext};
 use meshhook_http::HttpExecutor;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::server::{Received, Server, answer, json_answer};
 use crate::{call, code_of, executor, output, permanent};
@@ -274,6 +275,21 @@ async fn connections_are_reused_and_cookies_are_not_kept() {
     }
     assert_eq!(server.connections(), 1);
     assert!(server.requests().iter().all(|request| request.header("cookie").is_none()));
+}
+
+#[tokio::test]
+async fn bursts_at_one_host_reuse_each_others_connections() {
+    let server = Server::always(json_answer("{}")).await;
+    let executor = executor();
+    for _ in 0..4 {
+        let mut burst = JoinSet::new();
+        for _ in 0..64 {
+            let (executor, config) = (executor.clone(), json!({"method": "GET", "url": server.url("/")}));
+            burst.spawn(async move { executor.execute(Attempt::sample(config)).await });
+        }
+        assert!(burst.join_all().await.iter().all(Result::is_ok));
+    }
+    assert!(server.connections() < 2 * 64, "{}", server.connections());
 }
 
 #[tokio::test]
