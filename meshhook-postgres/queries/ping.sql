@@ -1,2 +1,2 @@
--- No table.
-SELECT meshhook.now_or($1) AS now
+-- No table. What cannot write is of no use.
+SELECT meshhook.now_or($1) AS now, pg_is_in_recovery() AS is_standby

@@ -61,13 +61,14 @@ impl PgOptions {
         self
     }
 
-    /// How long a call waits for a connection.
+    /// How long a call waits for a connection, and a listening connection for an answer.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire = timeout;
         self
     }
 
-    /// How long a call may take once it has a connection.
+    /// How long a call may take once it has a connection; a listening connection that was quiet for as long is asked
+    /// whether anybody is there.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -64,7 +64,7 @@ impl PgStore {
         if pooled && !options.pooled {
             tracing::warn!("{POOLER_FOUND}");
         }
-        let wakes = Wakes::new(connect.clone(), options.listen && !pooled);
+        let wakes = Wakes::new(connect.clone(), options.listen && !pooled, &options);
         let sessions = Arc::new(Sessions::new(connect, pooled, &options));
         Ok(Self { sessions, clock: options.clock, janitor: Janitor::default(), wakes })
     }

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::error::Effect;
+use crate::options::PgOptions;
 use crate::session::{Lane, Sessions};
 use crate::sql;
 
@@ -32,16 +33,16 @@ const CHANNEL: &str = "meshhook";
 const COALESCE: Duration = Duration::from_millis(50);
 /// How long until a connection is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How long a connection may be quiet until it is asked, and how long it may take to answer.
-const QUIET: Duration = Duration::from_secs(30);
-const ANSWER: Duration = Duration::from_secs(5);
-const CONNECTING: Duration = Duration::from_secs(15);
 
 /// What is to be said, and who listens.
 #[derive(Debug)]
 pub(crate) struct Wakes {
     connect: PgConnectOptions,
     listens: bool,
+    /// How long a connection may be quiet until it is asked.
+    quiet: Duration,
+    /// How long connecting or an answer may take.
+    patience: Duration,
     bells: Mutex<BTreeMap<WorkerId, Arc<Notify>>>,
     targets: Mutex<BTreeSet<String>>,
     has_targets: Notify,
@@ -50,10 +51,12 @@ pub(crate) struct Wakes {
 }
 
 impl Wakes {
-    pub(crate) fn new(connect: PgConnectOptions, listens: bool) -> Arc<Self> {
+    pub(crate) fn new(connect: PgConnectOptions, listens: bool, options: &PgOptions) -> Arc<Self> {
         Arc::new(Self {
             connect,
             listens,
+            quiet: options.timeout,
+            patience: options.acquire,
             bells: Mutex::default(),
             targets: Mutex::default(),
             has_targets: Notify::new(),
@@ -147,20 +150,20 @@ async fn listen(wakes: Arc<Wakes>) {
 
 /// Listens until the connection is lost.
 async fn hear(wakes: &Wakes, pool: &sqlx::PgPool) -> Result<(), sqlx::Error> {
-    let connecting = tokio::time::timeout(CONNECTING, PgListener::connect_with(pool)).await;
+    let connecting = tokio::time::timeout(wakes.patience, PgListener::connect_with(pool)).await;
     let mut listener = connecting.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
     listener.ignore_pool_close_event(true);
     listener.listen(CHANNEL).await?;
     // What was said before this is not heard.
     wakes.ring("");
     loop {
-        match tokio::time::timeout(QUIET, listener.try_recv()).await {
+        match tokio::time::timeout(wakes.quiet, listener.try_recv()).await {
             Ok(heard) => match heard? {
                 Some(heard) => wakes.ring(heard.payload()),
                 None => return Ok(()),
             },
             Err(_) => {
-                let asked = tokio::time::timeout(ANSWER, listener.execute("SELECT 1")).await;
+                let asked = tokio::time::timeout(wakes.patience, listener.execute("SELECT 1")).await;
                 asked.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
             }
         }

@@ -1,6 +1,10 @@
 //! Hints reach other processes soon, and losing them loses nothing.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests are tests, and say what was skipped"
+)]
 
 mod support;
 
@@ -59,6 +63,43 @@ async fn a_listener_that_was_cut_off_wakes_everybody_and_listens_again() {
     );
     tokio::time::timeout(SOON, here.hinted(&ann)).await.expect("what was lost meanwhile is looked for");
     listening(&here, &ann).await;
+    there.hint(Some(&ann));
+    tokio::time::timeout(SOON, here.hinted(&ann)).await.expect("ann is woken");
+}
+
+/// The server's process for the listening session, and in which state that is.
+const LISTENER: &str = "SELECT pid, state FROM pg_stat_activity WHERE query LIKE 'LISTEN%' \
+     AND datname = current_database()";
+
+#[tokio::test]
+async fn a_listener_is_in_no_transaction() {
+    let database = Database::new();
+    let here = database.store(PgOptions::new()).await;
+    listening(&here, &worker("ann")).await;
+    assert!(database.sql(LISTENER).ends_with("|idle"), "{}", database.sql(LISTENER));
+}
+
+#[tokio::test]
+async fn a_listener_whose_other_end_is_silent_wakes_everybody_and_listens_again() {
+    let database = Database::new();
+    let here = database
+        .store(PgOptions::new().call_timeout(Duration::from_secs(1)).acquire_timeout(Duration::from_secs(1)))
+        .await;
+    let ann = worker("ann");
+    listening(&here, &ann).await;
+    let pid = database.sql(LISTENER).split('|').next().unwrap_or_default().to_owned();
+    let signal =
+        |name: &str| std::process::Command::new("kill").args([name, &*pid]).status().unwrap().success();
+    // As half of a connection: it is open, and nothing comes.
+    if !signal("-STOP") {
+        println!("skipped: the server's processes are not ours to stop");
+        return;
+    }
+    let woken = tokio::time::timeout(SOON, here.hinted(&ann)).await;
+    assert!(signal("-CONT"));
+    woken.expect("what was lost meanwhile is looked for");
+    listening(&here, &ann).await;
+    let there = database.store(PgOptions::new()).await;
     there.hint(Some(&ann));
     tokio::time::timeout(SOON, here.hinted(&ann)).await.expect("ann is woken");
 }

@@ -97,6 +97,34 @@ impl Server {
         }
     }
 
+    /// Starts another server as a hot standby of this one, which must have been started here.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not start, with what it said.
+    pub fn follow(&self) -> Result<Server> {
+        let behind =
+            self.socket().ok_or_else(|| format!("the server of {URL_VARIABLE} is not ours to copy"))?;
+        let programs = find()?;
+        let user = User::for_servers()?;
+        let settings = Settings::default();
+        let folder =
+            new_folder(&settings, user).map_err(|error| format!("no folder for a server: {error}"))?;
+        let started =
+            copy(&programs, user, behind, &folder).and_then(|()| serve(&programs, user, &folder, &settings));
+        match started {
+            Ok(started) => Ok(Server {
+                psql: programs.folder().join("psql"),
+                place: Place::Socket(folder),
+                started: Some(started),
+            }),
+            Err(reason) => {
+                let _ = std::fs::remove_dir_all(&folder);
+                Err(reason)
+            }
+        }
+    }
+
     /// The URL of a database as the administrator.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
@@ -265,6 +293,20 @@ fn initialize(programs: &Programs, user: User, folder: &Path) -> Result<()> {
         Ok(())
     } else {
         Err(format!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
+    }
+}
+
+/// Copies a running server, to be started as its standby.
+fn copy(programs: &Programs, user: User, server: &Path, folder: &Path) -> Result<()> {
+    let mut command = programs.command("pg_basebackup");
+    command.args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "-U", ADMIN, "-h"]).arg(server);
+    command.arg("-D").arg(folder.join("data")).current_dir(folder).stdin(Stdio::null());
+    user.become_in(&mut command);
+    let output = command.output().map_err(|error| format!("could not start pg_basebackup: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("pg_basebackup failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
     }
 }
 

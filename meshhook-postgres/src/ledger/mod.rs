@@ -99,11 +99,17 @@ impl Ledger for PgStore {
 
     async fn ping(&self) -> Result<Timestamp, StoreError> {
         let now = self.now();
-        self.person(Effect::Reads, move |session| {
+        let answer = self.person(Effect::Reads, move |session| {
             let query = sqlx::query(sql!("ping")).bind(now);
-            Box::pin(async move { time(&session.one(query).await?, "now") })
-        })
-        .await
+            Box::pin(async move {
+                let row = session.one(query).await?;
+                Ok((time(&row, "now")?, get::<bool>(&row, "is_standby")?))
+            })
+        });
+        match answer.await? {
+            (now, false) => Ok(now),
+            (_, true) => Err(StoreError::Unavailable("the server is a standby, and read-only".into())),
+        }
     }
 }
 
