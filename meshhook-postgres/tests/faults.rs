@@ -65,6 +65,15 @@ fn sessions_in_transactions(database: &Database) -> String {
     )
 }
 
+/// Waits until somebody waits for a lock in the database.
+async fn somebody_waits(database: &Database) {
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while database.sql(waiting) == "0" {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Makes a call until it is done, as callers of stores do.
 async fn settled<T, F: Future<Output = Result<T, StoreError>>>(call: impl Fn() -> F) -> T {
     for _ in 0..100 {
@@ -259,10 +268,7 @@ async fn calls_that_wait_leave_leases_claims_and_commits_a_connection() {
                 tokio::spawn(async move { store.messages_for(&acme(), run(number), None).await })
             })
             .collect();
-        let held_up = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted";
-        while database.sql(held_up) == "f" {
-            tokio::task::yield_now().await;
-        }
+        somebody_waits(&database).await;
         let working = async {
             store.renew(&worker(), STEP * 60).await.unwrap();
             assert_eq!(store.commit(vec![start(1)]).await.unwrap(), [CommitOutcome::Committed]);
@@ -301,6 +307,36 @@ async fn overlapping_batches_in_any_order_all_succeed() {
 }
 
 #[tokio::test]
+async fn the_databases_default_isolation_is_not_what_the_store_works_with() {
+    let database = Database::new();
+    database.sql(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', \
+         current_database(), 'repeatable read'); END $$",
+    );
+    for pooled in [false, true] {
+        let store = database.store(PgOptions::new().pooled(pooled)).await;
+        let found = store.doctor().await.unwrap();
+        assert!(found.iter().any(|finding| finding.code == "isolation"), "{found:?}");
+        store.renew(&worker(), STEP * 60).await.unwrap();
+        let number = u32::from(pooled);
+        store.commit(vec![start(number)]).await.unwrap();
+        store.retire(&worker()).await.unwrap();
+        // What bob's claim did while it was waited for must be seen after it.
+        let mut session = PgConnection::connect(&database.url()).await.unwrap();
+        session.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await.unwrap();
+        let look = "SELECT place FROM meshhook.claim_v1(NULL, 'bob', 60000000, 64, 1, 8388608, 0)";
+        assert_eq!(session.fetch_all(look).await.unwrap().len(), 2);
+        let bob = WorkerId::new("bob").unwrap();
+        let committing = async {
+            somebody_waits(&database).await;
+            session.execute("COMMIT").await.unwrap();
+        };
+        let (held, ()) = tokio::join!(store.held(&bob), committing);
+        assert!(held.unwrap().contains(&(acme(), run(number))));
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_was_closed_keeps_no_session() {
     let database = Database::new();
     let store = Arc::new(database.store(PgOptions::new().listen(false)).await);
@@ -309,9 +345,7 @@ async fn a_store_that_was_closed_keeps_no_session() {
     locked.execute("BEGIN; LOCK TABLE meshhook.inbox IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let reader = store.clone();
     let reading = tokio::spawn(async move { reader.messages_for(&acme(), run(1), None).await });
-    while database.sql("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted") == "f" {
-        tokio::task::yield_now().await;
-    }
+    somebody_waits(&database).await;
     store.close();
     locked.execute("ROLLBACK").await.unwrap();
     // A call that had begun ends well; its session is not kept for another.

@@ -1,10 +1,6 @@
 //! Hints reach other processes soon, and losing them loses nothing.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests are tests, and say what was skipped"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod support;
 
