@@ -14,14 +14,14 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use meshhook_core::engine::{HookRefusal, Received};
+use meshhook_core::engine::{HookRefusal, LiveHook, Received};
 use meshhook_core::event::RunStatus;
 use meshhook_core::failure::code;
 use meshhook_core::id::RunId;
 use meshhook_core::json;
 use meshhook_core::node::TerminateResponse;
 use meshhook_core::run::RunEnd;
-use meshhook_core::webhook::RawRequest;
+use meshhook_core::webhook::{HandshakeAnswer, RawRequest};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -42,9 +42,10 @@ pub(crate) fn routes() -> Vec<Route> {
         .about("receive", "Receives a webhook, by the methods that its trigger takes")
         .answers::<ReceivedBody>(
             200,
-            "ignored by the filter; or the run's own answer, where the sender waits for it",
+            "ignored by the filter; the answer to a handshake; or the run's own answer, where the sender waits for it",
         )
         .answers::<ReceivedBody>(202, "the run is committed, or an earlier one has the same key")
+        .answers_empty(204, "the answer to a handshake that wants none")
         .error(400, "invalid_request")
         .error(400, "invalid_json")
         .error(401, "unauthorized")
@@ -109,14 +110,15 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
         .map_err(|problem| if problem.status() == StatusCode::NOT_FOUND { no_hook() } else { problem })?;
     let hook = project.hook(path).await?.ok_or_else(no_hook)?;
     let method = parts.method.as_str();
-    if !hook.methods().iter().any(|known| known == method) {
-        let detail = "this hook does not take that method";
-        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
-        let allow = HeaderValue::from_str(&hook.methods().join(", ")).map_err(|_| Problem::internal())?;
-        return Err(problem.header(header::ALLOW, allow));
+    let is_taken = hook.takes(method);
+    if !is_taken && !hook.greets(method) {
+        return Err(method_not_allowed(&hook));
     }
     let bounds = BodyBounds { max_bytes: hook.max_body_bytes(), timeout: shared.options.body_timeout };
-    let body = receive_body(body, &parts.headers, bounds).await?;
+    let body = match receive_body(body, &parts.headers, bounds).await {
+        Err(_) if !is_taken => return Err(method_not_allowed(&hook)),
+        body => body?,
+    };
     let query = parts.uri.query().unwrap_or("");
     let mut url = format!("{}{}", origin::base_url(&shared.options, &parts), parts.uri.path());
     if parts.uri.query().is_some() {
@@ -124,8 +126,12 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
         url.push_str(query);
     }
     let raw = RawRequest { method, url: &url, query, headers: &parts.headers, body: &body };
-    let received = hook.receive(&raw).await.map_err(refused)?;
+    let received = hook.receive(&raw).await.map_err(|refusal| match refusal {
+        HookRefusal::MethodNotAllowed => method_not_allowed(&hook),
+        refusal => refused(refusal),
+    })?;
     match received {
+        Received::Handshake(answer) => Ok(greeted(answer)),
         Received::Waited { run, end } => respond(run, end),
         Received::Accepted { run, duplicate } => {
             let body = ReceivedBody { duplicate: duplicate.then_some(true), ..accepted(run) };
@@ -133,6 +139,34 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
         }
         _ => json_answer(StatusCode::OK, &ReceivedBody { status: "ignored", run_id: None, duplicate: None }),
     }
+}
+
+fn method_not_allowed(hook: &LiveHook) -> Problem {
+    let detail = "this hook does not take that method";
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    match HeaderValue::from_str(&hook.methods().join(", ")) {
+        Ok(allow) => problem.header(header::ALLOW, allow),
+        Err(_) => problem,
+    }
+}
+
+/// The answer to a handshake: what it says was chosen by whoever asked.
+fn greeted(answer: HandshakeAnswer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = match answer.body {
+        Some((media, body)) => (status, [(header::CONTENT_TYPE, media)], body).into_response(),
+        None => status.into_response(),
+    };
+    response.headers_mut().extend(answer.headers);
+    sandbox(response)
+}
+
+/// Keeps a browser from guessing the type of a body that others chose, and from running it as a page of this server.
+fn sandbox(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 fn accepted(run: RunId) -> ReceivedBody {
@@ -171,7 +205,7 @@ fn refused(refusal: HookRefusal) -> Problem {
 ///
 /// The body comes from a workflow, so a browser must neither guess its type nor run it as a page of this server.
 fn respond(run: RunId, end: Option<RunEnd>) -> Result<Response, Problem> {
-    let mut response = match end {
+    let response = match end {
         None => json_answer(StatusCode::ACCEPTED, &accepted(run))?,
         Some(end) => match end.response.as_deref().and_then(TerminateResponse::from_value) {
             Some(response) => custom(response),
@@ -185,10 +219,7 @@ fn respond(run: RunId, end: Option<RunEnd>) -> Result<Response, Problem> {
             }
         },
     };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    Ok(response)
+    Ok(sandbox(response))
 }
 
 /// What a `terminate` node said.

@@ -6,6 +6,7 @@
 
 mod access;
 mod document;
+mod handshake;
 mod hooks;
 mod hostile;
 mod kit;

@@ -13,7 +13,9 @@ use super::text::{Names, excerpt};
 use crate::expr::Expression;
 use crate::schedule::{Cron, Zone};
 use crate::secret::SecretName;
-use crate::webhook::{HookPath, VerifyConfig};
+use crate::webhook::{
+    HANDSHAKES, HandshakeRule, HookPath, SecretUse, VerifyConfig, handshake, handshake_secret,
+};
 
 /// What may start a run.
 #[derive(Debug, Clone)]
@@ -112,13 +114,11 @@ pub struct RateLimit {
 pub struct Handshake {
     /// The protocol: one of [`HANDSHAKES`].
     pub kind: Arc<str>,
+    /// How it is known and answered.
+    pub rules: Vec<HandshakeRule>,
     /// The secret that the protocol compares or signs with.
     pub secret: Option<SecretName>,
 }
-
-/// The handshakes that a definition can name: those of Meta (`hub.challenge`), Microsoft Graph (`validationToken`),
-/// and of providers that echo a `challenge` query parameter.
-pub const HANDSHAKES: [&str; 3] = ["challenge", "meta", "msgraph"];
 
 /// When a webhook answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -373,11 +373,19 @@ fn read_handshake(field: &Field<'_>) -> Option<Handshake> {
         Some(name)
     });
     let (kind, secret) = (kind?, optional(secret)?);
-    if kind == "meta" && secret.is_none() {
-        members.missing("secret");
-        return None;
+    match (handshake_secret(kind), &secret) {
+        (SecretUse::Required, None) => {
+            members.missing("secret");
+            return None;
+        }
+        (SecretUse::None, Some(_)) => {
+            let secret = members.optional("secret")?;
+            secret.report(ProblemCode::InvalidTrigger, format!("the handshake {kind} has no secret"));
+            return None;
+        }
+        _ => {}
     }
-    Some(Handshake { kind: kind.into(), secret })
+    Some(Handshake { kind: kind.into(), rules: handshake(kind), secret })
 }
 
 fn read_respond(field: &Field<'_>) -> Option<Respond> {

@@ -5,6 +5,9 @@
 //!    404     405       413      401      415, 400   ignored    202, 409     422      503               202
 //! ```
 //!
+//! A handshake is answered after the path check, whatever methods the hook takes: it is no delivery, starts no run and
+//! leaves no key. Where the provider signs it, only with its valid signature; without one it goes the way of deliveries.
+//!
 //! Whether the key is taken is decided by the commit, which costs an accepted delivery nothing. Only where the schema or
 //! the load would refuse a delivery, its key is looked up first, so that the answers are those of this order.
 //!
@@ -28,8 +31,8 @@ use crate::json;
 use crate::run::RunEnd;
 use crate::store::{Dedupe, HookRoute};
 use crate::webhook::{
-    BodyError, BodyKind, BodyLimits, HookPath, RawRequest, Refusal, Verified, headers_value, query_value,
-    read_body, redact_headers,
+    BodyError, BodyKind, BodyLimits, HandshakeAnswer, HandshakeRule, HookPath, RawRequest, Refusal, Trust,
+    Verified, headers_value, query_value, read_body, redact_headers,
 };
 
 /// A live hook.
@@ -63,12 +66,17 @@ pub enum Received {
     },
     /// The filter does not want the request.
     Ignored,
+    /// It was no delivery, but a provider's question.
+    Handshake(HandshakeAnswer),
 }
 
 /// Why a hook refuses a request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookRefusal {
+    /// The hook does not take that method.
+    #[error("this hook does not take that method")]
+    MethodNotAllowed,
     /// The body is larger, deeper or has more parts than the hook takes; which limit, in words.
     #[error("{0}")]
     TooLarge(String),
@@ -103,6 +111,7 @@ impl HookRefusal {
     #[must_use]
     pub fn verdict(&self) -> &'static str {
         match self {
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge(_) => "too_large",
             Self::Unauthorized(refusal) => refusal.code(),
             Self::UnsupportedMedia(_) => "unsupported_media_type",
@@ -149,6 +158,18 @@ impl LiveHook {
         &self.trigger().1.methods
     }
 
+    /// Whether the hook takes requests of this method as deliveries.
+    #[must_use]
+    pub fn takes(&self, method: &str) -> bool {
+        self.methods().iter().any(|known| known == method)
+    }
+
+    /// Whether a request of this method may be a handshake.
+    #[must_use]
+    pub fn greets(&self, method: &str) -> bool {
+        self.handshakes().any(|rule| rule.method == method)
+    }
+
     /// The largest body that the hook takes, in bytes: on the wire, and decoded.
     #[must_use]
     pub fn max_body_bytes(&self) -> usize {
@@ -179,7 +200,22 @@ impl LiveHook {
         if request.body.len() > self.max_body_bytes() {
             return Err(body_refusal(&BodyError::TooLarge { max_bytes: self.max_body_bytes() }));
         }
-        let verified = self.verify(webhook, request).await?;
+        if let Some(answer) = self.greet(webhook, request).await? {
+            return Ok(Received::Handshake(answer));
+        }
+        let verified = match self.verify(webhook, request).await {
+            // Whoever cannot show that it is a handshake has only a method that the hook does not take.
+            Err(HookRefusal::Unauthorized(_)) if !self.takes(request.method) => {
+                return Err(HookRefusal::MethodNotAllowed);
+            }
+            verified => verified?,
+        };
+        if let Some(answer) = self.greet_signed(webhook, request, &verified).await? {
+            return Ok(Received::Handshake(answer));
+        }
+        if !self.takes(request.method) {
+            return Err(HookRefusal::MethodNotAllowed);
+        }
         let headers =
             headers_value(request.headers).map_err(|error| HookRefusal::Malformed(error.to_string()))?;
         let query = query_value(request.query).map_err(|error| HookRefusal::Malformed(error.to_string()))?;
@@ -277,6 +313,73 @@ impl LiveHook {
             verified
         };
         verified.map_err(HookRefusal::Unauthorized)
+    }
+
+    /// All handshakes of the hook: that of its config, and those of its scheme.
+    fn handshakes(&self) -> impl Iterator<Item = &HandshakeRule> {
+        let webhook = self.trigger().1;
+        let configured = webhook.handshake.iter().flat_map(|handshake| &handshake.rules);
+        configured.chain(webhook.verify.handshakes())
+    }
+
+    /// The answer to a handshake that its provider does not sign.
+    async fn greet(
+        &self,
+        webhook: &WebhookTrigger,
+        request: &RawRequest<'_>,
+    ) -> Result<Option<HandshakeAnswer>, HookRefusal> {
+        let is_meant = |rule: &&HandshakeRule| rule.trust != Trust::Signature && rule.is_meant_by(request);
+        let Some(rule) = self.handshakes().find(is_meant) else { return Ok(None) };
+        let name = webhook.handshake.as_ref().and_then(|handshake| handshake.secret.as_ref());
+        let secrets = match name {
+            Some(_) => Some(self.inner.unsealed(&self.project).await?),
+            None => None,
+        };
+        let named = name.zip(secrets.as_ref());
+        if let Some((name, _)) = named.filter(|(name, secrets)| secrets.is_unopened(name.as_str())) {
+            return Err(EngineError::SecretUnopened { name: name.to_string() }.into());
+        }
+        let secret = named.map(|(name, secrets)| secrets.get(name.as_str()));
+        let answer = match secret {
+            Some(None) => Err(Refusal::NeedsSecret),
+            secret => rule.answer(request, secret.flatten()),
+        };
+        let answer = answer.map_err(HookRefusal::Unauthorized)?;
+        if let Some(key) = &answer.tell {
+            self.tell_key(webhook, key).await?;
+        }
+        Ok(Some(answer))
+    }
+
+    /// The answer to a handshake that came with a valid signature.
+    async fn greet_signed(
+        &self,
+        webhook: &WebhookTrigger,
+        request: &RawRequest<'_>,
+        verified: &Verified,
+    ) -> Result<Option<HandshakeAnswer>, HookRefusal> {
+        let is_meant = |rule: &&HandshakeRule| rule.trust == Trust::Signature && rule.is_meant_by(request);
+        let Some(rule) = self.handshakes().find(is_meant) else { return Ok(None) };
+        let matched = verified.key_index.and_then(|index| webhook.verify.secret_names().get(index));
+        let answer = match matched {
+            Some(name) => {
+                let secrets = self.inner.unsealed(&self.project).await?;
+                rule.answer(request, secrets.get(name.as_str()))
+            }
+            None => rule.answer(request, None),
+        };
+        answer.map(Some).map_err(HookRefusal::Unauthorized)
+    }
+
+    /// Tells the hook's owner the key that a provider made for it, as long as the hook has none: the provider shows it
+    /// nowhere else, and what anybody sends once there is a key is no news.
+    async fn tell_key(&self, webhook: &WebhookTrigger, key: &str) -> Result<(), HookRefusal> {
+        let secrets = self.inner.unsealed(&self.project).await?;
+        if webhook.verify.secret_names().iter().all(|name| secrets.get(name.as_str()).is_none()) {
+            let (project_id, path) = (&self.project, &self.path);
+            tracing::info!(%project_id, path, key, "a provider made a key for this hook: confirm it there and set it as its secret");
+        }
+        Ok(())
     }
 
     fn dedupe_key(

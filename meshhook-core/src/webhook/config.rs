@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
+use super::handshake::{HandshakeRule, preset_handshakes};
 use super::preset::{PRESETS, preset};
 use super::scheme::{
     Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
@@ -25,6 +26,7 @@ pub struct VerifyConfig {
     pub(super) scheme: Scheme,
     pub(super) tolerance: Duration,
     pub(super) url: Option<String>,
+    handshakes: Vec<HandshakeRule>,
     secrets: Vec<SecretName>,
     /// Where each name stands in the document.
     places: Vec<String>,
@@ -38,6 +40,7 @@ impl VerifyConfig {
             scheme: Scheme::None,
             tolerance: DEFAULT_TOLERANCE,
             url: None,
+            handshakes: Vec::new(),
             secrets: Vec::new(),
             places: Vec::new(),
         }
@@ -61,7 +64,7 @@ impl VerifyConfig {
                 return Err(reader.problems);
             }
             Some(_) => {
-                let known = [&["none", "hmac", "api_key", "basic"], PRESETS].concat().join(", ");
+                let known = [GENERIC, PRESETS].concat().join(", ");
                 reader.problem(
                     "scheme",
                     InvalidValue,
@@ -96,6 +99,12 @@ impl VerifyConfig {
         &self.scheme
     }
 
+    /// The handshakes that belong to the scheme, answered only where it accepts the request.
+    #[must_use]
+    pub fn handshakes(&self) -> &[HandshakeRule] {
+        &self.handshakes
+    }
+
     /// The public URL, where the config gives it.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
@@ -124,10 +133,15 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn verify_config(&mut self, name: &str) -> Option<VerifyConfig> {
         let scheme = match name {
-            "hmac" => self.hmac().map(|scheme| Scheme::Signature(Box::new(scheme))),
+            "hmac" | "ed25519" | "ecdsa" => {
+                self.signature(name).map(|scheme| Scheme::Signature(vec![scheme]))
+            }
             "api_key" => {
                 let header = self.required_text("header").and_then(|name| self.header_name("header", name));
-                header.map(|header| Scheme::Token(TokenScheme { header, delivery_id: Cow::Borrowed(&[]) }))
+                let prefix = Cow::Owned(self.optional_text("prefix").unwrap_or_default().to_owned());
+                header.map(|header| {
+                    Scheme::Token(TokenScheme { header, prefix, delivery_id: Cow::Borrowed(&[]) })
+                })
             }
             "basic" => self.username().map(|username| Scheme::Basic { username }),
             _ => preset(name),
@@ -136,16 +150,31 @@ impl<'a> Reader<'a> {
         let tolerance = self.tolerance();
         let url = self.url();
         let (places, secrets) = secrets?.into_iter().unzip();
-        Some(VerifyConfig { scheme: scheme?, tolerance: tolerance?, url, secrets, places })
+        Some(VerifyConfig {
+            scheme: scheme?,
+            tolerance: tolerance?,
+            url,
+            handshakes: preset_handshakes(name),
+            secrets,
+            places,
+        })
     }
 
-    fn hmac(&mut self) -> Option<SignatureScheme> {
+    fn signature(&mut self, name: &str) -> Option<SignatureScheme> {
         let header = self.required_text("header").and_then(|name| self.header_name("header", name));
-        let algorithm = self.choice("algorithm", &ALGORITHMS);
+        let algorithm = match name {
+            "ed25519" => Some(Algorithm::Ed25519),
+            "ecdsa" => Some(Algorithm::EcdsaP256),
+            _ => self.choice("algorithm", &ALGORITHMS),
+        };
         let encoding = self.choice("encoding", &ENCODINGS);
+        let (default_key, keys) = match name {
+            "hmac" => (KeyPreparation::Utf8, &KEY_ENCODINGS),
+            _ => (KeyPreparation::Spki, &PUBLIC_KEY_ENCODINGS),
+        };
         let key = match self.optional_text("key_encoding") {
-            Some(_) => self.choice("key_encoding", &KEY_ENCODINGS),
-            None => Some(KeyPreparation::Utf8),
+            Some(_) => self.choice("key_encoding", keys),
+            None => Some(default_key),
         };
         let signed = self.required_text("signed").and_then(|template| self.signed(template));
         let label = self.optional_text("label");
@@ -365,9 +394,11 @@ impl<'a> Reader<'a> {
 }
 
 fn is_scheme(name: &str) -> bool {
-    matches!(name, "none" | "hmac" | "api_key" | "basic") || preset(name).is_some()
+    GENERIC.contains(&name) || preset(name).is_some()
 }
 
+/// The schemes that are no presets.
+const GENERIC: &[&str] = &["none", "hmac", "ed25519", "ecdsa", "api_key", "basic"];
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 /// The most secrets that are valid at once.
 const MAX_SECRETS: usize = 4;
@@ -389,6 +420,9 @@ const ENCODINGS: [(&str, SignatureEncoding); 3] = [
 
 const KEY_ENCODINGS: [(&str, KeyPreparation); 3] =
     [("utf8", KeyPreparation::Utf8), ("hex", KeyPreparation::Hex), ("base64", KeyPreparation::Base64)];
+
+const PUBLIC_KEY_ENCODINGS: [(&str, KeyPreparation); 3] =
+    [("pem", KeyPreparation::Spki), ("hex", KeyPreparation::Hex), ("base64", KeyPreparation::Base64)];
 
 const VARIABLES: [(&str, Part); 5] = [
     ("{body}", Part::Body),

@@ -12,18 +12,25 @@
 //!   generic `hmac` scheme is the same type filled from a trigger's config.
 //! - Verification takes the time, the secrets and the raw request as arguments. What it refuses, it refuses with
 //!   a [`Refusal`] that is recorded for the hook's owner and never shown to the sender.
+//! - So is a provider's question whether the hook is there ([`HandshakeRule`]): it is answered and starts no run.
 //! - Bodies are decoded only after the signature was accepted, and every step is bounded.
 
 mod body;
 mod config;
+mod handshake;
 mod head;
 mod path;
 mod preset;
 mod scheme;
+mod signature;
 mod verify;
 
 pub use body::{Body, BodyError, BodyKind, BodyLimits, read_body};
 pub use config::VerifyConfig;
+pub use handshake::{
+    Answer, Condition, HANDSHAKES, HandshakeAnswer, HandshakeRule, Member, SecretUse, Trust, handshake,
+    handshake_secret,
+};
 pub use head::{HeadError, MAX_HEADERS, MAX_QUERY_PAIRS, headers_value, query_value, redact_headers};
 pub use path::{HookPath, InvalidHookPath};
 pub use preset::{PRESETS, preset};

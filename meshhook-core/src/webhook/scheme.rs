@@ -23,9 +23,10 @@ pub type Text = Cow<'static, str>;
 pub enum Scheme {
     /// It does not: anybody may send.
     None,
-    /// By a signature over the request.
-    Signature(Box<SignatureScheme>),
-    /// By a shared token in a header.
+    /// By a signature over the request, in any of these forms. Each secret is a key in one of them at most, so that
+    /// what is public in one is never the secret of another.
+    Signature(Vec<SignatureScheme>),
+    /// By a shared token.
     Token(TokenScheme),
     /// By a user name and password (RFC 7617).
     Basic {
@@ -38,9 +39,9 @@ pub enum Scheme {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SignatureScheme {
-    /// The header that carries the signature, or a list with the signature in it.
-    pub header: HeaderName,
-    /// How the signature stands in that header.
+    /// What carries the signature, or a list with the signature in it; where it is several, at least one of them.
+    pub carriers: Cow<'static, [Source]>,
+    /// How the signature stands there.
     pub extraction: Extraction,
     /// What computes it.
     pub algorithm: Algorithm,
@@ -53,6 +54,8 @@ pub struct SignatureScheme {
     /// The name in the signed URL's query that holds the body's SHA-256 in hexadecimal. Where it is absent, the
     /// body must be empty or a form.
     pub body_digest: Option<Text>,
+    /// JSON pointers into the body that must lead nowhere: what stands there would not be signed.
+    pub absent: Cow<'static, [Text]>,
     /// When it was signed; checked after the signature.
     pub timestamp: Option<TimestampRule>,
     /// What [`Part::Id`] stands for.
@@ -61,12 +64,14 @@ pub struct SignatureScheme {
     pub delivery_id: Cow<'static, [Source]>,
 }
 
-/// A shared token in a header. It signs nothing: whoever sees one request can send others.
+/// A shared token. It signs nothing: whoever sees one request can send others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenScheme {
     /// The header that carries the token.
     pub header: HeaderName,
+    /// What stands in front of the token, such as `Bearer `.
+    pub prefix: Text,
     /// Where the delivery's identity is found; the first of these that the request has.
     pub delivery_id: Cow<'static, [Source]>,
 }
@@ -81,7 +86,7 @@ pub enum Source {
     Query(Text),
     /// In the signature's own list, under a label that must not be repeated.
     Label(Text),
-    /// In the JSON body, at an RFC 6901 pointer: a string or a number.
+    /// In the JSON body, at an RFC 6901 pointer: a string, a number or a boolean.
     Body(Text),
 }
 
@@ -106,17 +111,19 @@ pub enum Part {
     FormPairs,
     /// Something else from the request.
     From(Source),
+    /// The same, or nothing where the request does not have it.
+    IfAny(Source),
 }
 
-/// How the signature stands in its header.
+/// How the signature stands in its carrier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Extraction {
-    /// The header is the signature.
+    /// It is the signature.
     Bare,
-    /// The header is these characters, then the signature.
+    /// It is these characters, then the signature.
     Prefix(Text),
-    /// The header is a list of labelled entries; each entry with this label is a signature that is tried.
+    /// It is a list of labelled entries; each entry with this label is a signature that is tried.
     List {
         /// Between entries.
         separator: char,
@@ -139,17 +146,26 @@ pub enum Algorithm {
     HmacSha384,
     /// HMAC with SHA-512.
     HmacSha512,
+    /// SHA-256 of the key and then the text. Who has one signature can make that of a longer text, with bytes in
+    /// between that no JSON has; offered because one provider's older webhooks use it.
+    KeyedSha256,
+    /// Ed25519 (RFC 8032), verified strictly: the secret is the public key.
+    Ed25519,
+    /// ECDSA over P-256 with SHA-256, the signature in DER: the secret is the public key.
+    EcdsaP256,
 }
 
 impl Algorithm {
-    /// The length of a signature in bytes.
+    /// Whether a signature can have this many bytes.
     #[must_use]
-    pub fn signature_len(self) -> usize {
+    pub fn takes_signature_len(self, bytes: usize) -> bool {
         match self {
-            Self::HmacSha1 => 20,
-            Self::HmacSha256 => 32,
-            Self::HmacSha384 => 48,
-            Self::HmacSha512 => 64,
+            Self::HmacSha1 => bytes == 20,
+            Self::HmacSha256 | Self::KeyedSha256 => bytes == 32,
+            Self::HmacSha384 => bytes == 48,
+            Self::HmacSha512 | Self::Ed25519 => bytes == 64,
+            // Two integers of 1 to 33 bytes in a sequence.
+            Self::EcdsaP256 => (8..=72).contains(&bytes),
         }
     }
 }
@@ -196,6 +212,10 @@ pub enum KeyPreparation {
     Base64,
     /// It is base64 with `whsec_` in front, or without (Standard Webhooks).
     Whsec,
+    /// It is base64 with `whpk_` in front (Standard Webhooks): a public key.
+    Whpk,
+    /// It is a public key in PEM, or the base64 of its DER (RFC 5280 `SubjectPublicKeyInfo`), of the algorithm's kind.
+    Spki,
 }
 
 /// Where the time of signing is found, and how it is written.
@@ -232,13 +252,14 @@ impl SignatureScheme {
     /// A scheme with the signature alone in a header, over the body, as HMAC-SHA-256 of a text key.
     pub(super) fn over_body(header: HeaderName, encoding: SignatureEncoding) -> Self {
         Self {
-            header,
+            carriers: Cow::Owned(vec![Source::Header(header)]),
             extraction: Extraction::Bare,
             algorithm: Algorithm::HmacSha256,
             encoding,
             key: KeyPreparation::Utf8,
             signed: Cow::Borrowed(&[Part::Body]),
             body_digest: None,
+            absent: Cow::Borrowed(&[]),
             timestamp: None,
             id: None,
             delivery_id: Cow::Borrowed(&[]),

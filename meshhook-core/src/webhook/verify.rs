@@ -7,32 +7,25 @@
 //!
 //! **Residual risk, by scheme.** Without a signed timestamp (GitHub, Shopify, Square, Twilio, every token) a captured
 //! request stays valid for as long as the key; without a signed delivery id (all whose id stands in a header,
-//! Standard Webhooks apart) the repeated delivery can claim to be a new one. Use HTTPS, and make what follows
-//! idempotent by something in the body.
+//! Standard Webhooks and Twitch apart) the repeated delivery can claim to be a new one. Where only some members of
+//! the body are signed (Adyen, Mailgun), the others are whatever the sender says. Use HTTPS, and make what follows
+//! idempotent by something that is signed.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use hmac::digest::KeyInit;
-use hmac::{Hmac, Mac};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
-use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha384, Sha512};
-use subtle::ConstantTimeEq;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::body::{BodyKind, MediaType};
 use super::config::VerifyConfig;
-use super::scheme::{
-    Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
-    SignatureScheme, Source, TimestampUnit, TokenScheme,
-};
+use super::scheme::{Extraction, Part, Scheme, SignatureScheme, Source, TimestampUnit, TokenScheme};
+use super::signature::{Key, STANDARD, decode, same};
 use crate::json::JsonLimits;
 use crate::secret::SecretValue;
 use crate::time::Timestamp;
@@ -90,6 +83,9 @@ pub enum Refusal {
     /// The delivery's id is missing where it is signed, or has characters that ids do not have.
     #[error("the delivery's id is missing or malformed")]
     BadId,
+    /// What a handshake wants to see again is missing, or could be something else.
+    #[error("the challenge is missing or malformed")]
+    BadChallenge,
     /// No signature, token or password matches a secret.
     #[error("no signature matches")]
     Mismatch,
@@ -113,9 +109,25 @@ impl Refusal {
             Self::BadEncoding => "bad_encoding",
             Self::TooManySignatures => "too_many_signatures",
             Self::BadId => "bad_id",
+            Self::BadChallenge => "bad_challenge",
             Self::Mismatch => "mismatch",
             Self::BadTimestamp => "bad_timestamp",
             Self::Stale => "stale",
+        }
+    }
+
+    /// How far the request came.
+    fn depth(self) -> u8 {
+        match self {
+            Self::NeedsSecret
+            | Self::HeaderMissing
+            | Self::Ambiguous
+            | Self::BadEncoding
+            | Self::TooManySignatures => 0,
+            Self::BadKey => 1,
+            Self::BadId | Self::BadChallenge | Self::BadTimestamp => 2,
+            Self::Mismatch => 3,
+            Self::Stale => 4,
         }
     }
 }
@@ -148,10 +160,29 @@ impl VerifyConfig {
         }
         match &self.scheme {
             Scheme::None => Ok(Verified::default()),
-            Scheme::Signature(scheme) => self.verify_signature(scheme, request, &secrets, now),
+            Scheme::Signature(schemes) => self.verify_any(schemes, request, &secrets, now),
             Scheme::Token(scheme) => verify_token(scheme, request, &secrets),
             Scheme::Basic { username } => verify_basic(username, request, &secrets),
         }
+    }
+
+    /// Tries each form; of several refusals, the one that came closest is the reason.
+    fn verify_any(
+        &self,
+        schemes: &[SignatureScheme],
+        request: &RawRequest<'_>,
+        secrets: &[Secret<'_>],
+        now: Timestamp,
+    ) -> Result<Verified, Refusal> {
+        let mut reason = Refusal::HeaderMissing;
+        for (nth, scheme) in schemes.iter().enumerate() {
+            match self.verify_signature(scheme, request, secrets, now) {
+                Err(refusal) if nth == 0 || refusal.depth() > reason.depth() => reason = refusal,
+                Err(_) => {}
+                accepted => return accepted,
+            }
+        }
+        Err(reason)
     }
 
     fn verify_signature(
@@ -162,9 +193,9 @@ impl VerifyConfig {
         now: Timestamp,
     ) -> Result<Verified, Refusal> {
         let found = Found::new(scheme, request)?;
-        let keys: Vec<(usize, Zeroizing<Vec<u8>>)> = secrets
+        let keys: Vec<(usize, Key)> = secrets
             .iter()
-            .filter_map(|(index, secret)| Some((*index, prepare_key(scheme.key, secret)?)))
+            .filter_map(|(index, secret)| Some((*index, Key::prepare(scheme.key, scheme.algorithm, secret)?)))
             .collect();
         if keys.is_empty() {
             return Err(Refusal::BadKey);
@@ -194,13 +225,21 @@ impl VerifyConfig {
                 Part::FormPairs if is_form(request.headers) => Cow::Owned(form_pairs(request.body)?),
                 Part::FormPairs => Cow::Borrowed(&[]),
                 Part::From(source) => bytes_of(found.get(source)?.ok_or(Refusal::HeaderMissing)?),
+                Part::IfAny(source) => bytes_of(found.get(source)?.unwrap_or_default()),
             });
         }
         let matched =
-            keys.iter().find(|(_, key)| matches_any(scheme.algorithm, key, &signed, &found.signatures));
+            keys.iter().find(|(_, key)| key.matches_any(scheme.algorithm, &signed, &found.signatures));
         let key_index = Some(matched.ok_or(Refusal::Mismatch)?.0);
         if let Some(name) = &scheme.body_digest {
             check_body_digest(url, name, request)?;
+        }
+        if scheme
+            .absent
+            .iter()
+            .any(|pointer| found.json().is_some_and(|json| json.pointer(pointer).is_some()))
+        {
+            return Err(Refusal::Ambiguous);
         }
         let timestamp = match &scheme.timestamp {
             Some(rule) => {
@@ -225,7 +264,8 @@ fn verify_token(
     request: &RawRequest<'_>,
     secrets: &[Secret<'_>],
 ) -> Result<Verified, Refusal> {
-    let token = one_header(request.headers, &scheme.header)?.ok_or(Refusal::HeaderMissing)?;
+    let header = one_header(request.headers, &scheme.header)?.ok_or(Refusal::HeaderMissing)?;
+    let token = header.strip_prefix(scheme.prefix.as_bytes()).ok_or(Refusal::BadEncoding)?;
     let matched = secrets.iter().find(|(_, secret)| same(token, secret.as_bytes()));
     let key_index = Some(matched.ok_or(Refusal::Mismatch)?.0);
     let found = Found::without_signature(request);
@@ -256,55 +296,65 @@ fn verify_basic(
     }
 }
 
-/// Compares without telling by its time where, or at which length, the two differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    Sha256::digest(a).as_slice().ct_eq(Sha256::digest(b).as_slice()).into()
-}
-
 /// What was taken out of a request.
-struct Found<'a> {
+pub(super) struct Found<'a> {
     request: &'a RawRequest<'a>,
     /// The entries of the signature's list, when it is one.
-    entries: Vec<(&'a str, &'a str)>,
+    entries: Vec<(String, String)>,
     signatures: Vec<Vec<u8>>,
     json: OnceCell<Option<Value>>,
 }
 
 impl<'a> Found<'a> {
-    fn without_signature(request: &'a RawRequest<'a>) -> Self {
+    pub(super) fn without_signature(request: &'a RawRequest<'a>) -> Self {
         Self { request, entries: Vec::new(), signatures: Vec::new(), json: OnceCell::new() }
     }
 
     fn new(scheme: &SignatureScheme, request: &'a RawRequest<'a>) -> Result<Self, Refusal> {
-        let header = one_header(request.headers, &scheme.header)?.ok_or(Refusal::HeaderMissing)?;
-        if header.len() > MAX_SIGNATURE_HEADER {
-            return Err(Refusal::TooManySignatures);
-        }
-        let header = std::str::from_utf8(header).map_err(|_| Refusal::BadEncoding)?;
         let mut found = Self::without_signature(request);
-        let mut candidates = Vec::new();
-        match &scheme.extraction {
-            Extraction::Bare => candidates.push(header),
-            Extraction::Prefix(prefix) => {
-                candidates.push(header.strip_prefix(prefix.as_ref()).ok_or(Refusal::BadEncoding)?);
+        let mut candidates: Vec<Cow<'a, str>> = Vec::new();
+        let mut is_there = false;
+        for carrier in scheme.carriers.iter() {
+            let Some(text) = found.get(carrier)? else { continue };
+            is_there = true;
+            if text.len() > MAX_SIGNATURE_HEADER {
+                return Err(Refusal::TooManySignatures);
             }
-            Extraction::List { separator, assign, label } => {
-                found.entries =
-                    header.split(*separator).filter_map(|entry| entry.split_once(*assign)).collect();
-                candidates.extend(found.entries.iter().filter(|(l, _)| l == label).map(|(_, value)| *value));
+            match &scheme.extraction {
+                Extraction::Bare => candidates.push(text),
+                Extraction::Prefix(prefix) => {
+                    let rest = text.strip_prefix(prefix.as_ref());
+                    candidates.extend(rest.map(|rest| Cow::Owned(rest.to_owned())));
+                }
+                Extraction::List { separator, assign, label } => {
+                    let entries = text.split(*separator).filter_map(|entry| entry.split_once(*assign));
+                    let entries = entries.map(|(label, value)| (label.to_owned(), value.to_owned()));
+                    found.entries.extend(entries);
+                    let tried = found.entries.iter().filter(|(l, _)| l == label);
+                    candidates = tried.map(|(_, value)| Cow::Owned(value.clone())).collect();
+                }
             }
+        }
+        if !is_there {
+            return Err(Refusal::HeaderMissing);
         }
         if candidates.len() > MAX_CANDIDATES {
             return Err(Refusal::TooManySignatures);
         }
-        let length = scheme.algorithm.signature_len();
-        let decoded = candidates.into_iter().filter_map(|text| decode(scheme.encoding, text));
-        found.signatures = decoded.filter(|bytes| bytes.len() == length).collect();
+        let decoded = candidates.iter().filter_map(|text| decode(scheme.encoding, text));
+        found.signatures =
+            decoded.filter(|bytes| scheme.algorithm.takes_signature_len(bytes.len())).collect();
         if found.signatures.is_empty() { Err(Refusal::BadEncoding) } else { Ok(found) }
     }
 
+    /// The body as JSON, where it is some; parsed once.
+    pub(super) fn json(&self) -> Option<&Value> {
+        let parse = || crate::json::parse(self.request.body, &JsonLimits::default()).ok();
+        self.json.get_or_init(parse).as_ref()
+    }
+
     /// The text at a source; `None` when it is not there.
-    fn get(&self, source: &Source) -> Result<Option<Cow<'a, str>>, Refusal> {
+    pub(super) fn get(&self, source: &Source) -> Result<Option<Cow<'a, str>>, Refusal> {
         match source {
             Source::Header(name) => match one_header(self.request.headers, name)? {
                 Some(bytes) => {
@@ -319,16 +369,14 @@ impl<'a> Found<'a> {
             }
             Source::Label(label) => {
                 let entries = self.entries.iter().filter(|(l, _)| l == label);
-                at_most_one(entries.map(|(_, value)| Cow::Borrowed(*value)))
+                at_most_one(entries.map(|(_, value)| Cow::Owned(value.clone())))
             }
-            Source::Body(pointer) => {
-                let parse = || crate::json::parse(self.request.body, &JsonLimits::default()).ok();
-                Ok(match self.json.get_or_init(parse).as_ref().and_then(|json| json.pointer(pointer)) {
-                    Some(Value::String(text)) => Some(Cow::Owned(text.clone())),
-                    Some(Value::Number(number)) => Some(Cow::Owned(number.to_string())),
-                    _ => None,
-                })
-            }
+            Source::Body(pointer) => Ok(match self.json().and_then(|json| json.pointer(pointer)) {
+                Some(Value::String(text)) => Some(Cow::Owned(text.clone())),
+                Some(Value::Number(number)) => Some(Cow::Owned(number.to_string())),
+                Some(Value::Bool(truth)) => Some(Cow::Borrowed(if *truth { "true" } else { "false" })),
+                _ => None,
+            }),
         }
     }
 }
@@ -394,46 +442,6 @@ fn is_signed_id(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-fn prepare_key(preparation: KeyPreparation, secret: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let key = Zeroizing::new(match preparation {
-        KeyPreparation::Utf8 => secret.as_bytes().to_vec(),
-        KeyPreparation::Hex => hex::decode(secret).ok()?,
-        KeyPreparation::Base64 => STANDARD_LENIENT.decode(secret).ok()?,
-        KeyPreparation::Whsec => {
-            STANDARD_LENIENT.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).ok()?
-        }
-    });
-    // An empty key is known to everybody.
-    (!key.is_empty()).then_some(key)
-}
-
-fn decode(encoding: SignatureEncoding, text: &str) -> Option<Vec<u8>> {
-    match encoding {
-        SignatureEncoding::Hex(HexCase::Lower) if text.bytes().any(|b| b.is_ascii_uppercase()) => None,
-        SignatureEncoding::Hex(_) => hex::decode(text).ok(),
-        SignatureEncoding::Base64(Padding::Required) => STANDARD.decode(text).ok(),
-        SignatureEncoding::Base64(Padding::Optional) => STANDARD_LENIENT.decode(text).ok(),
-        SignatureEncoding::Base64Url(Padding::Required) => URL_SAFE.decode(text).ok(),
-        SignatureEncoding::Base64Url(Padding::Optional) => URL_SAFE_LENIENT.decode(text).ok(),
-    }
-}
-
-fn matches_any(algorithm: Algorithm, key: &[u8], signed: &[Cow<'_, [u8]>], signatures: &[Vec<u8>]) -> bool {
-    fn check<M: Mac + KeyInit + Clone>(key: &[u8], signed: &[Cow<'_, [u8]>], signatures: &[Vec<u8>]) -> bool {
-        let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
-        for part in signed {
-            mac.update(part);
-        }
-        signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok())
-    }
-    match algorithm {
-        Algorithm::HmacSha1 => check::<Hmac<Sha1>>(key, signed, signatures),
-        Algorithm::HmacSha256 => check::<Hmac<Sha256>>(key, signed, signatures),
-        Algorithm::HmacSha384 => check::<Hmac<Sha384>>(key, signed, signatures),
-        Algorithm::HmacSha512 => check::<Hmac<Sha512>>(key, signed, signatures),
-    }
-}
-
 fn parse_timestamp(text: &str, unit: TimestampUnit) -> Option<Timestamp> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let number = |max_digits: usize| {
@@ -465,15 +473,6 @@ const MAX_SIGNATURE_HEADER: usize = 8 * 1024;
 const MAX_FORM_PAIRS: usize = 1_000;
 /// The longest delivery id, in bytes.
 const MAX_DELIVERY_ID: usize = 256;
-
-const STRICT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireCanonical);
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, STRICT);
-const STANDARD_LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, STRICT);
-const URL_SAFE_LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 #[cfg(test)]
 #[path = "verify_tests.rs"]

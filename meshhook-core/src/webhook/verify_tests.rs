@@ -1,9 +1,12 @@
 use std::time::Duration;
 
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
 use http::HeaderValue;
 use serde_json::json;
 
 use super::*;
+use crate::webhook::signature::URL_SAFE;
 
 const NOW: i64 = 1_767_225_600;
 const BODY: &[u8] = br#"{"a":1}"#;
@@ -468,6 +471,7 @@ fn codes_are_stable() {
         (Refusal::BadEncoding, "bad_encoding"),
         (Refusal::TooManySignatures, "too_many_signatures"),
         (Refusal::BadId, "bad_id"),
+        (Refusal::BadChallenge, "bad_challenge"),
         (Refusal::Mismatch, "mismatch"),
         (Refusal::BadTimestamp, "bad_timestamp"),
         (Refusal::Stale, "stale"),

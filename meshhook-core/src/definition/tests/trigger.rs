@@ -75,6 +75,25 @@ fn everything_wrong_with_a_webhook_is_told_at_once() {
 }
 
 #[test]
+fn a_handshake_has_the_secret_that_it_needs_and_no_other() {
+    let with = |handshake: Value| with_webhook(json!({"handshake": handshake}));
+    for valid in [
+        json!({"type": "meta", "secret": "v"}),
+        json!({"type": "x", "secret": "v"}),
+        json!({"type": "asana"}),
+        json!({"type": "asana", "secret": "v"}),
+        json!({"type": "websub", "secret": null}),
+        json!({"type": "notion"}),
+    ] {
+        expect(&with(valid), &[]);
+    }
+    let at = |member: &str| format!("triggers[0].config.handshake.{member}");
+    expect(&with(json!({"type": "x"})), &[("missing_field", &at("secret"))]);
+    expect(&with(json!({"type": "dropbox", "secret": "v"})), &[("invalid_trigger", &at("secret"))]);
+    expect(&with(json!({"type": "challenge"})), &[("invalid_value", &at("type"))]);
+}
+
+#[test]
 fn triggers_have_unique_ids_and_known_types() {
     let document = json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}], "triggers": [
         {"id": "a", "type": "webhook", "config": {"path": "p"}},

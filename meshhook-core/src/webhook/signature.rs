@@ -1,0 +1,162 @@
+//! Keys and signatures: from the text in a vault and in a header to a yes or no.
+//!
+//! Nothing here says why something is refused: a secret that is no key is none, and a text that is no signature in the
+//! scheme's own encoding is none either.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
+use p256::ecdsa::signature::Verifier as _;
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::scheme::{Algorithm, HexCase, KeyPreparation, Padding, SignatureEncoding};
+
+/// What signatures are held against.
+pub(super) enum Key {
+    /// Known to both sides.
+    Shared(Zeroizing<Vec<u8>>),
+    /// Known to everybody.
+    Ed25519(ed25519_dalek::VerifyingKey),
+    /// Known to everybody.
+    P256(p256::ecdsa::VerifyingKey),
+}
+
+impl Key {
+    /// The key that a secret is, or nothing where it is not in the form that the scheme needs.
+    pub(super) fn prepare(preparation: KeyPreparation, algorithm: Algorithm, secret: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(match preparation {
+            KeyPreparation::Utf8 => secret.as_bytes().to_vec(),
+            KeyPreparation::Hex => hex::decode(secret).ok()?,
+            KeyPreparation::Base64 => STANDARD_LENIENT.decode(secret).ok()?,
+            KeyPreparation::Whsec => {
+                STANDARD_LENIENT.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).ok()?
+            }
+            KeyPreparation::Whpk => STANDARD_LENIENT.decode(secret.strip_prefix("whpk_")?).ok()?,
+            KeyPreparation::Spki => spki(algorithm, secret)?,
+        });
+        match algorithm {
+            Algorithm::Ed25519 => {
+                let bytes: &[u8; 32] = bytes.as_slice().try_into().ok()?;
+                ed25519_dalek::VerifyingKey::from_bytes(bytes).ok().map(Self::Ed25519)
+            }
+            Algorithm::EcdsaP256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(&bytes).ok().map(Self::P256),
+            // An empty key is known to everybody.
+            _ => (!bytes.is_empty()).then_some(Self::Shared(bytes)),
+        }
+    }
+
+    /// Whether any of the signatures is one of the text with this key.
+    pub(super) fn matches_any(
+        &self,
+        algorithm: Algorithm,
+        signed: &[Cow<'_, [u8]>],
+        signatures: &[Vec<u8>],
+    ) -> bool {
+        match self {
+            Self::Shared(key) => match algorithm {
+                Algorithm::HmacSha1 => hmac_matches::<Hmac<Sha1>>(key, signed, signatures),
+                Algorithm::HmacSha256 => hmac_matches::<Hmac<Sha256>>(key, signed, signatures),
+                Algorithm::HmacSha384 => hmac_matches::<Hmac<Sha384>>(key, signed, signatures),
+                Algorithm::HmacSha512 => hmac_matches::<Hmac<Sha512>>(key, signed, signatures),
+                Algorithm::KeyedSha256 => {
+                    let mut hash = Sha256::new_with_prefix(key.as_slice());
+                    signed.iter().for_each(|part| hash.update(part));
+                    let hash = hash.finalize();
+                    signatures.iter().any(|signature| hash.as_slice().ct_eq(signature).into())
+                }
+                // A shared key is never made for these.
+                Algorithm::Ed25519 | Algorithm::EcdsaP256 => false,
+            },
+            Self::Ed25519(key) => {
+                let text = signed.concat();
+                let parse = |bytes: &Vec<u8>| ed25519_dalek::Signature::from_slice(bytes).ok();
+                signatures
+                    .iter()
+                    .filter_map(parse)
+                    .any(|signature| key.verify_strict(&text, &signature).is_ok())
+            }
+            Self::P256(key) => {
+                let text = signed.concat();
+                let parse = |bytes: &Vec<u8>| p256::ecdsa::Signature::from_der(bytes).ok();
+                signatures.iter().filter_map(parse).any(|signature| key.verify(&text, &signature).is_ok())
+            }
+        }
+    }
+}
+
+fn hmac_matches<M: Mac + KeyInit + Clone>(
+    key: &[u8],
+    signed: &[Cow<'_, [u8]>],
+    signatures: &[Vec<u8>],
+) -> bool {
+    let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in signed {
+        mac.update(part);
+    }
+    signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok())
+}
+
+/// HMAC-SHA-256 of a text.
+pub(super) fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(text);
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// Compares without telling by its time where, or at which length, the two differ.
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+    Sha256::digest(a).as_slice().ct_eq(Sha256::digest(b).as_slice()).into()
+}
+
+/// The key in a `SubjectPublicKeyInfo`. All that precedes it is the same for all keys of an algorithm.
+fn spki(algorithm: Algorithm, text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    let text = match text.strip_prefix("-----BEGIN PUBLIC KEY-----") {
+        Some(rest) => rest.strip_suffix("-----END PUBLIC KEY-----")?,
+        None => text,
+    };
+    let text: String = text.split_ascii_whitespace().collect();
+    let der = STANDARD.decode(text).ok()?;
+    let (head, length) = match algorithm {
+        Algorithm::Ed25519 => (ED25519_HEAD, 32),
+        Algorithm::EcdsaP256 => (P256_HEAD, 65),
+        _ => return None,
+    };
+    der.strip_prefix(head).filter(|key| key.len() == length).map(<[u8]>::to_vec)
+}
+
+/// The bytes of a signature, or nothing where it is written in another way than this.
+pub(super) fn decode(encoding: SignatureEncoding, text: &str) -> Option<Vec<u8>> {
+    match encoding {
+        SignatureEncoding::Hex(HexCase::Lower) if text.bytes().any(|b| b.is_ascii_uppercase()) => None,
+        SignatureEncoding::Hex(_) => hex::decode(text).ok(),
+        SignatureEncoding::Base64(Padding::Required) => STANDARD.decode(text).ok(),
+        SignatureEncoding::Base64(Padding::Optional) => STANDARD_LENIENT.decode(text).ok(),
+        SignatureEncoding::Base64Url(Padding::Required) => URL_SAFE.decode(text).ok(),
+        SignatureEncoding::Base64Url(Padding::Optional) => URL_SAFE_LENIENT.decode(text).ok(),
+    }
+}
+
+/// RFC 8410: a sequence of the algorithm's name and a bit string of 32 bytes.
+const ED25519_HEAD: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// RFC 5480: a sequence of the algorithm's and the curve's names, and a bit string of an uncompressed point.
+const P256_HEAD: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+const STRICT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireCanonical);
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+pub(super) const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, STRICT);
+pub(super) const STANDARD_LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+pub(super) const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, STRICT);
+const URL_SAFE_LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
