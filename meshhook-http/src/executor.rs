@@ -111,7 +111,11 @@ impl HttpExecutor {
         request: Request,
         deadline: Instant,
     ) -> Result<Outcome, AttemptError> {
-        let Request { message, redirects, success, parse, max_response_bytes } = request;
+        let Request { mut message, signing, redirects, success, parse, max_response_bytes } = request;
+        if let Some(signing) = signing {
+            // Now, and not before the wait for a place and the breaker: receivers judge the time.
+            signing.apply(&mut message, self.clock.now())?;
+        }
         let max_bytes = max_response_bytes.min(self.max_response_bytes);
         let Answer { mut response, url, method } = self.send(message, redirects).await?;
         let status = response.status();

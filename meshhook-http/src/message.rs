@@ -6,6 +6,7 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
     CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
+use meshhook_core::webhook::StandardSigner;
 use url::Url;
 
 use crate::redirect::Hop;
@@ -42,7 +43,8 @@ impl Message {
         }
         if !hop.keeps_body {
             self.body = None;
-            for name in BODY_HEADERS {
+            // So does what signs it.
+            for name in BODY_HEADERS.into_iter().chain(StandardSigner::HEADERS) {
                 self.headers.remove(name);
             }
         }

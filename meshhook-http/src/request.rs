@@ -12,6 +12,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, Entry, HeaderMap, HeaderName, He
 use meshhook_core::exec::Attempt;
 use meshhook_core::failure::{Failure, code};
 use meshhook_core::json;
+use meshhook_core::time::Timestamp;
+use meshhook_core::webhook::StandardSigner;
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
@@ -22,6 +24,8 @@ use crate::message::Message;
 /// What a node asks for, checked.
 pub(crate) struct Request {
     pub(crate) message: Message,
+    /// What it is signed with, as the last thing before it is sent.
+    pub(crate) signing: Option<Signing>,
     pub(crate) redirects: Redirects,
     pub(crate) success: Success,
     pub(crate) parse: Parse,
@@ -33,6 +37,25 @@ pub(crate) struct Request {
 pub(crate) struct Rules<'a> {
     pub(crate) guard: &'a Guard,
     pub(crate) max_body_bytes: usize,
+}
+
+/// A signature to be made, as Standard Webhooks describes it.
+pub(crate) struct Signing {
+    signer: StandardSigner,
+    id: String,
+}
+
+impl Signing {
+    /// Signs the bytes that are sent, at this time. A header of the node's cannot take the place of a signature's.
+    pub(crate) fn apply(&self, message: &mut Message, now: Timestamp) -> Result<(), Failure> {
+        let body = message.body.as_deref().unwrap_or_default();
+        let values = self.signer.sign(&self.id, now, body);
+        let values = values.map_err(|error| invalid("the idempotency key", &error.to_string()))?;
+        for (name, value) in StandardSigner::HEADERS.into_iter().zip(values) {
+            message.headers.insert(name, value);
+        }
+        Ok(())
+    }
 }
 
 /// What to do with a redirect.
@@ -102,6 +125,7 @@ impl Request {
         }
         let request = Self {
             message: Message { method, url, headers, body },
+            signing: parse_sign(config.remove("sign"), attempt)?,
             redirects: match config.remove("follow_redirects") {
                 None | Some(Value::Bool(false)) => Redirects::Keep,
                 Some(Value::Bool(true)) => Redirects::Follow,
@@ -290,6 +314,21 @@ fn parse_idempotency_header(value: Option<Value>) -> Result<Option<HeaderName>, 
         }
         Some(_) => Err(invalid("idempotency_header", "is neither a header name nor false")),
     }
+}
+
+fn parse_sign(value: Option<Value>, attempt: &Attempt) -> Result<Option<Signing>, Failure> {
+    let Some(value) = value else { return Ok(None) };
+    let Value::Object(sign) = &value else { return Err(invalid("sign", "is not an object")) };
+    if sign.get("scheme").and_then(Value::as_str) != Some("standard") {
+        return Err(invalid("sign.scheme", "is not standard"));
+    }
+    let keys: Option<Vec<&str>> = match sign.get("secret") {
+        Some(Value::Array(keys)) => keys.iter().map(Value::as_str).collect(),
+        key => key.and_then(Value::as_str).map(|key| vec![key]),
+    };
+    let keys = keys.ok_or_else(|| invalid("sign.secret", "is not text, or a list of texts"))?;
+    let signer = StandardSigner::new(keys).map_err(|error| invalid("sign.secret", &error.to_string()))?;
+    Ok(Some(Signing { signer, id: attempt.idempotency_key.clone() }))
 }
 
 fn parse_success(value: Option<Value>) -> Result<Success, Failure> {

@@ -9,6 +9,9 @@ use super::effect::{Effect, Rendering};
 use super::http_header::{is_header_name, is_header_value, is_reserved_header};
 use super::{NodeKind, Shape, port};
 use crate::definition::{Field, Names, ProblemCode};
+use crate::expr::{Template, TemplateOptions};
+use crate::secret::SecretName;
+use crate::webhook::StandardSigner;
 
 /// The name of the node type.
 pub const TYPE_NAME: &str = "http_call";
@@ -16,7 +19,7 @@ pub const TYPE_NAME: &str = "http_call";
 /// How long an attempt may take where the definition does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-const MEMBERS: [&str; 12] = [
+const MEMBERS: [&str; 13] = [
     "method",
     "url",
     "query",
@@ -29,6 +32,7 @@ const MEMBERS: [&str; 12] = [
     "follow_redirects",
     "idempotency_header",
     "success",
+    "sign",
 ];
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -77,6 +81,9 @@ fn read_config(config: &Field<'_>, names: &Names<'_>) -> Option<Effect> {
         if let Some(field) = members.optional(name) {
             keep(name, read(&field).map(|()| Rendering::Constant(Arc::new(field.value.clone()))));
         }
+    }
+    if let Some(field) = members.optional("sign") {
+        keep("sign", read_sign(&field, &secret_names).map(Rendering::Template));
     }
     let bodies = ["body", "body_text", "form"].iter().filter(|name| members.has(name)).count();
     if bodies > 1 {
@@ -276,6 +283,37 @@ fn read_success(field: &Field<'_>) -> Option<()> {
     good.then_some(())
 }
 
+/// How the request is signed. Its secrets are names; what the executor is given is their values.
+fn read_sign(field: &Field<'_>, secret_names: &Names<'_>) -> Option<Template> {
+    let members = field.object(&["scheme", "secret"])?;
+    let scheme = members.required("scheme").and_then(|field| field.choice(&[("standard", "standard")]));
+    let secret = members.required("secret").and_then(|field| {
+        let names: Vec<Field<'_>> = match field.value {
+            Value::Array(_) => field.items()?.collect(),
+            _ => vec![field.clone()],
+        };
+        if !(1..=StandardSigner::MAX_KEYS).contains(&names.len()) {
+            let most = StandardSigner::MAX_KEYS;
+            field.report(ProblemCode::InvalidValue, format!("must be 1 to {most} names"));
+            return None;
+        }
+        let read: Vec<_> = names.iter().map(|field| read_secret(field, secret_names)).collect();
+        read.into_iter().collect::<Option<Vec<Value>>>()
+    });
+    let rendered = json!({"scheme": scheme?, "secret": secret?});
+    // Each secret was judged at its own place; here nothing is left to say.
+    Template::parse(&rendered, &TemplateOptions::default().with_secrets()).ok()
+}
+
+/// The placeholder for the secret that a field names.
+fn read_secret(field: &Field<'_>, secret_names: &Names<'_>) -> Option<Value> {
+    let name = SecretName::new(field.text()?);
+    let name = name.map_err(|error| field.report(ProblemCode::InvalidValue, error.to_string())).ok()?;
+    let placeholder = Value::String(format!("{{{{ secrets.{name} }}}}"));
+    Field { value: &placeholder, path: field.path.clone(), checker: field.checker }.template(secret_names)?;
+    Some(placeholder)
+}
+
 /// The JSON Schema of the config.
 pub(super) fn config_schema(limits: &crate::definition::DefinitionLimits) -> Value {
     let scalar = json!({"type": ["string", "number", "boolean", "null"]});
@@ -327,6 +365,21 @@ pub(super) fn config_schema(limits: &crate::definition::DefinitionLimits) -> Val
                 "maxItems": MAX_SUCCESS,
                 "items": {"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": "^[1-5]xx$"}]},
                 "default": ["2xx"]
+            },
+            "sign": {
+                "type": ["object", "null"],
+                "properties": {
+                    "scheme": {"const": "standard"},
+                    "secret": {
+                        "anyOf": [
+                            {"type": "string"},
+                            {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": StandardSigner::MAX_KEYS}
+                        ],
+                        "description": "names of secrets; all of them sign"
+                    }
+                },
+                "required": ["scheme", "secret"],
+                "additionalProperties": false
             }
         },
         "required": ["method", "url"],

@@ -22,6 +22,7 @@ mod head;
 mod path;
 mod preset;
 mod scheme;
+mod sign;
 mod signature;
 mod verify;
 
@@ -38,4 +39,5 @@ pub use scheme::{
     Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
     SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
 };
+pub use sign::{SignError, StandardSigner};
 pub use verify::{RawRequest, Refusal, Verified};

@@ -438,7 +438,7 @@ fn delivery_id(found: &Found<'_>, sources: &[Source]) -> Result<Option<String>, 
     Ok(None)
 }
 
-fn is_signed_id(id: &str) -> bool {
+pub(super) fn is_signed_id(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 

@@ -1,6 +1,13 @@
 //! What goes over the wire, and what a config may say.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use meshhook_core::exec::{Attempt, Executor, TraceContext};
+use meshhook_core::secret::SecretValue;
+use meshhook_core::testing::ManualClock;
+use meshhook_core::time::Timestamp;
+use meshhook_core::webhook::{RawRequest, VerifyConfig};
 use meshhook_http::HttpExecutor;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -150,6 +157,65 @@ async fn the_idempotency_key_can_be_renamed_or_left_out_but_not_blanked() {
 }
 
 #[tokio::test]
+async fn a_signed_request_verifies_by_our_own_preset_at_every_attempt() {
+    let (new, old) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+    let verify = VerifyConfig::parse(&json!({"scheme": "standard", "secret": "s"}), "").unwrap();
+    for (secret, known_to_receiver) in [(json!(new), vec![new]), (json!([new, old]), vec![new, old])] {
+        let start = Timestamp::from_micros(1_767_225_600_000_000);
+        let clock = Arc::new(ManualClock::at(start));
+        let server = Server::always(json_answer("{}")).await;
+        let executor = HttpExecutor::builder().allow_private_network().clock(clock.clone()).build().unwrap();
+        for attempt in 0..2 {
+            clock.advance(Duration::from_secs(3_600));
+            let config = json!({
+                "method": "POST", "url": server.url("/hook"), "body": {"b": [1, "é"], "a": null},
+                "headers": {"webhook-signature": "v1,mine"},
+                "sign": {"scheme": "standard", "secret": secret.clone()},
+            });
+            executor.execute(Attempt::sample(config)).await.unwrap();
+            let request = server.requests().pop().unwrap();
+            assert_eq!(request.all("webhook-id"), ["sample-key"]);
+            let now = start.after(Duration::from_secs(3_600 * (attempt + 1)));
+            let seconds = (now.as_micros() / 1_000_000).to_string();
+            assert_eq!(request.all("webhook-timestamp"), [seconds.as_str()]);
+            let mut headers = http::HeaderMap::new();
+            for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+                headers.append(name, request.header(name).unwrap().parse().unwrap());
+            }
+            let raw =
+                RawRequest { method: "POST", url: "", query: "", headers: &headers, body: &request.body };
+            for key in &known_to_receiver {
+                let verified = verify.verify(&raw, &[Some(&SecretValue::from(*key))], now).unwrap();
+                assert_eq!(verified.delivery_id.as_deref(), Some("sample-key"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_signature_goes_with_the_body_and_to_no_other_origin() {
+    let signed = |url: String| {
+        json!({
+            "method": "POST", "url": url, "body": {}, "follow_redirects": true,
+            "sign": {"scheme": "standard", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+        })
+    };
+    let unsigned = arrived(json!({"method": "POST", "url": "/", "body": {}})).await;
+    assert_eq!(unsigned.header("webhook-signature"), None);
+    let bodiless = arrived(json!({
+        "method": "GET", "url": "/",
+        "sign": {"scheme": "standard", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+    }))
+    .await;
+    assert!(bodiless.header("webhook-signature").unwrap().starts_with("v1,"));
+    let other = Server::always(json_answer("{}")).await;
+    let first = Server::always(answer("307 Temporary Redirect", &[("Location", &other.url("/"))], "")).await;
+    output(signed(first.url("/"))).await;
+    assert!(first.request().header("webhook-signature").is_some());
+    assert_eq!(other.request().header("webhook-signature"), None);
+}
+
+#[tokio::test]
 async fn configs_that_make_no_request_are_permanent_failures() {
     let server = Server::always(json_answer("{}")).await;
     let long = "x".repeat(64 * 1024);
@@ -203,6 +269,11 @@ async fn configs_that_make_no_request_are_permanent_failures() {
         json!({"idempotency_header": ""}),
         json!({"idempotency_header": "Host"}),
         json!({"idempotency_header": 5}),
+        json!({"sign": true}),
+        json!({"sign": {"scheme": "rsa", "secret": "AAAA"}}),
+        json!({"sign": {"scheme": "standard", "secret": []}}),
+        json!({"sign": {"scheme": "standard", "secret": "no key"}}),
+        json!({"sign": {"scheme": "standard", "secret": 7}}),
         json!({"success": 200}),
         json!({"success": ["2x"]}),
         json!({"success": [99]}),

@@ -70,7 +70,7 @@ fn null_is_as_good_as_absent_for_optional_members() {
         "triggers": null, "edges": null, "layout": null,
         "nodes": [{"id": "a", "type": "http_call", "name": null, "join": null, "retry": null, "timeout": null, "deadline": null,
             "config": {"method": "GET", "url": "https://x.example", "query": null, "headers": null, "auth": null, "body": null,
-                "body_text": null, "form": null, "response": null, "follow_redirects": null, "idempotency_header": null, "success": null}}]});
+                "body_text": null, "form": null, "response": null, "follow_redirects": null, "idempotency_header": null, "success": null, "sign": null}}]});
     expect(&document, &[]);
     expect(&json!({"name": null, "nodes": null}), &[("invalid_type", "name"), ("invalid_type", "nodes")]);
 }

@@ -28,7 +28,7 @@ fn everything() -> Value {
             {"id": "d", "type": "http_call", "timeout": "5s", "deadline": "1m", "retry": {"max_attempts": 2, "initial": "1s", "factor": 1.5, "max": "5s", "jitter": "none"},
              "config": {"method": "POST", "url": "https://x.example/{{ input }}", "query": {"a": ["b", 1]}, "headers": {"x-y": "{{ secrets.s }}"},
                 "auth": {"type": "basic", "username": "u", "password": "{{ secrets.s }}"}, "body": {"k": "{{ input }}"}, "response": {"parse": "json", "max_bytes": 10},
-                "follow_redirects": true, "idempotency_header": false, "success": ["2xx", 404]}},
+                "follow_redirects": true, "idempotency_header": false, "success": ["2xx", 404], "sign": {"scheme": "standard", "secret": ["s"]}}},
             {"id": "e", "type": "delay", "config": {"for": "1s"}},
             {"id": "f", "type": "wait", "config": {"event": "paid", "key": "{{ input.id }}", "timeout": "1h"}},
             {"id": "g", "type": "for_each", "config": {"items": "input", "concurrency": 2, "on_item_error": "collect", "max_items": 5, "body": body}},

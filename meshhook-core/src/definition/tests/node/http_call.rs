@@ -30,6 +30,36 @@ fn http_call_is_rendered_for_its_executor() {
 }
 
 #[test]
+fn a_signed_call_is_rendered_with_the_values_of_its_secrets() {
+    let config = |secret: Value| json!({"method": "POST", "url": "https://x.example", "sign": {"scheme": "standard", "secret": secret}});
+    for (secret, rendered) in [
+        (json!("key"), json!(["s3cret-value"])),
+        (json!(["key", "key"]), json!(["s3cret-value", "s3cret-value"])),
+    ] {
+        let NodeKind::Effect(effect) = kind("http_call", config(secret)) else { panic!() };
+        assert_eq!(effect.secrets().iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["key"]);
+        let config = over(json!(null), |scope| effect.render(scope)).unwrap();
+        assert_eq!(config["sign"], json!({"scheme": "standard", "secret": rendered}));
+    }
+    let at = |member: &str| format!("nodes[0].config.sign{member}");
+    let check = |sign: Value, expected: &[(&str, &str)]| {
+        let config = json!({"method": "POST", "url": "https://x.example", "sign": sign});
+        let expected: Vec<_> = expected.iter().map(|(code, member)| (*code, at(member))).collect();
+        let expected: Vec<_> = expected.iter().map(|(code, path)| (*code, path.as_str())).collect();
+        expect(&with_node("http_call", config), &expected);
+    };
+    check(json!("key"), &[("invalid_type", "")]);
+    check(json!({}), &[("missing_field", ".scheme"), ("missing_field", ".secret")]);
+    check(json!({"scheme": "rsa", "secret": "key"}), &[("invalid_value", ".scheme")]);
+    check(json!({"scheme": "standard", "secret": []}), &[("invalid_value", ".secret")]);
+    check(
+        json!({"scheme": "standard", "secret": ["a b", 1]}),
+        &[("invalid_value", ".secret[0]"), ("invalid_type", ".secret[1]")],
+    );
+    check(json!({"scheme": "standard", "secret": "key", "id": 1}), &[("unknown_field", ".id")]);
+}
+
+#[test]
 fn a_secret_that_is_not_there_fails_the_rendering() {
     let NodeKind::Effect(effect) = kind(
         "http_call",
