@@ -7,6 +7,7 @@ use http::HeaderName;
 use serde_json::{Map, Value};
 
 use super::handshake::{HandshakeRule, preset_handshakes};
+use super::jwt::{Jwk, JwtAlgorithm, JwtScheme};
 use super::preset::{PRESETS, preset};
 use super::scheme::{
     Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
@@ -59,10 +60,6 @@ impl VerifyConfig {
         let config = match reader.required_text("scheme") {
             Some("none") => Some(Self::none()),
             Some(name) if is_scheme(name) => reader.verify_config(name),
-            Some(name @ ("jwt" | "discord")) => {
-                reader.problem("scheme", InvalidValue, format!("{name} is not supported by this release"));
-                return Err(reader.problems);
-            }
             Some(_) => {
                 let known = [GENERIC, PRESETS].concat().join(", ");
                 reader.problem(
@@ -116,7 +113,7 @@ impl VerifyConfig {
     pub fn credential_headers(&self) -> Vec<&str> {
         match &self.scheme {
             Scheme::Token(scheme) => vec![scheme.header.as_str()],
-            Scheme::Basic { .. } => vec!["authorization"],
+            Scheme::Basic { .. } | Scheme::Jwt(_) => vec!["authorization"],
             Scheme::None | Scheme::Signature(_) => Vec::new(),
         }
     }
@@ -143,10 +140,17 @@ impl<'a> Reader<'a> {
                     Scheme::Token(TokenScheme { header, prefix, delivery_id: Cow::Borrowed(&[]) })
                 })
             }
+            "jwt" => self.jwt().map(|scheme| Scheme::Jwt(Box::new(scheme))),
             "basic" => self.username().map(|username| Scheme::Basic { username }),
             _ => preset(name),
         };
-        let secrets = self.secrets(if name == "basic" { "password" } else { "secret" });
+        let secrets = match (name, &scheme) {
+            // A set of keys in the config; or whatever is wrong there was said.
+            ("jwt", _) if matches!(self.members.get("key"), Some(Value::Object(_))) => Some(Vec::new()),
+            ("jwt", _) => self.secrets("key"),
+            ("basic", _) => self.secrets("password"),
+            _ => self.secrets("secret"),
+        };
         let tolerance = self.tolerance();
         let url = self.url();
         let (places, secrets) = secrets?.into_iter().unzip();
@@ -224,6 +228,80 @@ impl<'a> Reader<'a> {
             id,
             ..SignatureScheme::over_body(header?, encoding?)
         })
+    }
+
+    fn jwt(&mut self) -> Option<JwtScheme> {
+        let algorithms = self.algorithms();
+        let issuer = self.optional_text("issuer");
+        let audience = self.optional_text("audience");
+        self.known.push("key");
+        let keys = match (self.members.get("key"), &algorithms) {
+            (Some(Value::Object(key)), Some(algorithms)) => self.jwks(key, algorithms).map(Some),
+            (Some(Value::Object(_)), None) => None,
+            _ => Some(None),
+        };
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Some(JwtScheme {
+            algorithms: algorithms?,
+            keys: keys?,
+            issuer: owned(issuer),
+            audience: owned(audience),
+        })
+    }
+
+    fn algorithms(&mut self) -> Option<Vec<JwtAlgorithm>> {
+        let Value::Array(names) = self.required("algorithms")? else {
+            self.problem("algorithms", InvalidType, "must be an array");
+            return None;
+        };
+        let path = member_path(self.path, "algorithms");
+        let mut algorithms = Vec::new();
+        for (i, name) in names.iter().enumerate() {
+            let known = JwtAlgorithm::NAMES.iter().find(|(known, _)| name == known);
+            match known {
+                Some((_, algorithm)) => algorithms.push(*algorithm),
+                None => {
+                    let message = "must be one of ES256, EdDSA, HS256, HS384, HS512";
+                    self.problem_at(index_path(&path, i), InvalidValue, message);
+                }
+            }
+        }
+        if names.is_empty() || names.len() > JwtAlgorithm::NAMES.len() {
+            self.problem("algorithms", InvalidValue, "must be 1 to 5 algorithms");
+        } else if algorithms.iter().any(|it| it.is_shared()) && !algorithms.iter().all(|it| it.is_shared()) {
+            let message =
+                "must be all with shared keys (HS…) or all with public ones: a public key is no secret";
+            self.problem("algorithms", InvalidTrigger, message);
+        } else if algorithms.len() == names.len() {
+            return Some(algorithms);
+        }
+        None
+    }
+
+    /// The set of keys in `key`, itself a part of the definition.
+    fn jwks(&mut self, key: &'a Map<String, Value>, algorithms: &[JwtAlgorithm]) -> Option<Vec<Jwk>> {
+        let path = member_path(self.path, "key");
+        let place = member_path(&path, "jwks");
+        let mut unknown: Vec<_> = key.keys().filter(|name| *name != "jwks").collect();
+        unknown.sort();
+        let (code, message) = match key.get("jwks") {
+            None => (MissingField, "is required: a set of keys"),
+            Some(_) if !unknown.is_empty() => (UnknownField, "is not a member of key"),
+            Some(Value::String(_)) => (InvalidTrigger, "must be the set itself: this release fetches none"),
+            Some(_) if algorithms.iter().any(|it| it.is_shared()) => {
+                (InvalidTrigger, "has public keys, and these algorithms need shared ones")
+            }
+            Some(set) => match Jwk::read_set(set, algorithms) {
+                Ok(keys) => return Some(keys),
+                Err(message) => (InvalidValue, message),
+            },
+        };
+        let place = match unknown.first() {
+            Some(name) if code == UnknownField => member_path(&path, name),
+            _ => place,
+        };
+        self.problem_at(place, code, message);
+        None
     }
 
     /// Cuts a template at its variables. Braces stand for nothing else.
@@ -398,7 +476,7 @@ fn is_scheme(name: &str) -> bool {
 }
 
 /// The schemes that are no presets.
-const GENERIC: &[&str] = &["none", "hmac", "ed25519", "ecdsa", "api_key", "basic"];
+const GENERIC: &[&str] = &["none", "hmac", "ed25519", "ecdsa", "jwt", "api_key", "basic"];
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 /// The most secrets that are valid at once.
 const MAX_SECRETS: usize = 4;

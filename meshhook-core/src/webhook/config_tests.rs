@@ -177,3 +177,17 @@ fn each_secret_has_its_place() {
     assert_eq!(places(basic), ["v.password[0]=a", "v.password[1]=b"]);
     assert!(places(json!({"scheme": "none"})).is_empty());
 }
+
+#[test]
+fn public_key_schemes_have_no_algorithm_to_choose() {
+    let config = |scheme: &str| json!({"scheme": scheme, "secret": "s", "header": "x", "encoding": "hex", "signed": "{body}"});
+    for scheme in ["ed25519", "ecdsa"] {
+        assert!(VerifyConfig::parse(&config(scheme), "").is_ok(), "{scheme}");
+        let mut with = config(scheme);
+        with["algorithm"] = json!("sha256");
+        assert_eq!(at(&problems(with)), [("algorithm", "unknown_field")]);
+        let mut with = config(scheme);
+        with["key_encoding"] = json!("utf8");
+        assert_eq!(at(&problems(with)), [("key_encoding", "invalid_value")]);
+    }
+}

@@ -19,6 +19,7 @@ mod body;
 mod config;
 mod handshake;
 mod head;
+mod jwt;
 mod path;
 mod preset;
 mod scheme;
@@ -33,6 +34,7 @@ pub use handshake::{
     handshake_secret,
 };
 pub use head::{HeadError, MAX_HEADERS, MAX_QUERY_PAIRS, headers_value, query_value, redact_headers};
+pub use jwt::{Jwk, JwtAlgorithm, JwtScheme};
 pub use path::{HookPath, InvalidHookPath};
 pub use preset::{PRESETS, preset};
 pub use scheme::{

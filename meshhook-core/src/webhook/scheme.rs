@@ -14,6 +14,8 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
+use super::jwt::JwtScheme;
+
 /// Text that is a constant in a preset and owned when it comes from a trigger's config.
 pub type Text = Cow<'static, str>;
 
@@ -28,6 +30,8 @@ pub enum Scheme {
     Signature(Vec<SignatureScheme>),
     /// By a shared token.
     Token(TokenScheme),
+    /// By a signed token (RFC 7519).
+    Jwt(Box<JwtScheme>),
     /// By a user name and password (RFC 7617).
     Basic {
         /// The user name; the password is the secret.

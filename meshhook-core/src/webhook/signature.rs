@@ -41,14 +41,19 @@ impl Key {
             KeyPreparation::Whpk => STANDARD_LENIENT.decode(secret.strip_prefix("whpk_")?).ok()?,
             KeyPreparation::Spki => spki(algorithm, secret)?,
         });
+        Self::from_bytes(algorithm, &bytes)
+    }
+
+    /// The key that these bytes are: of a public one, the 32 bytes of Ed25519 or a point of P-256 in SEC1.
+    pub(super) fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
         match algorithm {
             Algorithm::Ed25519 => {
-                let bytes: &[u8; 32] = bytes.as_slice().try_into().ok()?;
+                let bytes: &[u8; 32] = bytes.try_into().ok()?;
                 ed25519_dalek::VerifyingKey::from_bytes(bytes).ok().map(Self::Ed25519)
             }
-            Algorithm::EcdsaP256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(&bytes).ok().map(Self::P256),
+            Algorithm::EcdsaP256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(bytes).ok().map(Self::P256),
             // An empty key is known to everybody.
-            _ => (!bytes.is_empty()).then_some(Self::Shared(bytes)),
+            _ => (!bytes.is_empty()).then(|| Self::Shared(Zeroizing::new(bytes.to_vec()))),
         }
     }
 
@@ -154,9 +159,13 @@ const P256_HEAD: &[u8] = &[
 
 const STRICT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireCanonical);
+const BARE: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_encode_padding(false)
+    .with_decode_padding_mode(DecodePaddingMode::RequireNone);
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 pub(super) const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, STRICT);
 pub(super) const STANDARD_LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 pub(super) const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, STRICT);
+pub(super) const URL_SAFE_BARE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, BARE);
 const URL_SAFE_LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);

@@ -86,6 +86,12 @@ pub enum Refusal {
     /// What a handshake wants to see again is missing, or could be something else.
     #[error("the challenge is missing or malformed")]
     BadChallenge,
+    /// A token's algorithm is none of those that are accepted.
+    #[error("the token's algorithm is not accepted")]
+    BadAlgorithm,
+    /// A token is by or for somebody else.
+    #[error("the token is by or for somebody else")]
+    BadClaims,
     /// No signature, token or password matches a secret.
     #[error("no signature matches")]
     Mismatch,
@@ -110,6 +116,8 @@ impl Refusal {
             Self::TooManySignatures => "too_many_signatures",
             Self::BadId => "bad_id",
             Self::BadChallenge => "bad_challenge",
+            Self::BadAlgorithm => "bad_algorithm",
+            Self::BadClaims => "bad_claims",
             Self::Mismatch => "mismatch",
             Self::BadTimestamp => "bad_timestamp",
             Self::Stale => "stale",
@@ -124,10 +132,10 @@ impl Refusal {
             | Self::Ambiguous
             | Self::BadEncoding
             | Self::TooManySignatures => 0,
-            Self::BadKey => 1,
+            Self::BadAlgorithm | Self::BadKey => 1,
             Self::BadId | Self::BadChallenge | Self::BadTimestamp => 2,
             Self::Mismatch => 3,
-            Self::Stale => 4,
+            Self::BadClaims | Self::Stale => 4,
         }
     }
 }
@@ -155,15 +163,21 @@ impl VerifyConfig {
             .enumerate()
             .filter_map(|(index, secret)| Some((index, secret.filter(|s| !s.is_empty())?.expose())))
             .collect();
-        if secrets.is_empty() {
+        if secrets.is_empty() && !self.secrets_stand_elsewhere() {
             return Err(Refusal::NeedsSecret);
         }
         match &self.scheme {
             Scheme::None => Ok(Verified::default()),
             Scheme::Signature(schemes) => self.verify_any(schemes, request, &secrets, now),
+            Scheme::Jwt(scheme) => scheme.verify(request, &secrets, now),
             Scheme::Token(scheme) => verify_token(scheme, request, &secrets),
             Scheme::Basic { username } => verify_basic(username, request, &secrets),
         }
+    }
+
+    /// Whether the keys are part of the config.
+    fn secrets_stand_elsewhere(&self) -> bool {
+        matches!(&self.scheme, Scheme::Jwt(scheme) if scheme.keys.is_some())
     }
 
     /// Tries each form; of several refusals, the one that came closest is the reason.
@@ -388,7 +402,7 @@ fn at_most_one<'a>(mut values: impl Iterator<Item = Cow<'a, str>>) -> Result<Opt
     }
 }
 
-fn one_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Refusal> {
+pub(super) fn one_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Refusal> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (first, None) => Ok(first.map(http::HeaderValue::as_bytes)),

@@ -444,6 +444,64 @@ fn tokens_match_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_token_may_stand_behind_a_prefix() {
+    let with = |value: &str| {
+        let config =
+            json!({"scheme": "api_key", "header": "authorization", "prefix": "Bearer ", "secret": "s"});
+        Case::new(config).header("authorization", value)
+    };
+    with("Bearer key").accepted();
+    with("Bearer kez").refused(Refusal::Mismatch);
+    with("Bearer ").refused(Refusal::Mismatch);
+    for bad in ["key", "bearer key", "Basic key", "Bearer"] {
+        with(bad).refused(Refusal::BadEncoding);
+    }
+}
+
+#[test]
+fn public_keys_are_read_as_declared_and_only_so() {
+    // Made with Python's cryptography from the private key of the bytes 0 to 31, over `1767225600{"a":1}`.
+    let signature =
+        "TCwc6ifWreEW6Vf0xgFI2Xusaqhpo2oXPlWD+VWNnUpL/U6hS7qY4K36N1fBhnQ0f07K3M2J8YF3z3iNm34YBg==";
+    let raw = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8";
+    let der = "MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=";
+    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=\n-----END PUBLIC KEY-----\n";
+    let bare = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=";
+    let with = |scheme: &str, key_encoding: Value, key: &'static str, signature: &str| {
+        let mut case = Case::new(json!({
+            "scheme": scheme, "secret": "s", "header": "x-sig", "encoding": "base64", "key_encoding": key_encoding,
+            "signed": "{timestamp}{body}", "timestamp_header": "x-t",
+        }));
+        case.secrets = vec![Some(key)];
+        case.header("x-sig", signature).header("x-t", "1767225600")
+    };
+    for (encoding, key) in
+        [(Value::Null, pem), (json!("pem"), der), (json!("hex"), raw), (json!("base64"), bare)]
+    {
+        with("ed25519", encoding.clone(), key, signature).accepted();
+        let mut changed = with("ed25519", encoding, key, signature);
+        changed.body.push(b' ');
+        changed.refused(Refusal::Mismatch);
+    }
+    for (encoding, key) in [("pem", bare), ("pem", raw), ("hex", bare), ("base64", der), ("pem", EC_DER)] {
+        with("ed25519", json!(encoding), key, signature).refused(Refusal::BadKey);
+    }
+    with("ecdsa", json!("pem"), EC_DER, EC_SIGNATURE).accepted();
+    with("ecdsa", json!("pem"), der, EC_SIGNATURE).refused(Refusal::BadKey);
+    with("ecdsa", json!("pem"), EC_DER, signature).refused(Refusal::Mismatch);
+    // Every zero that a signature can be made of.
+    with("ecdsa", json!("pem"), EC_DER, "MAYCAQACAQA=").refused(Refusal::Mismatch);
+    with("ed25519", json!("hex"), raw, &STANDARD.encode([0; 64])).refused(Refusal::Mismatch);
+    // A key of small order would make one signature good for many texts.
+    with("ed25519", json!("hex"), ZERO_KEY, &STANDARD.encode([0; 64])).refused(Refusal::Mismatch);
+}
+
+const ZERO_KEY: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const EC_DER: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUVw9brnjlrkE0/7Kf1T9zQzB6Ze/N13KUVrQpsO0A19FNr46UPMY+/mlR1kCoiFQK+8NV+CMU7LMClbxfZ+TVA==";
+const EC_SIGNATURE: &str =
+    "MEYCIQCEfy7v4W+zAiui+MArEat+LmZhKa7K2TSMRkMnzse+4QIhAOl0L6g9R1+/JFhjMYGQDavzXWYOB0XsNuG2+sZI2BFJ";
+
+#[test]
 fn basic_needs_both_the_name_and_the_password() {
     let with = |authorization: &str| {
         let mut case = Case::new(json!({"scheme": "basic", "username": "hook", "password": "s"}));
@@ -472,6 +530,8 @@ fn codes_are_stable() {
         (Refusal::TooManySignatures, "too_many_signatures"),
         (Refusal::BadId, "bad_id"),
         (Refusal::BadChallenge, "bad_challenge"),
+        (Refusal::BadAlgorithm, "bad_algorithm"),
+        (Refusal::BadClaims, "bad_claims"),
         (Refusal::Mismatch, "mismatch"),
         (Refusal::BadTimestamp, "bad_timestamp"),
         (Refusal::Stale, "stale"),

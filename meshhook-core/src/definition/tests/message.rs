@@ -57,9 +57,12 @@ fn durations_and_choices_are_shown_by_example() {
     says(&with_webhook(json!({ "respond": "wait" })), "must be \"accepted\" or {\"wait\": \"10s\"}");
     says(
         &with_webhook(json!({ "verify": { "scheme": "hmac-sha256" } })),
-        "there are none, hmac, api_key, basic, github,",
+        "there are none, hmac, ed25519, ecdsa, jwt, api_key, basic, adyen,",
     );
-    says(&with_webhook(json!({ "verify": { "scheme": "jwt" } })), "jwt is not supported by this release");
+    says(
+        &with_webhook(json!({ "verify": { "scheme": "jwt", "key": "k", "algorithms": ["RS256"] } })),
+        "must be one of ES256, EdDSA, HS256, HS384, HS512",
+    );
 }
 
 #[test]

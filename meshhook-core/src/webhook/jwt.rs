@@ -1,0 +1,274 @@
+//! JSON Web Tokens in `Authorization: Bearer` (RFC 7519, RFC 7515), read as strictly as they can be.
+//!
+//! A token vouches for its sender, not for the request it came with: it signs no body, and whoever sees one can use it until
+//! it expires. What a token says of itself decides nothing:
+//!
+//! - The algorithms are the config's, all of one family, and each key is a key of one of them. So there is no `none`, and no
+//!   public key is ever the secret of a MAC.
+//! - `kid` is looked up among the config's keys. `jku`, `jwk`, `x5u` and `x5c` are not looked at; a token with `crit` is
+//!   refused, because it demands something that is not done here.
+//! - `exp` must be there. Times are whole seconds and numbers: a text, a fraction or a negative number is no time.
+
+use base64::Engine as _;
+use http::header::AUTHORIZATION;
+use p256::ecdsa::signature::Verifier as _;
+use serde_json::{Map, Value};
+
+use super::scheme::{Algorithm, KeyPreparation};
+use super::signature::{Key, URL_SAFE_BARE};
+use super::verify::{RawRequest, Refusal, Verified, one_header};
+use crate::json::{self, JsonLimits};
+use crate::time::Timestamp;
+
+/// How tokens are verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JwtScheme {
+    /// The algorithms that are accepted; all shared, or all public.
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// The keys, where they are not the hook's secrets.
+    pub keys: Option<Vec<Jwk>>,
+    /// What `iss` must be.
+    pub issuer: Option<String>,
+    /// What `aud` must be, or contain.
+    pub audience: Option<String>,
+}
+
+/// An algorithm of RFC 7518 or RFC 8037.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// ECDSA over P-256 with SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+/// A public key of a set (RFC 7517).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Jwk {
+    /// The name by which tokens refer to it.
+    pub kid: Option<String>,
+    /// The only algorithm that it is a key of.
+    pub algorithm: JwtAlgorithm,
+    /// A point in SEC1, or the 32 bytes of Ed25519.
+    bytes: Vec<u8>,
+}
+
+impl JwtAlgorithm {
+    pub(super) const NAMES: [(&'static str, Self); 5] = [
+        ("ES256", Self::Es256),
+        ("EdDSA", Self::EdDsa),
+        ("HS256", Self::Hs256),
+        ("HS384", Self::Hs384),
+        ("HS512", Self::Hs512),
+    ];
+
+    /// Whether the key is known to both sides and to nobody else.
+    pub(super) fn is_shared(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+
+    fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Hs256 => Algorithm::HmacSha256,
+            Self::Hs384 => Algorithm::HmacSha384,
+            Self::Hs512 => Algorithm::HmacSha512,
+            Self::Es256 => Algorithm::EcdsaP256,
+            Self::EdDsa => Algorithm::Ed25519,
+        }
+    }
+}
+
+impl Jwk {
+    /// Reads the keys of a set that are of these algorithms and meant for signatures; others are left out, as RFC 7517
+    /// demands.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words.
+    pub(super) fn read_set(set: &Value, algorithms: &[JwtAlgorithm]) -> Result<Vec<Self>, &'static str> {
+        let keys =
+            set.get("keys").and_then(Value::as_array).ok_or("must be an object with `keys`, an array")?;
+        if keys.len() > MAX_KEYS {
+            return Err("must have at most 64 keys");
+        }
+        let mut read = Vec::new();
+        for key in keys {
+            if key.get("d").is_some() || key.get("kty").and_then(Value::as_str) == Some("oct") {
+                return Err("must have public keys only: a definition is no place for private ones");
+            }
+            let key = Self::read(key).filter(|key| algorithms.contains(&key.algorithm));
+            read.extend(key);
+        }
+        if read.is_empty() { Err("has no key of these algorithms") } else { Ok(read) }
+    }
+
+    fn read(key: &Value) -> Option<Self> {
+        let text = |name: &str| key.get(name).and_then(Value::as_str);
+        let bytes = |name: &str| text(name).and_then(|text| URL_SAFE_BARE.decode(text).ok());
+        let coordinate = |name: &str| bytes(name).filter(|bytes| bytes.len() == 32);
+        if text("use").is_some_and(|it| it != "sig") {
+            return None;
+        }
+        let (algorithm, name, bytes) = match (text("kty")?, text("crv")?) {
+            ("EC", "P-256") => {
+                (JwtAlgorithm::Es256, "ES256", [&[4_u8][..], &coordinate("x")?, &coordinate("y")?].concat())
+            }
+            ("OKP", "Ed25519") => (JwtAlgorithm::EdDsa, "EdDSA", coordinate("x")?),
+            _ => return None,
+        };
+        // A point that is on no curve would refuse everything; better to say so before that.
+        Key::from_bytes(algorithm.algorithm(), &bytes)?;
+        let is_meant = text("alg").is_none_or(|alg| alg == name || (alg, name) == ("Ed25519", "EdDSA"));
+        is_meant.then(|| Self { kid: text("kid").map(str::to_owned), algorithm, bytes })
+    }
+}
+
+impl JwtScheme {
+    pub(super) fn verify(
+        &self,
+        request: &RawRequest<'_>,
+        secrets: &[(usize, &str)],
+        now: Timestamp,
+    ) -> Result<Verified, Refusal> {
+        let header = one_header(request.headers, &AUTHORIZATION)?.ok_or(Refusal::HeaderMissing)?;
+        let token = bearer(header).ok_or(Refusal::BadEncoding)?;
+        let token = Token::read(token).ok_or(Refusal::BadEncoding)?;
+        let algorithm = token.algorithm().filter(|it| self.algorithms.contains(it));
+        let algorithm = algorithm.ok_or(Refusal::BadAlgorithm)?;
+        let key_index = match &self.keys {
+            Some(keys) => {
+                let keys = keys.iter().filter(|key| key.algorithm == algorithm);
+                let keys: Vec<&Jwk> = match token.header.get("kid") {
+                    Some(Value::String(kid)) => keys.filter(|key| key.kid.as_ref() == Some(kid)).collect(),
+                    Some(_) => return Err(Refusal::BadEncoding),
+                    None => keys.collect(),
+                };
+                // Without a name there must be no choice.
+                if token.header.contains_key("kid") || keys.len() == 1 {
+                    let key = |key: &&Jwk| Key::from_bytes(algorithm.algorithm(), &key.bytes);
+                    keys.iter().filter_map(key).any(|key| token.is_signed_by(algorithm, &key)).then_some(None)
+                } else {
+                    None
+                }
+            }
+            None => {
+                let preparation =
+                    if algorithm.is_shared() { KeyPreparation::Utf8 } else { KeyPreparation::Spki };
+                let prepare = |secret| Key::prepare(preparation, algorithm.algorithm(), secret);
+                let keys = secrets.iter().filter_map(|(index, secret)| Some((*index, prepare(secret)?)));
+                let keys: Vec<(usize, Key)> = keys.collect();
+                if keys.is_empty() {
+                    return Err(Refusal::BadKey);
+                }
+                keys.iter().find(|(_, key)| token.is_signed_by(algorithm, key)).map(|(index, _)| Some(*index))
+            }
+        };
+        let key_index = key_index.ok_or(Refusal::Mismatch)?;
+        self.check_claims(&token.claims, now)?;
+        Ok(Verified { key_index, delivery_id: None, timestamp: None })
+    }
+
+    fn check_claims(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<(), Refusal> {
+        let time = |name: &str| match claims.get(name) {
+            None => Ok(None),
+            Some(value) => {
+                let seconds = value.as_i64().filter(|seconds| (0..=MAX_SECONDS).contains(seconds));
+                let at = seconds.map(|seconds| Timestamp::from_micros(seconds * 1_000_000));
+                at.map(Some).ok_or(Refusal::BadTimestamp)
+            }
+        };
+        let expires = time("exp")?.ok_or(Refusal::BadTimestamp)?;
+        let (not_before, _issued) = (time("nbf")?, time("iat")?);
+        let is_early = not_before.is_some_and(|from| now.after(LEEWAY) < from);
+        if expires.after(LEEWAY) <= now || is_early {
+            return Err(Refusal::Stale);
+        }
+        let is_it = |name: &str, wanted: &Option<String>, many: bool| match (claims.get(name), wanted) {
+            (Some(Value::String(text)), Some(wanted)) => text == wanted,
+            (Some(Value::Array(texts)), Some(wanted)) if many => {
+                texts.iter().all(Value::is_string) && texts.iter().any(|text| text == wanted.as_str())
+            }
+            (_, Some(_)) => false,
+            (None | Some(Value::String(_)), None) => true,
+            (Some(Value::Array(texts)), None) => many && texts.iter().all(Value::is_string),
+            (Some(_), None) => false,
+        };
+        let is_meant = is_it("iss", &self.issuer, false) && is_it("aud", &self.audience, true);
+        if is_meant { Ok(()) } else { Err(Refusal::BadClaims) }
+    }
+}
+
+fn bearer(header: &[u8]) -> Option<&str> {
+    let header = std::str::from_utf8(header).ok().filter(|header| header.len() <= MAX_TOKEN)?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// A token in its three parts, decoded.
+struct Token<'a> {
+    header: Map<String, Value>,
+    claims: Map<String, Value>,
+    signed: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> Token<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let (signed, signature) = text.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        let object = |part: &str| {
+            let bytes = URL_SAFE_BARE.decode(part).ok()?;
+            match json::parse(&bytes, &JsonLimits::default().with_max_depth(16)).ok()? {
+                Value::Object(object) => Some(object),
+                _ => None,
+            }
+        };
+        // A dot in the claims is no base64, so more than three parts are refused here as well.
+        let (header, claims) = (object(header)?, object(claims)?);
+        let demands_more = ["crit", "b64", "enc", "zip", "cty"].iter().any(|name| header.contains_key(*name));
+        let signature = URL_SAFE_BARE.decode(signature).ok()?;
+        (!demands_more).then_some(Self { header, claims, signed, signature })
+    }
+
+    fn algorithm(&self) -> Option<JwtAlgorithm> {
+        let name = self.header.get("alg")?.as_str()?;
+        JwtAlgorithm::NAMES.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
+    }
+
+    fn is_signed_by(&self, algorithm: JwtAlgorithm, key: &Key) -> bool {
+        if let Key::P256(key) = key {
+            // Not DER here, but the two numbers one after the other.
+            let signature = p256::ecdsa::Signature::from_slice(&self.signature);
+            return signature.is_ok_and(|signature| key.verify(self.signed.as_bytes(), &signature).is_ok());
+        }
+        let algorithm = algorithm.algorithm();
+        algorithm.takes_signature_len(self.signature.len())
+            && key.matches_any(
+                algorithm,
+                &[self.signed.as_bytes().into()],
+                std::slice::from_ref(&self.signature),
+            )
+    }
+}
+
+/// How far clocks may differ.
+const LEEWAY: std::time::Duration = std::time::Duration::from_secs(60);
+/// The longest header with a token, in bytes.
+const MAX_TOKEN: usize = 8 * 1024;
+/// The most keys of a set.
+const MAX_KEYS: usize = 64;
+/// The latest time of a token: the year 9999, as dates go.
+const MAX_SECONDS: i64 = 253_402_300_799;
+
+#[cfg(test)]
+#[path = "jwt_tests.rs"]
+mod tests;
