@@ -313,15 +313,21 @@ BEGIN
         SELECT a_project[i], a_run[i], a_first[i], a_last[i], a_hash[i], a_chunk[i]
         FROM fenced WHERE a_first[i] IS NOT NULL
     )
-    SELECT array_agg(i), array_agg(ctid), bool_or(a_hold[i] = 0 AND status <> a_status[i]),
-        count(*) FILTER (WHERE a_hold[i] IN (1, 3)), count(*) FILTER (WHERE a_hold[i] = 2)
-    INTO v_items, v_places, v_rewritten, v_released, v_ended
+    SELECT array_agg(i), array_agg(ctid), bool_or(a_hold[i] = 0 AND status <> a_status[i])
+    INTO v_items, v_places, v_rewritten
     FROM fenced;
+    v_ended := cardinality(array_positions(a_hold, 2::smallint));
+    v_released := cardinality(array_positions(a_hold, 1::smallint)) + cardinality(array_positions(a_hold, 3::smallint));
 
     IF v_items IS NULL OR cardinality(v_items) < v_count THEN
         a_done := array_fill(false, ARRAY[v_count]);
-        FOR v_place IN 1..coalesce(cardinality(v_items), 0) LOOP
-            a_done[v_items[v_place]] := true;
+        FOREACH v_item IN ARRAY coalesce(v_items, '{}') LOOP
+            a_done[v_item] := true;
+        END LOOP;
+        FOR v_item IN 1..v_count LOOP
+            CONTINUE WHEN a_done[v_item];
+            v_ended := v_ended - (a_hold[v_item] = 2)::integer;
+            v_released := v_released - (a_hold[v_item] IN (1, 3))::integer;
         END LOOP;
     END IF;
 
