@@ -47,6 +47,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(6, "0006", "claim"),
     migration!(7, "0007", "inbox"),
     migration!(8, "0008", "views"),
+    migration!(9, "0009", "comments"),
 ];
 
 impl Migration {
