@@ -76,6 +76,11 @@ impl Fault {
         })
     }
 
+    /// Whether it takes a while, as opposed to a blow.
+    pub(crate) fn lasts(self) -> bool {
+        !matches!(self, Self::Kill | Self::Backend | Self::Cut | Self::DropCommit)
+    }
+
     /// How often it must come at least in a phase that long for the run to show anything: a third of what is to be
     /// expected, and no more than thirty times.
     pub(crate) fn least(self, phase: Duration) -> u64 {

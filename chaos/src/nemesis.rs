@@ -20,11 +20,13 @@ use crate::proxy::{Lane, Loss};
 use crate::random::Random;
 use crate::server::Server;
 
-/// Runs that a server held when it was killed or stopped.
+/// A blow after which somebody has to go on.
 #[derive(Debug, Clone)]
 pub(crate) struct Strike {
     pub(crate) fault: Fault,
+    /// When a server was killed or stopped, or the database was back.
     pub(crate) at: Timestamp,
+    /// What that server held.
     pub(crate) runs: BTreeSet<String>,
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct Nemesis {
 impl Nemesis {
     /// Brings faults of these kinds about until told to stop, and ends those that last.
     pub(crate) async fn rage(self: Arc<Self>, faults: BTreeSet<Fault>, stop: CancellationToken) {
-        // Fewer kinds come more often, each.
+        // Fewer kinds come more often, each; those that last would leave no time for anything else.
         let share = (faults.len() as f64 / Fault::ALL.len() as f64).max(0.2);
         let mut streams = JoinSet::new();
         for fault in faults {
@@ -50,6 +52,7 @@ impl Nemesis {
             streams.spawn(async move {
                 let mut random = Random::of(nemesis.seed, fault.name());
                 loop {
+                    let share = if fault.lasts() { 1.0 } else { share };
                     let pause = random.pause(fault.mean().mul_f64(share));
                     if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                         return;
@@ -93,6 +96,7 @@ impl Nemesis {
                     // It may have failed to start; it is stopped as far as it got, and started again.
                     let _ = self.place.crash().await;
                 }
+                self.note_strike(Strike { fault, at: SystemClock.now(), runs: BTreeSet::new() });
                 Some(touched)
             }
             Fault::Backend => self.terminate_backend(random).await.ok().flatten(),
@@ -153,8 +157,12 @@ impl Nemesis {
             Err(_) => BTreeSet::new(),
         };
         let count = runs.len();
-        self.strikes.lock().unwrap_or_else(PoisonError::into_inner).push(Strike { fault, at, runs });
+        self.note_strike(Strike { fault, at, runs });
         count
+    }
+
+    fn note_strike(&self, strike: Strike) {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner).push(strike);
     }
 
     /// A session that does something, if there is one.

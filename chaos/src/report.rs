@@ -22,6 +22,8 @@ pub(crate) struct Report<'a> {
     pub(crate) figures: Figures,
     /// From a blow to the takeover of the runs that it hit.
     pub(crate) resumes: [(Fault, Vec<Duration>); 2],
+    /// From the return of the database to the next decision.
+    pub(crate) progress: Vec<Duration>,
     pub(crate) settled_in: Option<Duration>,
     /// Runs that waited for a worker that may take suspects, when all others were at home.
     pub(crate) suspects_left: usize,
@@ -102,8 +104,11 @@ impl fmt::Display for Report<'_> {
         writeln!(f, "{:<14}{hits:>8}{touched:>12}{bound:>10}\n", "all")?;
         self.write_deliveries(f)?;
         self.write_figures(f)?;
-        for (fault, resumes) in &self.resumes {
+        for (fault, resumes) in self.resumes.iter().filter(|(_, resumes)| !resumes.is_empty()) {
             writeln!(f, "taken over     {} after {fault}", quantiles(resumes))?;
+        }
+        if !self.progress.is_empty() {
+            writeln!(f, "progress       {} after restart", quantiles(&self.progress))?;
         }
         writeln!(f, "timers         {} late", quantiles(&self.figures.lateness))?;
         match self.settled_in {
@@ -194,6 +199,7 @@ mod tests {
             ledger,
             figures: Figures::default(),
             resumes: [(Fault::Kill, vec![Duration::from_secs(2)]), (Fault::Stop, Vec::new())],
+            progress: Vec::new(),
             settled_in: Some(Duration::from_secs(5)),
             suspects_left: 0,
             verified: 0,

@@ -120,6 +120,7 @@ async fn play(options: &Options, folder: &Path, closing: &CancellationToken) -> 
     violations.dedup();
 
     let strikes = nemesis.strikes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let strikes_of = |fault| strikes.iter().filter(|strike| strike.fault == fault).collect::<Vec<_>>();
     let report = Report {
         options,
         seed,
@@ -128,10 +129,9 @@ async fn play(options: &Options, folder: &Path, closing: &CancellationToken) -> 
         counts,
         ledger: &ledger,
         figures,
-        resumes: [Fault::Kill, Fault::Stop].map(|fault| {
-            let strikes: Vec<_> = strikes.iter().filter(|strike| strike.fault == fault).collect();
-            (fault, check::resumes(&stories, &strikes))
-        }),
+        resumes: [Fault::Kill, Fault::Stop]
+            .map(|fault| (fault, check::resumes(&stories, &strikes_of(fault)))),
+        progress: check::progress(&stories, &strikes_of(Fault::Restart)),
         settled_in: settled.took,
         suspects_left: settled.suspects,
         verified,

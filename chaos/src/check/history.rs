@@ -1,6 +1,6 @@
 //! One history: its chain, its order, and what it tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use meshhook_core::event::{Chunk, Event, EventData, genesis};
@@ -20,6 +20,8 @@ pub(crate) struct Story {
     /// When it was taken over, in order.
     pub(crate) takeovers: Vec<Timestamp>,
     pub(crate) lateness: Vec<Duration>,
+    /// When it was decided on, in order.
+    pub(crate) decided: BTreeSet<Timestamp>,
     pub(crate) has_ended: bool,
     pub(crate) failed_with: Option<String>,
     pub(crate) events: usize,
@@ -92,6 +94,7 @@ impl Reading {
             self.object(3, format!("{kind} at {seq}"));
         }
         self.at = Some(event.at);
+        self.story.decided.insert(event.at);
         self.story.events += 1;
         let step = event.step.as_ref().map(ToString::to_string).unwrap_or_default();
         match &event.data {

@@ -20,11 +20,12 @@ mod effects;
 mod history;
 mod load;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use meshhook_core::failure::code;
+use meshhook_core::time::Timestamp;
 
 pub(crate) use self::history::Story;
 pub(crate) use self::load::{Left, left, live_runs, load, show, verify};
@@ -119,4 +120,14 @@ pub(crate) fn resumes(stories: &BTreeMap<String, Story>, strikes: &[&Strike]) ->
     }
     resumes.sort();
     resumes
+}
+
+/// How long it took from these times to the next decision about any run.
+pub(crate) fn progress(stories: &BTreeMap<String, Story>, strikes: &[&Strike]) -> Vec<Duration> {
+    let decided: BTreeSet<Timestamp> =
+        stories.values().flat_map(|story| story.decided.iter().copied()).collect();
+    let next = |strike: &&Strike| decided.range(strike.at..).next().map(|decided| decided.since(strike.at));
+    let mut progress: Vec<Duration> = strikes.iter().filter_map(next).collect();
+    progress.sort();
+    progress
 }
