@@ -27,6 +27,7 @@ pub(super) use self::due::wake_up;
 use super::Inner;
 use super::attempt::UnderWay;
 use super::deadline::answer;
+use super::worker::Suspicion;
 use crate::definition::ValidDefinition;
 use crate::event::{ChunkHash, Event, RunStatus};
 use crate::id::StepKey;
@@ -59,6 +60,8 @@ pub(super) struct Runner {
     put_off: BTreeMap<StepKey, Timestamp>,
     /// More messages wait than were read.
     has_unread: bool,
+    /// Until it has advanced, a run that workers have died with.
+    suspicion: Option<Suspicion>,
 }
 
 /// Whether the run is still this task's.
@@ -82,7 +85,14 @@ impl Runner {
             under_way: BTreeMap::new(),
             put_off: BTreeMap::new(),
             has_unread: false,
+            suspicion: None,
         }
+    }
+
+    /// It may be what its workers died of.
+    pub(super) fn suspected(mut self, suspicion: Option<Suspicion>) -> Self {
+        self.suspicion = suspicion;
+        self
     }
 
     /// Goes on with a run whose first events are durable.

@@ -25,6 +25,8 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::contained::contained;
 use super::deadline::answer;
 use super::runner::{Loaded, Runner};
@@ -243,11 +245,10 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
     };
     let owner = inner.clone();
     inner.tasks.spawn(async move {
-        let _suspect =
-            if claimed.strikes >= 2 { owner.suspect.clone().try_acquire_owned().ok() } else { None };
+        let suspicion = Suspicion::of(&owner, &claimed);
         let run = claimed.record.meta.run;
         let project = claimed.record.meta.project.clone();
-        if let Err(error) = contained(own(&owner, &place, claimed)).await.flatten() {
+        if let Err(error) = contained(own(&owner, &place, claimed, suspicion)).await.flatten() {
             if error.is_transient() {
                 tracing::warn!(%error, run_id = %run, "could not load a claimed run");
                 owner.reconcile_after(run);
@@ -259,7 +260,12 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
     });
 }
 
-async fn own(inner: &Arc<Inner>, place: &Place, claimed: ClaimedRun) -> Result<(), EngineError> {
+async fn own(
+    inner: &Arc<Inner>,
+    place: &Place,
+    claimed: ClaimedRun,
+    suspicion: Option<Suspicion>,
+) -> Result<(), EngineError> {
     let meta = Arc::new(claimed.record.meta.clone());
     let reading = inner.registry.definition(&inner.store, &meta.project, &meta.digest);
     let definition = answer(inner.options.lease, reading).await?;
@@ -267,8 +273,42 @@ async fn own(inner: &Arc<Inner>, place: &Place, claimed: ClaimedRun) -> Result<(
     let (owner, known) = (inner.clone(), definition.clone());
     let loading = move || load(&owner, definition, &meta, &claimed);
     let (run, events) = inner.long_work.run(&known, bytes, loading).await?;
-    Runner::new(inner.clone(), run, place.inbox.clone()).take_over(events).await;
+    Runner::new(inner.clone(), run, place.inbox.clone()).suspected(suspicion).take_over(events).await;
     Ok(())
+}
+
+/// A run that may kill its worker is in memory, and no other such run is taken meanwhile. It ends when the run has
+/// advanced, which starts its strikes anew, or is gone; then the next one is taken at once: after a worker with many runs
+/// has died twice, all of them are suspects.
+#[derive(Debug)]
+pub(super) struct Suspicion {
+    inner: Arc<Inner>,
+    permit: Option<OwnedSemaphorePermit>,
+    /// The last event when the run was claimed.
+    claimed_at: u64,
+}
+
+impl Suspicion {
+    fn of(inner: &Arc<Inner>, claimed: &ClaimedRun) -> Option<Self> {
+        if claimed.strikes < 2 {
+            return None;
+        }
+        let permit = inner.suspect.clone().try_acquire_owned().ok()?;
+        let claimed_at = claimed.chunks.last().map_or(0, |chunk| chunk.last_seq);
+        Some(Self { inner: inner.clone(), permit: Some(permit), claimed_at })
+    }
+
+    /// Whether a history up to this event has advanced since the claim: the claim's own event is no advance.
+    pub(super) fn is_over(&self, last_seq: u64) -> bool {
+        last_seq > self.claimed_at + 1
+    }
+}
+
+impl Drop for Suspicion {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.inner.wake.notify_one();
+    }
 }
 
 /// Decides a claimed run's history again, and what the claim means for it.

@@ -112,6 +112,39 @@ async fn a_run_that_two_workers_died_with_waits_for_one_that_has_lived() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_runs_that_two_workers_died_with_go_on_one_after_the_other_without_a_pause() {
+    const RUNS: u64 = 50;
+    let clock = VirtualClock::new();
+    let store = Arc::new(MemoryStore::new(Arc::new(clock)));
+    let suspect_after = EngineOptions::default().suspect_after;
+    let mut started = Vec::new();
+    for _ in 0..2 {
+        let (gate, effects) = (Gate::new(), Arc::new(Scripted::default()));
+        *effects.takes.lock().unwrap() = Duration::from_secs(3_000);
+        let builder = Engine::builder(store.clone()).clock(Arc::new(clock)).gate(gate.clone());
+        let engine = builder.http_call(effects.clone()).start().unwrap();
+        if started.is_empty() {
+            let project = engine.project(&ProjectId::default_project());
+            let slug = WorkflowSlug::new("effect").unwrap();
+            project.create_workflow(&slug, effect()).await.unwrap();
+            project.publish(&slug).await.unwrap();
+            for n in 0..RUNS {
+                started.push(project.start_run(&slug, StartRequest::new(json!(n))).await.unwrap().run);
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(effects.seen.lock().unwrap().len() as u64, RUNS);
+        gate.crash();
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let (born, kit) = (Instant::now(), Kit::on(store, clock));
+    for run in started {
+        assert_eq!(end_of(&kit, run).await, RunStatus::Succeeded);
+    }
+    assert!(born.elapsed() < suspect_after + Duration::from_secs(10), "{:?}", born.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_repetition_is_found_also_when_nothing_is_taken_in() {
     let plan = Arc::new(Plan::default());
     let clock = VirtualClock::new();

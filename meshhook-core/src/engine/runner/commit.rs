@@ -42,6 +42,9 @@ impl Runner {
         if let Some(chunk) = chunk {
             self.run.hash = chunk.hash;
             self.run.bytes += chunk.text.len() as u64;
+            if self.suspicion.as_ref().is_some_and(|suspicion| suspicion.is_over(chunk.last_seq)) {
+                self.suspicion = None;
+            }
         }
         if is_news {
             self.inner.watchers.announce(run, || News::of(&self.run.state, &hold));
