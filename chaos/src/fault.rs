@@ -76,9 +76,14 @@ impl Fault {
         })
     }
 
-    /// Whether it takes a while, as opposed to a blow.
-    pub(crate) fn lasts(self) -> bool {
-        !matches!(self, Self::Kill | Self::Backend | Self::Cut | Self::DropCommit)
+    /// The share of that time to which it may shrink where fewer kinds come. What lasts would leave no time for anything
+    /// else, and a server that is killed must have lived for a while before it takes what others have died with.
+    pub(crate) fn haste(self) -> f64 {
+        match self {
+            Self::Backend | Self::Cut | Self::DropCommit => 0.2,
+            Self::Kill => 0.5,
+            _ => 1.0,
+        }
     }
 
     /// How often it must come at least in a phase that long for the run to show anything: a third of what is to be

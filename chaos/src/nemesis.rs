@@ -44,16 +44,15 @@ pub(crate) struct Nemesis {
 impl Nemesis {
     /// Brings faults of these kinds about until told to stop, and ends those that last.
     pub(crate) async fn rage(self: Arc<Self>, faults: BTreeSet<Fault>, stop: CancellationToken) {
-        // Fewer kinds come more often, each; those that last would leave no time for anything else.
-        let share = (faults.len() as f64 / Fault::ALL.len() as f64).max(0.2);
+        // Fewer kinds come more often, each.
+        let share = faults.len() as f64 / Fault::ALL.len() as f64;
         let mut streams = JoinSet::new();
         for fault in faults {
             let (nemesis, stop) = (self.clone(), stop.clone());
             streams.spawn(async move {
                 let mut random = Random::of(nemesis.seed, fault.name());
                 loop {
-                    let share = if fault.lasts() { 1.0 } else { share };
-                    let pause = random.pause(fault.mean().mul_f64(share));
+                    let pause = random.pause(fault.mean().mul_f64(share.max(fault.haste())));
                     if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                         return;
                     }

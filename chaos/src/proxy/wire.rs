@@ -95,8 +95,14 @@ fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 /// Whether a statement makes a change to runs last: an end of a transaction, or a function that is one.
 fn commits(query: &[u8]) -> bool {
-    const FUNCTIONS: [&[u8]; 4] =
-        [b"meshhook.commit_v", b"meshhook.claim_v", b"meshhook.post_v", b"meshhook.forget_v"];
+    const FUNCTIONS: [&[u8]; 6] = [
+        b"meshhook.start_v",
+        b"meshhook.start_in_v",
+        b"meshhook.advance_v",
+        b"meshhook.claim_v",
+        b"meshhook.post_v",
+        b"meshhook.forget_v",
+    ];
     let query = query.trim_ascii();
     query.eq_ignore_ascii_case(b"COMMIT")
         || FUNCTIONS
@@ -136,7 +142,7 @@ mod tests {
     #[test]
     fn a_prepared_commit_is_known_again_when_it_is_bound() {
         let mut statements = Statements::default();
-        let prepare = message(b'P', &[b"s1", b"SELECT * FROM meshhook.commit_v1($1)"]);
+        let prepare = message(b'P', &[b"s1", b"SELECT * FROM meshhook.start_v1($1)"]);
         assert_eq!(read(&mut statements, &prepare), Intent::Other);
         assert_eq!(read(&mut statements, &message(b'P', &[b"s2", b"SELECT 1"])), Intent::Other);
         assert_eq!(read(&mut statements, &message(b'B', &[b"", b"s1"])), Intent::Commits);
