@@ -57,6 +57,7 @@ mod inbox;
 mod ledger;
 mod migrate;
 mod options;
+mod pooler;
 mod projects;
 mod reader;
 mod row;

@@ -10,13 +10,6 @@
 //! lease from being renewed nor a commit from being made. No call waits for a second permit while it has one, so one
 //! connection is enough for any number of tasks.
 //!
-//! # Behind a pooler
-//!
-//! Some poolers hand each transaction to another session. What a session was told before (settings, the project that it
-//! sees, prepared statements) is then told to somebody else's. So behind a pooler each call is a transaction that begins
-//! by setting, for itself only, what it rests on. Whether there is one is [found out](is_pooled) when the store
-//! connects; should a statement turn out to be prepared elsewhere later, the store goes over to it as well.
-//!
 //! There is no pool of sqlx in between. It would send a `ping` each time a connection comes back, and the transactions
 //! of sqlx 0.9.0 hand out sessions in which one was left open when `begin()` is cancelled (transact-rs/sqlx#4393): what
 //! the next borrower writes is acknowledged and lost. Here a transaction is begun and ended by plain statements, in a
@@ -36,6 +29,7 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use crate::error::{Effect, Verdict, judge, store_error};
 use crate::options::PgOptions;
+use crate::pooler::{POOLER_FOUND, is_of_another_session};
 
 /// A statement with its arguments.
 pub(crate) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
@@ -410,55 +404,6 @@ fn settings(set: &str, timeout: Duration) -> String {
     }
     statements
 }
-
-/// Whether an error says that the server's session is not the one in which statements were prepared.
-fn is_of_another_session(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(|refusal| refusal.code());
-    // There is no such statement, or there is one of that name already.
-    matches!(code.as_deref(), Some("26000" | "42P05"))
-}
-
-/// Whether a pooler hands each transaction to another session: then two of ours meet in one of the server's, or one of
-/// ours sees two of the server's. A pooler that is busy may hide it for a moment, so this looks a few times.
-///
-/// Takes one connection and makes another for a moment; where there may be only one, it cannot tell.
-pub(crate) async fn is_pooled(
-    connect: &PgConnectOptions,
-    mut one: PgConnection,
-    patience: Duration,
-) -> Result<bool, Error> {
-    let Ok(Ok(mut other)) = tokio::time::timeout(patience, connect.connect()).await else {
-        tracing::debug!("could not find out whether there is a pooler: no second connection was to be had");
-        return Ok(false);
-    };
-    for _ in 0..LOOKS_FOR_POOLER {
-        let first = server_session(&mut one).await?;
-        other.execute("BEGIN").await?;
-        let others = server_session(&mut other).await?;
-        // A pooler with one session lets this wait until the other transaction ends.
-        let again = match tokio::time::timeout(patience, server_session(&mut one)).await {
-            Ok(again) => again?,
-            Err(_) => return Ok(true),
-        };
-        other.execute("ROLLBACK").await?;
-        if others == first || again != first {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// The server's number of a session, told without preparing anything.
-async fn server_session(connection: &mut PgConnection) -> Result<i32, Error> {
-    let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?;
-    row.try_get(0)
-}
-
-const LOOKS_FOR_POOLER: u32 = 3;
-
-/// What is said when a pooler was found that nobody spoke of.
-pub(crate) const POOLER_FOUND: &str = "the database is behind a pooler that hands each transaction to another session: \
-     working without prepared statements and notifications from here on; set `PgOptions::pooled` to say so yourself";
 
 /// A column by name.
 pub(crate) fn get<'r, T>(row: &'r PgRow, column: &str) -> Result<T, Error>
