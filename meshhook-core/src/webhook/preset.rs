@@ -201,7 +201,7 @@ pub fn preset(name: &str) -> Option<Scheme> {
             delivery_id: from_body("/event_id"),
             ..hex("paddle-signature")
         },
-        // developer.pagerduty.com/docs/verifying-webhook-signatures: one entry for each active key.
+        // docs.pagerduty.com/developer/verifying-webhook-signatures: one entry for each active key.
         "pagerduty" => SignatureScheme {
             extraction: list(',', '=', "v1"),
             delivery_id: from_body("/event/id"),
