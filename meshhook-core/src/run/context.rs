@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::meta::RunMeta;
 use super::state::{RunState, Scope, locate};
 use crate::definition::{Join, ValidDefinition};
 use crate::expr::{Env, View};
@@ -17,8 +18,18 @@ pub(super) struct Context<'a> {
     definition: &'a ValidDefinition,
     key: &'a StepKey,
     input: Arc<Value>,
-    run: Value,
     index: Value,
+}
+
+/// What expressions see as `run`.
+pub(super) fn described(meta: &RunMeta) -> Arc<Value> {
+    Arc::new(json!({
+        "id": meta.run.to_string(),
+        "workflow": meta.workflow.as_str(),
+        "version": meta.version,
+        "project": meta.project.as_str(),
+        "started_at": meta.created_at.to_string(),
+    }))
 }
 
 impl<'a> Context<'a> {
@@ -29,16 +40,8 @@ impl<'a> Context<'a> {
         key: &'a StepKey,
         input: Arc<Value>,
     ) -> Self {
-        let meta = &state.meta;
-        let run = json!({
-            "id": meta.run.to_string(),
-            "workflow": meta.workflow.as_str(),
-            "version": meta.version,
-            "project": meta.project.as_str(),
-            "started_at": meta.created_at.to_string(),
-        });
         let index = state.scope_of(key).owner.as_ref().map_or(Value::Null, |(_, index)| Value::from(*index));
-        Self { state, definition, key, input, run, index }
+        Self { state, definition, key, input, index }
     }
 
     /// The root object.
@@ -59,7 +62,7 @@ impl<'a> Context<'a> {
             ("trigger", View::from(&*self.state.created.trigger)),
             ("nodes", self.nodes()),
             ("vars", View::from(&**self.definition.vars())),
-            ("run", View::from(&self.run)),
+            ("run", View::from(&*self.state.described)),
         ];
         let scope = self.state.scope_of(self.key);
         if scope.owner.is_some() {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::context::{Context, env, seed};
+use super::context::{Context, described, env, seed};
 use super::effect::{Late, idempotency_key};
 use super::fact::{Fact, Refusal};
 use super::meta::RunMeta;
@@ -50,6 +50,7 @@ impl RunState {
             outputs: BTreeMap::new(),
         };
         let mut state = Self {
+            described: described(&meta),
             meta,
             created: created.clone(),
             seq: 0,

@@ -29,6 +29,8 @@ use crate::time::Timestamp;
 pub struct RunState {
     pub(super) meta: Arc<RunMeta>,
     pub(super) created: RunCreated,
+    /// What expressions see as `run`.
+    pub(super) described: Arc<Value>,
     /// Position of the last event.
     pub(super) seq: u64,
     /// Time of the last event.
