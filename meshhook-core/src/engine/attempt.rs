@@ -51,13 +51,18 @@ impl Drop for UnderWay {
 }
 
 /// Performs an attempt and says what happened, in facts that hold no secret.
-pub(super) async fn perform(launch: Launch) -> (StepKey, u32, Vec<Fact>) {
-    let Launch { executor, attempt, permits, secrets, started } = launch;
+pub(super) async fn perform(launch: Box<Launch>) -> (StepKey, u32, Vec<Fact>) {
+    let attempt = &launch.attempt;
     let (step, number, log, timeout) =
         (attempt.step.clone(), attempt.number, attempt.log.clone(), attempt.timeout);
-    let permit = permits.acquire_owned().await;
-    started.store(true, Ordering::Release);
-    let execution = AssertUnwindSafe(async move { executor.execute(attempt).await }).catch_unwind();
+    let secrets = launch.secrets.clone();
+    let permit = launch.permits.clone().acquire_owned().await;
+    launch.started.store(true, Ordering::Release);
+    let execution = async move {
+        let Launch { executor, attempt, .. } = *launch;
+        executor.execute(attempt).await
+    };
+    let execution = AssertUnwindSafe(execution).catch_unwind();
     let result = match tokio::time::timeout(timeout, execution).await {
         Err(_) => {
             Err(Failure::retryable(code::TIMED_OUT, format!("no result within {}", shown(timeout))).into())

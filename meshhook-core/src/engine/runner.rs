@@ -48,7 +48,8 @@ pub(super) struct Loaded {
     pub(super) status: RunStatus,
 }
 
-/// Owns one run until it is released, ends or is lost.
+/// Owns one run until it is released, ends or is lost. It is large and moves to where the work on it is done and back, so
+/// it is boxed.
 pub(super) struct Runner {
     inner: Arc<Inner>,
     run: Loaded,
@@ -74,9 +75,9 @@ enum Held {
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 impl Runner {
-    pub(super) fn new(inner: Arc<Inner>, run: Loaded, inbox: Arc<Notify>) -> Self {
+    pub(super) fn new(inner: Arc<Inner>, run: Loaded, inbox: Arc<Notify>) -> Box<Self> {
         let lost = inner.lost.subscribe();
-        Self {
+        Box::new(Self {
             inner,
             run,
             inbox,
@@ -86,17 +87,17 @@ impl Runner {
             put_off: BTreeMap::new(),
             has_unread: false,
             suspicion: None,
-        }
+        })
     }
 
     /// It may be what its workers died of.
-    pub(super) fn suspected(mut self, suspicion: Option<Suspicion>) -> Self {
+    pub(super) fn suspected(mut self: Box<Self>, suspicion: Option<Suspicion>) -> Box<Self> {
         self.suspicion = suspicion;
         self
     }
 
     /// Goes on with a run whose first events are durable.
-    pub(super) async fn go_on(mut self) {
+    pub(super) async fn go_on(mut self: Box<Self>) {
         loop {
             if self.inner.options.works && !self.inner.lease_is_good() {
                 // Others may have taken the run over; whoever has it starts what follows.
@@ -121,7 +122,7 @@ impl Runner {
     }
 
     /// Goes on with a run that was claimed: decides what came due meanwhile, together with the events given.
-    pub(super) async fn take_over(mut self, events: Vec<Event>) {
+    pub(super) async fn take_over(mut self: Box<Self>, events: Vec<Event>) {
         // What was due before a message came counts as earlier.
         let mut facts = self.due_facts();
         let (messages, consumed) = self.messages().await;
@@ -264,5 +265,22 @@ fn fact_of(message: Message) -> Fact {
         Message::ChildFinished { run, status, output, failure } => {
             Fact::ChildFinished { run_id: run, status, output: output.map(Arc::<Value>::new), failure }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::attempt::perform;
+
+    fn size_of_future<A, F>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// There is one for each run and each attempt, and what is larger is slow to get and to move.
+    #[test]
+    fn the_futures_of_runs_and_attempts_are_small() {
+        let sizes = [size_of_future(Runner::go_on), size_of_future(perform)];
+        assert!(sizes.iter().all(|size| *size <= 3_072), "{sizes:?}");
     }
 }

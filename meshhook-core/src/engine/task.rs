@@ -2,6 +2,9 @@
 
 use std::future::Future;
 
+use futures_util::FutureExt as _;
+#[cfg(feature = "testing")]
+use futures_util::future::Either;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
@@ -43,15 +46,14 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        // An async block would hold the future twice: as what it captured, and as what it awaits.
         #[cfg(feature = "testing")]
-        let gate = self.gate.clone();
-        async move {
-            #[cfg(feature = "testing")]
-            if let Some(gate) = gate {
-                return gate.guard(future).await;
-            }
-            Some(future.await)
-        }
+        return match self.gate.clone() {
+            Some(gate) => Either::Left(gate.guard(future)),
+            None => Either::Right(future.map(Some)),
+        };
+        #[cfg(not(feature = "testing"))]
+        future.map(Some)
     }
 
     /// Waits until every task has ended.

@@ -11,7 +11,11 @@ use crate::run::{Fact, MAX_HISTORY_EVENTS, Refusal};
 
 impl Runner {
     /// Decides what follows from facts, and encodes it behind events that were decided before.
-    pub(super) async fn decide(self, mut events: Vec<Event>, facts: Vec<Fact>) -> (Self, Option<Chunk>) {
+    pub(super) async fn decide(
+        self: Box<Self>,
+        mut events: Vec<Event>,
+        facts: Vec<Fact>,
+    ) -> (Box<Self>, Option<Chunk>) {
         if events.is_empty() && facts.is_empty() {
             return (self, None);
         }

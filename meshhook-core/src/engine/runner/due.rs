@@ -153,7 +153,7 @@ impl Runner {
             let started = Arc::new(AtomicBool::new(false));
             let launch =
                 Launch { executor, attempt, permits, secrets: secrets.clone(), started: started.clone() };
-            let task = self.attempts.spawn(self.inner.tasks.guard(perform(launch)));
+            let task = self.attempts.spawn(self.inner.tasks.guard(perform(Box::new(launch))));
             self.under_way.insert(step, UnderWay { number, cancelled, task, started });
         }
         facts
