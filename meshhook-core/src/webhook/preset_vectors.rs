@@ -394,13 +394,13 @@ pub(super) const VECTORS: &[Vector] = &[
     },
     Vector {
         scheme: "jira",
-        source: OWN,
-        secret: "jira_key",
+        source: r#"published: developer.atlassian.com, "Webhooks", "Secure admin webhooks""#,
+        secret: "It's a Secret to Everybody",
         headers: &[
-            ("x-hub-signature", "sha256=52cac10511f1aa85c3a9084342e4071e7ef5e68c4e3a8e3b594df3203e24bce9"),
+            ("x-hub-signature", "sha256=a4771c39fbe90f317c7824e83ddef3caae9cb3d976c214ace1f2937e133263c9"),
             ("x-atlassian-webhook-identifier", "2f6a9c11-8a7d-4a2e-b1c4-8f8b0a4d7e21"),
         ],
-        body: r#"{"timestamp":1767225600123,"webhookEvent":"jira:issue_created"}"#,
+        body: "Hello World!",
         delivery_id: Some("2f6a9c11-8a7d-4a2e-b1c4-8f8b0a4d7e21"),
         unsigned: &["x-atlassian-webhook-identifier"],
         ..VECTOR
