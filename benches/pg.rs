@@ -31,6 +31,10 @@ use self::kit::argument;
 use self::kit::cluster::Cluster;
 use self::section::{Bench, SECTIONS, SERVE, Section, gate};
 
+/// As the example server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn number(name: &str, default: f64) -> f64 {
     argument(name).and_then(|text| text.parse().ok()).unwrap_or(default)
 }

@@ -28,6 +28,10 @@ use crate::database::Database;
 use crate::flags::Flags;
 use crate::listen::Bounds;
 
+/// A run makes and drops many small values on whichever thread it happens to be, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {

@@ -1,5 +1,7 @@
 //! The reference page of the schema: made from the catalogue of a migrated database, and kept in the repository.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 
