@@ -196,6 +196,8 @@ impl Clients {
                 },
                 Err(_) => Answer::Unexpected(format!("202 with {text}")),
             },
+            // The server does not know either.
+            503 if text.contains("it is not known") => Answer::Unknown,
             503 | 429 => Answer::Refused(status),
             FORGED if delivery.is_forged => Answer::Refused(status),
             _ => Answer::Unexpected(format!("{status} for a webhook: {text}")),

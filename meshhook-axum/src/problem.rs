@@ -202,6 +202,13 @@ impl From<EngineError> for Problem {
                 tracing::error!(%error, "the vault is not usable");
                 Self::unavailable("the vault is not usable")
             }
+            EngineError::Store(cause) if cause.is_outcome_unknown() => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "do not know what became of a request"
+                );
+                Self::unavailable("it is not known whether this was done; send it again to find out")
+            }
             error if error.is_transient() => {
                 tracing::warn!(error = error as &dyn std::error::Error, "refused a request for now");
                 Self::unavailable("too much to do, or the store cannot be reached; try again later")
