@@ -89,9 +89,9 @@ async fn look(store: &PgStore) -> Histogram<u64> {
 /// Runs of 20 projects that wait for a time far off.
 pub(crate) fn fill_timers(bench: &Bench, database: &Database, count: u32) {
     let statement = format!(
-        "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, wake_at, run_id, test, project, \
+        "INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, wake_at, run_id, test, project, \
              workflow, status, last_holder, digest) \
-         SELECT 0, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 20, 'flow', 'waiting', 'w', \
+         SELECT 0, 1, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 20, 'flow', 'waiting', 'w', \
              decode(repeat('ab', 32), 'hex') FROM generate_series(1, {count}) i"
     );
     bench.cluster.sql(&database.name, &statement);

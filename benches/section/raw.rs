@@ -206,9 +206,9 @@ const SAMPLES: &str = "
     CREATE TABLE raw.ended_sample AS SELECT * FROM meshhook.ended_runs WHERE workflow = 'strict' LIMIT 1;
     CREATE TABLE raw.dedupe_sample AS SELECT * FROM meshhook.dedupe LIMIT 1;
     CREATE TABLE raw.live_sample AS SELECT * FROM meshhook.live_runs LIMIT 0;
-    INSERT INTO raw.live_sample (run_id, created_at, epoch, strikes, strike_seq, version, test, project, workflow, status,
+    INSERT INTO raw.live_sample (run_id, created_at, epoch, claim, strikes, strike_seq, version, test, project, workflow, status,
         owner, last_holder, digest)
-    SELECT run_id, created_at, 1, 0, 0, version, test, project, workflow, 'running', w.worker, w.worker, digest
+    SELECT run_id, created_at, 1, 1, 0, 0, version, test, project, workflow, 'running', w.worker, w.worker, digest
     FROM raw.ended_sample, (SELECT worker FROM meshhook.workers LIMIT 1) w;
     CREATE TABLE raw.history_sample AS
     SELECT h.*, r.workflow AS shape, row_number() OVER (PARTITION BY r.run_id ORDER BY h.first_seq) - 1 AS place

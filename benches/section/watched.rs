@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use meshhook::event::Chunk;
 use meshhook::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook::store::{
-    Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, Hold, HookRoute, Inbox, InboxId, InboxItem,
-    KeyHolder, Ledger, Listing, Page, Post, Posted, ProjectRecord, ProjectStore, PublishOutcome,
+    Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, HeldRun, Hold, HookRoute, Inbox, InboxId,
+    InboxItem, KeyHolder, Ledger, Listing, Page, Post, Posted, ProjectRecord, ProjectStore, PublishOutcome,
     PublishWorkflow, Resealed, RunFilter, RunReader, RunRecord, SaveDraft, SecretRecord, SecretStore, Store,
     StoreError, StoredRun, VersionRecord, WakeUp, WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
@@ -99,8 +99,8 @@ watch! {
         fn find_key(project: &ProjectId, scope: &str, key: &str) -> Result<Option<KeyHolder>, StoreError>;
         fn claim(claim: Claim) -> Result<Claimed, StoreError>;
         fn renew(worker: &WorkerId, lease: Duration) -> Result<Timestamp, StoreError>;
-        fn held(worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError>;
-        fn forget(worker: &WorkerId, runs: &[(ProjectId, RunId)], wake_up: WakeUp) -> Result<(), StoreError>;
+        fn held(worker: &WorkerId) -> Result<Vec<HeldRun>, StoreError>;
+        fn forget(worker: &WorkerId, runs: &[HeldRun], wake_up: WakeUp) -> Result<(), StoreError>;
         fn retire(worker: &WorkerId) -> Result<(), StoreError>;
         fn ping() -> Result<Timestamp, StoreError>;
     }

@@ -206,8 +206,8 @@ impl Bench {
         server
             .sql(
                 "bench",
-                "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, wake_at, run_id, test, project, workflow, status, last_holder, digest)
-                 SELECT 0, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 20, 'flow', 'waiting', 'w', '\\x00'
+                "INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, wake_at, run_id, test, project, workflow, status, last_holder, digest)
+                 SELECT 0, 1, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 20, 'flow', 'waiting', 'w', '\\x00'
                  FROM generate_series(1, 1000000) i; ANALYZE meshhook.live_runs",
             )
             .unwrap();
@@ -261,7 +261,8 @@ fn advance(start: &StartRun, seq: u64, hold: Hold) -> Commit {
         project: start.meta.project.clone(),
         run: start.meta.run,
         worker: start.worker.clone(),
-        epoch: 1,
+        claim: 1,
+        after: seq * 2,
         chunk: Some(chunk(seq * 2 + 1, seq * 2 + 2)),
         hold,
         consumed: Vec::new(),

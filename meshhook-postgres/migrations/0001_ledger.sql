@@ -12,6 +12,7 @@
 CREATE TABLE meshhook.live_runs (
     created_at  bigint           NOT NULL,
     epoch       bigint           NOT NULL,
+    claim       bigint           NOT NULL,
     strikes     bigint           NOT NULL,
     strike_seq  bigint           NOT NULL,
     wake_at     bigint,
@@ -48,6 +49,7 @@ CREATE TABLE meshhook.ended_runs (
     created_at  bigint           NOT NULL,
     finished_at bigint           NOT NULL,
     epoch       bigint,
+    claim       bigint,
     strikes     bigint,
     strike_seq  bigint,
     version     bigint,
@@ -62,7 +64,7 @@ CREATE TABLE meshhook.ended_runs (
     CONSTRAINT ended_runs_pk PRIMARY KEY (project, run_id)
 ) PARTITION BY RANGE (run_id);
 
-COMMENT ON TABLE meshhook.ended_runs IS 'Runs that have ended. Only failed ones can be retried: they keep epoch, holder and strikes.';
+COMMENT ON TABLE meshhook.ended_runs IS 'Runs that have ended. Only failed ones can be retried: they keep epoch, claim, holder and strikes.';
 
 -- Lists. Most runs end well; the index for the others stays small. The first does not begin with the project: while the
 -- table is tiny, a plan that looks a run up by project and id would cost the same by it, stay, and read the whole project.

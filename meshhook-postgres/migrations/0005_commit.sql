@@ -22,8 +22,9 @@
 -- * Two commits of one worker for one run happen when a reply was lost: the first may still be under way when the
 --   second arrives, or arrive after it. Both saw the same history, so both write the same first_seq, and the key of the
 --   history lets one pass: the other fails with a unique violation, is made again, and is found stale. Without a chunk
---   both release or end the run's row; who comes second finds a row that is not as it was (owner and epoch are asked
---   again where a row is written), and is made again.
+--   both release or end the run's row; who comes second finds a row that is not as it was (owner and claim are asked
+--   again where a row is written), and is made again. A call with a commit without a chunk has the worker's lock alone:
+--   it writes what holds at a position that no key guards, so that no step may pass it meanwhile.
 -- * A run that is released or ended and gets a message: the sender locks the run's row first, as the commit does. If
 --   the sender was first, the message is seen by the statement after the one that wrote the row; if the commit was, the
 --   sender finds the run released or ended.
@@ -52,9 +53,9 @@ BEGIN
         RETURNING e.*
     )
     INSERT INTO meshhook.live_runs (
-        created_at, epoch, strikes, strike_seq, wake_at, finished_at, version, run_id, test, project, workflow, status,
+        created_at, epoch, claim, strikes, strike_seq, wake_at, finished_at, version, run_id, test, project, workflow, status,
         owner, last_holder, digest, failure)
-    SELECT created_at, epoch, strikes, strike_seq, p_now, finished_at, version, run_id, test, project, workflow, status,
+    SELECT created_at, epoch, claim, strikes, strike_seq, p_now, finished_at, version, run_id, test, project, workflow, status,
         NULL, last_holder, digest, failure
     FROM gone;
     RETURN FOUND;
@@ -209,9 +210,9 @@ BEGIN
     IF 2 <> ANY (s_hold) THEN
         WITH lives AS (
             INSERT INTO meshhook.live_runs (
-                created_at, epoch, strikes, strike_seq, wake_at, version, run_id, test, project, workflow, status, owner,
-                last_holder, digest)
-            SELECT s_created_at[i], 1, 0, 0, CASE WHEN s_hold[i] = 3 THEN v_now ELSE s_at[i] END, s_version[i], s_run[i],
+                created_at, epoch, claim, strikes, strike_seq, wake_at, version, run_id, test, project, workflow, status,
+                owner, last_holder, digest)
+            SELECT s_created_at[i], 1, 1, 0, 0, CASE WHEN s_hold[i] = 3 THEN v_now ELSE s_at[i] END, s_version[i], s_run[i],
                 s_test[i], s_project[i], s_workflow[i], s_status[i], CASE WHEN s_hold[i] = 0 THEN p_worker END, p_worker,
                 s_digest[i]
             FROM generate_series(1, v_count) AS i
@@ -232,11 +233,12 @@ BEGIN
         WITH ends AS (
             INSERT INTO meshhook.ended_runs (
                 created_at, finished_at, version, run_id, test, project, workflow, status, digest, failure,
-                epoch, strikes, strike_seq, last_holder)
+                epoch, claim, strikes, strike_seq, last_holder)
             SELECT s_created_at[i], s_at[i], s_version[i], s_run[i], s_test[i], s_project[i], s_workflow[i], s_status[i],
                 s_digest[i], s_failure[i],
-                CASE WHEN s_status[i] = 'failed' THEN 1 END, CASE WHEN s_status[i] = 'failed' THEN 0 END,
-                CASE WHEN s_status[i] = 'failed' THEN 0 END, CASE WHEN s_status[i] = 'failed' THEN p_worker END
+                CASE WHEN s_status[i] = 'failed' THEN 1 END, CASE WHEN s_status[i] = 'failed' THEN 1 END,
+                CASE WHEN s_status[i] = 'failed' THEN 0 END, CASE WHEN s_status[i] = 'failed' THEN 0 END,
+                CASE WHEN s_status[i] = 'failed' THEN p_worker END
             FROM generate_series(1, v_count) AS i
             WHERE s_hold[i] = 2 AND coalesce(s_outcome[i], 0) = 0
         )
@@ -272,12 +274,12 @@ BEGIN
 END
 $$;
 
--- Continues runs that a worker holds, each at most once, in the order of project and id. An advance without first has no
--- chunk. c_ are the messages that the advance c_item consumed. hold, p_low and p_high are those of start_v1; without
+-- Continues runs that a worker holds, each at most once, in the order of project and id. An advance stands after the
+-- position that it names; one without last has no chunk. c_ are the messages that the advance c_item consumed. hold, p_low and p_high are those of start_v1; without
 -- a_at and a_failure none has one. a_done: which are committed; null: all.
 CREATE FUNCTION meshhook.advance_v1(
     p_now bigint, p_worker text, p_low uuid, p_high uuid,
-    a_project text[], a_run uuid[], a_epoch bigint[], a_first bigint[], a_last bigint[], a_chunk bytea[], a_hash bytea[],
+    a_project text[], a_run uuid[], a_claim bigint[], a_after bigint[], a_last bigint[], a_chunk bytea[], a_hash bytea[],
     a_hold smallint[], a_status text[], a_at bigint[], a_failure text[], c_item integer[], c_id bigint[],
     OUT a_done boolean[]
 )
@@ -287,7 +289,9 @@ DECLARE
     v_scope text := meshhook.enter();
     v_count integer := cardinality(a_run);
     v_now bigint;
-    v_waits boolean := pg_advisory_xact_lock_shared(1835365224, hashtext(p_worker)) IS NULL;
+    v_waits boolean := CASE WHEN array_position(a_last, NULL::bigint) IS NULL
+        THEN pg_advisory_xact_lock_shared(1835365224, hashtext(p_worker)) IS NULL
+        ELSE pg_advisory_xact_lock(1835365224, hashtext(p_worker)) IS NULL END;
     v_rewritten boolean;
     v_items integer[];
     v_places tid[];
@@ -303,15 +307,15 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT l.ctid, l.status FROM meshhook.live_runs l
             WHERE l.project = a_project[i] AND l.run_id = a_run[i]
-                AND l.owner IS NOT DISTINCT FROM p_worker AND l.epoch = a_epoch[i] OFFSET 0) l
-        WHERE a_first[i] IS NULL OR a_first[i] - 1 = (
+                AND l.owner IS NOT DISTINCT FROM p_worker AND l.claim = a_claim[i] OFFSET 0) l
+        WHERE a_after[i] = (
             SELECT h.last_seq FROM meshhook.history h
             WHERE h.project = a_project[i] AND h.run_id = a_run[i] AND h.run_id >= p_low AND h.run_id <= p_high
             ORDER BY h.first_seq DESC LIMIT 1)
     ), written AS (
         INSERT INTO meshhook.history (project, run_id, first_seq, last_seq, hash, chunk)
-        SELECT a_project[i], a_run[i], a_first[i], a_last[i], a_hash[i], a_chunk[i]
-        FROM fenced WHERE a_first[i] IS NOT NULL
+        SELECT a_project[i], a_run[i], a_after[i] + 1, a_last[i], a_hash[i], a_chunk[i]
+        FROM fenced WHERE a_last[i] IS NOT NULL
     )
     SELECT array_agg(i), array_agg(ctid), bool_or(a_hold[i] = 0 AND status <> a_status[i])
     INTO v_items, v_places, v_rewritten
@@ -350,7 +354,7 @@ BEGIN
         FROM generate_series(1, cardinality(v_items)) AS p
         WHERE a_hold[v_items[p]] = 0 AND l.ctid = v_places[p]
             AND l.project = a_project[v_items[p]] AND l.run_id = a_run[v_items[p]]
-            AND l.owner IS NOT DISTINCT FROM p_worker AND l.epoch = a_epoch[v_items[p]]
+            AND l.owner IS NOT DISTINCT FROM p_worker AND l.claim = a_claim[v_items[p]]
             AND l.status <> a_status[v_items[p]];
     END IF;
 
@@ -362,7 +366,7 @@ BEGIN
         FROM generate_series(1, cardinality(v_items)) AS p
         WHERE a_hold[v_items[p]] IN (1, 3) AND l.ctid = v_places[p]
             AND l.project = a_project[v_items[p]] AND l.run_id = a_run[v_items[p]]
-            AND l.owner IS NOT DISTINCT FROM p_worker AND l.epoch = a_epoch[v_items[p]];
+            AND l.owner IS NOT DISTINCT FROM p_worker AND l.claim = a_claim[v_items[p]];
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         IF v_rows <> v_released THEN
             v_scope := meshhook.collided('a run was given away while it was released');
@@ -386,15 +390,16 @@ BEGIN
             USING generate_series(1, cardinality(v_items)) AS p
             WHERE a_hold[v_items[p]] = 2 AND l.ctid = v_places[p]
                 AND l.project = a_project[v_items[p]] AND l.run_id = a_run[v_items[p]]
-                AND l.owner IS NOT DISTINCT FROM p_worker AND l.epoch = a_epoch[v_items[p]]
-            RETURNING v_items[p] AS i, l.created_at, l.epoch, l.strikes, l.strike_seq, l.version, l.run_id, l.test,
+                AND l.owner IS NOT DISTINCT FROM p_worker AND l.claim = a_claim[v_items[p]]
+            RETURNING v_items[p] AS i, l.created_at, l.epoch, l.claim, l.strikes, l.strike_seq, l.version, l.run_id, l.test,
                 l.project, l.workflow, l.last_holder, l.digest
         )
         INSERT INTO meshhook.ended_runs (
             created_at, finished_at, version, run_id, test, project, workflow, status, digest, failure,
-            epoch, strikes, strike_seq, last_holder)
+            epoch, claim, strikes, strike_seq, last_holder)
         SELECT created_at, a_at[i], version, run_id, test, project, workflow, a_status[i], digest, a_failure[i],
-            CASE WHEN a_status[i] = 'failed' THEN epoch END, CASE WHEN a_status[i] = 'failed' THEN strikes END,
+            CASE WHEN a_status[i] = 'failed' THEN epoch END, CASE WHEN a_status[i] = 'failed' THEN claim END,
+            CASE WHEN a_status[i] = 'failed' THEN strikes END,
             CASE WHEN a_status[i] = 'failed' THEN strike_seq END, CASE WHEN a_status[i] = 'failed' THEN last_holder END
         FROM gone;
         GET DIAGNOSTICS v_rows = ROW_COUNT;

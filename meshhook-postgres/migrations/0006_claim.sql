@@ -15,7 +15,7 @@ CREATE FUNCTION meshhook.claim_v1(
 RETURNS TABLE (
     place bigint, looked_at bigint, next_wake_up bigint, message_projects text[], message_runs uuid[],
     project text, run_id uuid, workflow text, version bigint, digest bytea, created_at bigint, test boolean,
-    status text, finished_at bigint, failure text, epoch bigint, strikes bigint,
+    status text, finished_at bigint, failure text, epoch bigint, claim bigint, strikes bigint,
     first_seqs bigint[], last_seqs bigint[], hashes bytea[], chunks bytea[]
 )
 LANGUAGE plpgsql
@@ -190,6 +190,7 @@ BEGIN
         taken AS (
             UPDATE meshhook.live_runs l
             SET owner = p_worker, last_holder = p_worker, wake_at = NULL,
+                claim = l.claim + 1,
                 epoch = CASE WHEN l.last_holder = p_worker THEN l.epoch ELSE l.epoch + 1 END,
                 strikes = CASE WHEN p.orphaned_at IS NULL THEN l.strikes
                     WHEN p.orphaned_at > l.strike_seq + 1 THEN 1 ELSE least(l.strikes + 1, 4294967295) END,
@@ -197,7 +198,7 @@ BEGIN
             FROM placed p
             WHERE l.project = p.project AND l.run_id = p.run_id
             RETURNING p.place, l.project, l.run_id, l.workflow, l.version, l.digest, l.created_at, l.test, l.status,
-                l.finished_at, l.failure, l.epoch, l.strikes
+                l.finished_at, l.failure, l.epoch, l.claim, l.strikes
         ),
         moved AS (
             UPDATE meshhook.inbox x SET owner = p_worker
@@ -206,7 +207,7 @@ BEGIN
         )
         SELECT t.place, NULL::bigint, NULL::bigint, NULL::text[], NULL::uuid[],
             t.project, t.run_id, t.workflow, t.version, t.digest, t.created_at, t.test,
-            t.status, t.finished_at, t.failure, t.epoch, t.strikes, h.first_seqs, h.last_seqs, h.hashes, h.chunks
+            t.status, t.finished_at, t.failure, t.epoch, t.claim, t.strikes, h.first_seqs, h.last_seqs, h.hashes, h.chunks
         FROM taken t
         CROSS JOIN LATERAL (
             SELECT array_agg(c.first_seq) AS first_seqs, array_agg(c.last_seq) AS last_seqs,
@@ -263,7 +264,7 @@ $$;
 
 -- The runs that the worker holds. Who asks has lost a reply: a claim or commit of the worker that is still under way is
 -- waited for, so that what it takes is among the answer.
-CREATE FUNCTION meshhook.held_v1(p_worker text) RETURNS TABLE (project text, run_id uuid)
+CREATE FUNCTION meshhook.held_v1(p_worker text) RETURNS TABLE (project text, run_id uuid, claim bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
@@ -273,15 +274,15 @@ DECLARE
     v_scope text := meshhook.enter();
 BEGIN
     PERFORM pg_advisory_xact_lock(1835365224, hashtext(p_worker));
-    RETURN QUERY SELECT l.project, l.run_id FROM meshhook.live_runs l
+    RETURN QUERY SELECT l.project, l.run_id, l.claim FROM meshhook.live_runs l
         WHERE l.owner >= p_worker AND l.owner <= p_worker ORDER BY l.owner, l.project, l.run_id;
     PERFORM meshhook.leave(v_scope);
 END
 $$;
 
--- Releases runs that the worker holds, due now or at a time, never without one. No commit of the worker is under way meanwhile.
+-- Releases runs that the worker holds through the claims, due now or at a time, never without one. No commit of the worker is under way meanwhile.
 CREATE FUNCTION meshhook.forget_v1(p_now bigint, p_worker text, p_project text[], p_run uuid[],
-    p_is_due boolean, p_wake_at bigint) RETURNS void
+    p_claim bigint[], p_is_due boolean, p_wake_at bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s'
 SET plan_cache_mode = force_generic_plan SET jit = off
@@ -293,8 +294,8 @@ BEGIN
     PERFORM pg_advisory_xact_lock(1835365224, hashtext(p_worker));
     UPDATE meshhook.live_runs l SET owner = NULL,
         wake_at = CASE WHEN p_is_due THEN meshhook.now_or(p_now) ELSE p_wake_at END
-    FROM unnest(p_project, p_run) AS f (project, run)
-    WHERE l.project = f.project AND l.run_id = f.run AND l.owner = p_worker;
+    FROM unnest(p_project, p_run, p_claim) AS f (project, run, claim)
+    WHERE l.project = f.project AND l.run_id = f.run AND l.owner = p_worker AND l.claim = f.claim;
     PERFORM meshhook.leave(v_scope);
 END
 $$;

@@ -3,7 +3,8 @@
 -- The reference page of the schema is made from these comments.
 
 COMMENT ON COLUMN meshhook.live_runs.created_at IS 'When the run was made.';
-COMMENT ON COLUMN meshhook.live_runs.epoch IS 'Grows by one with each change of hands: a commit names the epoch that it was made under, and one of an earlier epoch is refused.';
+COMMENT ON COLUMN meshhook.live_runs.epoch IS 'Grows by one with each change of hands.';
+COMMENT ON COLUMN meshhook.live_runs.claim IS 'Grows by one with each claim, also by the same worker: a commit names the claim through which its worker holds the run, and one of an earlier claim is refused.';
 COMMENT ON COLUMN meshhook.live_runs.strikes IS 'How many workers in a row died while they held the run and before it got any further.';
 COMMENT ON COLUMN meshhook.live_runs.strike_seq IS 'How far the history was at the last strike.';
 COMMENT ON COLUMN meshhook.live_runs.wake_at IS 'When a released run is due; null while it is held, and where it waits for a message only.';
@@ -27,6 +28,7 @@ COMMENT ON INDEX meshhook.live_runs_struck IS 'What a worker holds that was an o
 COMMENT ON COLUMN meshhook.ended_runs.created_at IS 'When the run was made.';
 COMMENT ON COLUMN meshhook.ended_runs.finished_at IS 'When it ended.';
 COMMENT ON COLUMN meshhook.ended_runs.epoch IS 'As in live_runs; kept for failed runs only, which can be retried.';
+COMMENT ON COLUMN meshhook.ended_runs.claim IS 'As in live_runs; kept for failed runs only, which can be retried.';
 COMMENT ON COLUMN meshhook.ended_runs.strikes IS 'As in live_runs; kept for failed runs only.';
 COMMENT ON COLUMN meshhook.ended_runs.strike_seq IS 'As in live_runs; kept for failed runs only.';
 COMMENT ON COLUMN meshhook.ended_runs.version IS 'The workflow''s version; null for a run of a draft.';

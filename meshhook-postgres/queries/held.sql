@@ -1,2 +1,2 @@
 -- By live_runs_held.
-SELECT project, run_id FROM meshhook.held_v1($1)
+SELECT project, run_id, claim FROM meshhook.held_v1($1)

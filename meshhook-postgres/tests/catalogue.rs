@@ -180,9 +180,9 @@ async fn months_are_dropped_once_all_their_runs_have_ended() {
     assert_eq!(store.drop_before(Timestamp::EPOCH).await.unwrap(), 0);
     assert_eq!(rows(&database, partitions), ["6"]);
     database.sql(&format!(
-        "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
+        "INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, run_id, test, project, workflow, \
              status, last_holder, digest) \
-         VALUES (0, 1, 0, 0, meshhook.first_id({MONTH}), false, 'default', 'flow', 'waiting', 'w', ''); \
+         VALUES (0, 1, 1, 0, 0, meshhook.first_id({MONTH}), false, 'default', 'flow', 'waiting', 'w', ''); \
          INSERT INTO meshhook.inbox (run_id, is_retry, project, message) \
          VALUES (meshhook.first_id({MONTH}), false, 'default', ''), (gen_random_uuid(), false, 'default', '')"
     ));
@@ -199,9 +199,9 @@ async fn months_are_dropped_once_all_their_runs_have_ended() {
 async fn a_month_whose_failed_run_is_being_retried_stays_whole() {
     let database = Database::new();
     database.sql(&format!(
-        "INSERT INTO meshhook.ended_runs (created_at, finished_at, epoch, strikes, strike_seq, run_id, test, project, \
+        "INSERT INTO meshhook.ended_runs (created_at, finished_at, epoch, claim, strikes, strike_seq, run_id, test, project, \
              workflow, status, last_holder, digest) \
-         VALUES (0, 0, 1, 0, 0, meshhook.first_id({MONTH}), false, 'default', 'flow', 'failed', 'w', ''); \
+         VALUES (0, 0, 1, 1, 0, 0, meshhook.first_id({MONTH}), false, 'default', 'flow', 'failed', 'w', ''); \
          INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
          SELECT 1, 1, run_id, project, '', '' FROM meshhook.ended_runs"
     ));
@@ -245,9 +245,9 @@ async fn making_a_partition_waits_a_moment_for_running_work_and_no_longer() {
 fn a_superusers_view_is_no_door_in_the_wall() {
     let database = Database::new();
     database.sql(
-        "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
+        "INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, run_id, test, project, workflow, \
              status, last_holder, digest) \
-         SELECT 0, 1, 0, 0, gen_random_uuid(), false, p, 'flow', 'waiting', 'w', '' FROM unnest('{acme,beta}'::text[]) p; \
+         SELECT 0, 1, 1, 0, 0, gen_random_uuid(), false, p, 'flow', 'waiting', 'w', '' FROM unnest('{acme,beta}'::text[]) p; \
          INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
          SELECT 1, 1, run_id, project, '', '[{\"seq\":1}]' FROM meshhook.live_runs; \
          ALTER VIEW meshhook.runs OWNER TO CURRENT_USER; ALTER VIEW meshhook.events OWNER TO CURRENT_USER",

@@ -13,8 +13,8 @@ use meshhook_core::event::{Chunk, ChunkHash, RunStatus};
 use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook_core::run::RunMeta;
 use meshhook_core::store::{
-    Claim, Commit, CommitOutcome, Hold, Ledger as _, Message, Post, RunFilter, RunReader as _, StartRun,
-    StoreError, WorkflowStore as _,
+    Claim, Commit, CommitOutcome, HeldRun, Hold, Ledger as _, Message, Post, RunFilter, RunReader as _,
+    StartRun, StoreError, WorkflowStore as _,
 };
 use meshhook_core::store::{CreateWorkflow, Inbox as _, Page};
 use meshhook_core::time::Timestamp;
@@ -228,7 +228,7 @@ async fn a_run_that_cannot_be_read_is_set_aside_and_keeps_no_other() {
     let bob = WorkerId::new("bob").unwrap();
     let claimed = store.claim(claim(bob.clone())).await.unwrap();
     assert_eq!(claimed.runs.iter().map(|run| run.record.meta.run).collect::<Vec<_>>(), [run(3)]);
-    assert_eq!(store.held(&bob).await.unwrap(), [(acme(), run(3))]);
+    assert_eq!(store.held(&bob).await.unwrap(), [claimed.runs[0].held()]);
     let later = "SELECT count(*) FROM meshhook.live_runs \
          WHERE owner IS NULL AND wake_at > meshhook.now_or(NULL) + 500000000";
     assert_eq!(database.sql(later), "3");
@@ -250,7 +250,7 @@ async fn who_asks_what_it_holds_waits_for_its_claim_that_is_under_way() {
     let mut held = tokio::spawn(async move { asked.held(&bob).await });
     assert!(tokio::time::timeout(Duration::from_millis(300), &mut held).await.is_err(), "it does not wait");
     session.execute("COMMIT").await.unwrap();
-    assert_eq!(held.await.unwrap().unwrap(), [(acme(), run(1))]);
+    assert_eq!(held.await.unwrap().unwrap(), [HeldRun { project: acme(), run: run(1), claim: 2 }]);
 }
 
 #[tokio::test]
@@ -332,7 +332,7 @@ async fn the_databases_default_isolation_is_not_what_the_store_works_with() {
             session.execute("COMMIT").await.unwrap();
         };
         let (held, ()) = tokio::join!(store.held(&bob), committing);
-        assert!(held.unwrap().contains(&(acme(), run(number))));
+        assert!(held.unwrap().contains(&HeldRun { project: acme(), run: run(number), claim: 2 }));
     }
 }
 

@@ -36,9 +36,9 @@ async fn read_by(database: &Database, statements: &[&'static str], grow: &str) -
 fn timers(count: u32) -> String {
     format!(
         "ALTER TABLE meshhook.live_runs SET (autovacuum_enabled = false); \
-         INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, wake_at, run_id, test, project, \
+         INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, wake_at, run_id, test, project, \
              workflow, status, last_holder, digest) \
-         SELECT 0, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 5, 'flow', 'waiting', 'w', \
+         SELECT 0, 1, 1, 0, 0, 4000000000000000 + i, gen_random_uuid(), false, 'p' || i % 5, 'flow', 'waiting', 'w', \
              '' FROM generate_series(1, {count}) i"
     )
 }
@@ -75,9 +75,9 @@ async fn a_due_run_costs_no_look_at_projects_where_nothing_is_due() {
 #[tokio::test]
 async fn runs_without_messages_and_messages_of_others_cost_a_claim_nothing() {
     let database = Database::new();
-    let held = "INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
+    let held = "INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, run_id, test, project, workflow, \
              status, owner, last_holder, digest) \
-         SELECT 0, 1, 0, 0, gen_random_uuid(), false, 'p' || i % 5, 'flow', 'running', \
+         SELECT 0, 1, 1, 0, 0, gen_random_uuid(), false, 'p' || i % 5, 'flow', 'running', \
              CASE WHEN i % 2 = 0 THEN 'ann' ELSE 'bob' END, 'w', '' FROM generate_series(1, 20000) i; \
          INSERT INTO meshhook.workers VALUES (4000000000000000, false, 'bob'); \
          INSERT INTO meshhook.inbox (run_id, is_retry, owner, project, message) \
@@ -138,13 +138,13 @@ async fn a_commit_reads_only_its_own_runs() {
     let id = "'019b6968-0000-7000-8000-000000000001'";
     let advance = format!(
         "SELECT a_done FROM meshhook.advance_v1(NULL, 'ann', {id}, {id}, '{{p1}}', ARRAY[{id}]::uuid[], '{{1}}', \
-         '{{2}}', '{{2}}', ARRAY['x'::bytea], ARRAY['x'::bytea], '{{1}}', '{{waiting}}', '{{1}}', '{{NULL}}', NULL, NULL)"
+         '{{1}}', '{{2}}', ARRAY['x'::bytea], ARRAY['x'::bytea], '{{1}}', '{{waiting}}', '{{1}}', '{{NULL}}', NULL, NULL)"
     );
     let advance: &'static str = advance.leak();
     let grow = format!(
-        "{}; INSERT INTO meshhook.live_runs (created_at, epoch, strikes, strike_seq, run_id, test, project, workflow, \
+        "{}; INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, run_id, test, project, workflow, \
              status, owner, last_holder, digest) \
-         VALUES (0, 1, 0, 0, {id}, false, 'p1', 'flow', 'running', 'ann', 'ann', ''); \
+         VALUES (0, 1, 1, 0, 0, {id}, false, 'p1', 'flow', 'running', 'ann', 'ann', ''); \
          INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
          SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs; \
          INSERT INTO meshhook.inbox (run_id, is_retry, project, message) \

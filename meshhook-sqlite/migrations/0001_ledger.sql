@@ -19,6 +19,7 @@ CREATE TABLE runs (
     wake_at     INTEGER,
     ended       INTEGER NOT NULL,
     epoch       INTEGER NOT NULL,
+    claim       INTEGER NOT NULL,
     last_holder TEXT    NOT NULL,
     strikes     INTEGER NOT NULL,
     strike_seq  INTEGER NOT NULL,

@@ -1,2 +1,2 @@
--- Read transaction; by runs_held, without touching the table.
-SELECT project, run_id FROM runs WHERE owner = ?1 ORDER BY project, run_id
+-- Read transaction; by runs_held.
+SELECT project, run_id, claim FROM runs WHERE owner = ?1 ORDER BY project, run_id

@@ -59,7 +59,7 @@ fn claims_use_the_partial_indexes() {
         ("due_next_project", "USING COVERING INDEX runs_due (project>?)"),
         ("due_runs", "USING COVERING INDEX runs_due (project=? AND wake_at>? AND wake_at<?)"),
         ("held_next_project", "USING COVERING INDEX runs_held (owner=? AND project>?)"),
-        ("held_runs", "USING COVERING INDEX runs_held (owner=?)"),
+        ("held_runs", "USING INDEX runs_held (owner=?)"),
         ("orphans", "INDEX runs_held (owner=? AND project=?)"),
         ("suspects", "INDEX runs_struck (owner=? AND project=?)"),
         ("workers_drop_spent", "INDEX runs_held (owner=?)"),

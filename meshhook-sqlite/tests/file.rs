@@ -215,7 +215,7 @@ async fn an_older_file_is_brought_up_to_date() {
         "PRAGMA application_id = 0x6d657368; PRAGMA user_version = 1;
          INSERT INTO workers (worker, lease_until, retired) VALUES ('ann', 0, 0);
          INSERT INTO runs SELECT 'acme', zeroblob(16), 'flow', NULL, printf('%.64c', 'a'), 0, 0, 'running', NULL,
-             NULL, 'ann', NULL, 0, 1, 'ann', 0, 0;
+             NULL, 'ann', NULL, 0, 1, 1, 'ann', 0, 0;
          INSERT INTO history VALUES ('acme', zeroblob(16), 1, 1, '[]', zeroblob(32));",
     )
     .unwrap();

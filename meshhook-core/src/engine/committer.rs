@@ -214,7 +214,7 @@ async fn committed_before(
     advance: &AdvanceRun,
 ) -> Result<Option<CommitOutcome>, StoreError> {
     let Some(chunk) = &advance.chunk else { return Ok(None) };
-    let stored = store.chunks_after(&advance.project, advance.run, chunk.first_seq - 1, 1).await?;
+    let stored = store.chunks_after(&advance.project, advance.run, advance.after, 1).await?;
     Ok(stored
         .items
         .first()

@@ -3,7 +3,7 @@
 //! A store may hang: a connection that was cut without a word, a database that stands still. Whoever waits for it must
 //! get an answer all the same, or a worker whose lease is renewed would never look for what is due again. So every call
 //! on which others depend has a time. After it the call counts as one of unknown outcome: it may have happened, or may
-//! happen yet, which is what the epochs and positions of commits are there for.
+//! happen yet, which is what the claims and positions of commits are there for.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ use crate::event::{Chunk, RunCreated, RunStatus, genesis};
 use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::run::{Owed, RunEnd, RunMeta, RunState};
-use crate::store::{Commit, CommitOutcome, Dedupe, Hold, StartRun, WakeUp};
+use crate::store::{Commit, CommitOutcome, Dedupe, HeldRun, Hold, StartRun, WakeUp};
 
 /// A run to start.
 #[derive(Debug, Clone, Default)]
@@ -206,8 +206,9 @@ impl Inner {
         };
         let answer = self.committer.try_commit(Commit::Start(start)).map_err(|_| EngineError::Overloaded)?;
         let (end, status) = (state.end().cloned(), hold.status());
-        let run_loaded =
-            Loaded { definition, status, state, hash: chunk.hash, bytes: chunk.text.len() as u64 };
+        let (hash, bytes) = (chunk.hash, chunk.text.len() as u64);
+        // The start is a run's first claim.
+        let run_loaded = Loaded { definition, status, state, claim: 1, hash, bytes };
         let inner = self.clone();
         let (told, outcome) = tokio::sync::oneshot::channel();
         // From here on the run's fate does not depend on the caller's.
@@ -230,7 +231,9 @@ impl Inner {
                 (Hold::Keep { .. }, Some(place)) => {
                     let going_on = Runner::new(inner.clone(), run_loaded, place.inbox.clone()).go_on();
                     if let Err(error) = contained(going_on).await {
-                        inner.set_aside(&meta.project, run, &error).await;
+                        inner
+                            .set_aside(HeldRun { project: meta.project.clone(), run, claim: 1 }, &error)
+                            .await;
                     }
                     drop(place);
                 }

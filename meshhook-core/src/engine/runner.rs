@@ -40,6 +40,8 @@ use crate::time::Timestamp;
 pub(super) struct Loaded {
     pub(super) definition: ValidDefinition,
     pub(super) state: RunState,
+    /// The claim through which it is held.
+    pub(super) claim: u64,
     /// The end of the history's chain.
     pub(super) hash: ChunkHash,
     /// How many bytes the history has.

@@ -18,7 +18,7 @@
 //!
 //! Being woken is a hint; looking at every poll alone would give the same result, later. The worker trusts its own
 //! clock only to stop *earlier*: when it could not renew its lease for as long as that lasts, it drops what it holds,
-//! because others may have taken it over. The epoch refuses what it might still commit.
+//! because others may have taken it over. The claim of each run refuses what it might still commit.
 
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -228,7 +228,7 @@ async fn reconcile(inner: &Inner) -> Result<(), StoreError> {
     let held = answer(within, inner.store.held(&inner.worker)).await?;
     let lost: Vec<_> = {
         let here = inner.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.into_iter().filter(|(_, run)| !here.contains_key(run)).collect()
+        held.into_iter().filter(|held| !here.contains_key(&held.run)).collect()
     };
     if !lost.is_empty() {
         tracing::info!(runs = lost.len(), "giving back runs that are not in memory");
@@ -247,13 +247,13 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
     inner.tasks.spawn(async move {
         let suspicion = Suspicion::of(&owner, &claimed);
         let run = claimed.record.meta.run;
-        let project = claimed.record.meta.project.clone();
+        let held = claimed.held();
         if let Err(error) = contained(own(&owner, &place, claimed, suspicion)).await.flatten() {
             if error.is_transient() {
                 tracing::warn!(%error, run_id = %run, "could not load a claimed run");
                 owner.reconcile_after(run);
             } else {
-                owner.set_aside(&project, run, &error).await;
+                owner.set_aside(held, &error).await;
             }
         }
         drop(place);
@@ -335,5 +335,6 @@ fn load(
         metrics::counter!("meshhook_runs_quarantined_total").increment(1);
     }
     debug_assert!(events.iter().all(|event| !matches!(event.data, EventData::RunCreated(_))));
-    Ok((Loaded { definition, state, hash, bytes, status: claimed.record.status }, events))
+    let (claim, status) = (claimed.claim, claimed.record.status);
+    Ok((Loaded { definition, state, claim, hash, bytes, status }, events))
 }

@@ -13,9 +13,27 @@
 //! - it is released and its wake-up time has come by the store's clock, or
 //! - it is held by a worker whose lease has ended (it is *orphaned*).
 //!
-//! A claim by another worker than the one that held the run last raises the epoch. **Invariant:** an [`AdvanceRun`]
-//! succeeds only if the run is held by that worker through that epoch and the chunk continues the history. Two
-//! writers never both succeed, whatever their clocks say.
+//! # Who may write
+//!
+//! Claims of a run are counted: the run's start is its first, and each time it is taken is one more, also by the worker
+//! that had it before. **Invariant:** an [`AdvanceRun`] succeeds only if the run is held by that worker through that claim,
+//! and its history ends at that position. Two writers never both succeed, whatever their clocks say.
+//!
+//! Nor does one writer succeed twice, though a call that its caller gave up may still reach the store at any time:
+//!
+//! - A commit with events moves the position, which never comes back. No other copy of it fits, nor does what was
+//!   sent before it.
+//! - A commit that releases or ends the run without events leaves the position as it was. But nobody holds the run
+//!   then, and who holds it next does so through a higher claim, with or without an event in between.
+//! - A commit that keeps the run without events says what holds at that position in any case: that messages, each
+//!   named by an id of its own, are done with, and where the run stands. To repeat it there changes nothing; anywhere
+//!   else it does not fit.
+//! - A start fits once, since no two runs have one id.
+//! - What gives runs back without a commit ([`Ledger::forget`]) names the claims that it ends.
+//!
+//! The epoch is for readers of the history: it grows only when the run changes hands, by a claim of another worker than
+//! the one that held it last, and tells the new owner to record that. It is no fence, since a worker that takes back what
+//! it released itself keeps it.
 //!
 //! A worker takes a lease (by [`Ledger::renew`] or [`Ledger::claim`]) before it starts runs: what a worker without
 //! one holds is orphaned from the start.
@@ -83,7 +101,7 @@ pub trait Ledger: Send + Sync + 'static {
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError>;
 
     /// Makes the worker's lease last for `lease` from now. A lease that already ended, or was retired, is renewed
-    /// too: runs that nobody took meanwhile are still held. Each run's epoch tells. Answers the store's time.
+    /// too: runs that nobody took meanwhile are still held. Each run's claim tells. Answers the store's time.
     ///
     /// # Errors
     ///
@@ -96,21 +114,16 @@ pub trait Ledger: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError>;
+    async fn held(&self, worker: &WorkerId) -> Result<Vec<HeldRun>, StoreError>;
 
     /// Gives runs that the worker holds, but does not know how to go on with, back: they are released, their records as
     /// they stand. They are due when they are to wake up, whatever messages wait; a message that is posted later makes
-    /// them due as any. Runs that the worker does not hold are left alone.
+    /// them due as any. Runs that the worker does not hold through that claim are left alone.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn forget(
-        &self,
-        worker: &WorkerId,
-        runs: &[(ProjectId, RunId)],
-        wake_up: WakeUp,
-    ) -> Result<(), StoreError>;
+    async fn forget(&self, worker: &WorkerId, runs: &[HeldRun], wake_up: WakeUp) -> Result<(), StoreError>;
 
     /// Ends the worker's lease: everything it still holds is orphaned at once, without being counted against it.
     ///
@@ -161,7 +174,8 @@ impl Commit {
         }
     }
 
-    /// Checks what no caller may get wrong: a run's first chunk starts at 1, and no chunk ends before it starts.
+    /// Checks what no caller may get wrong: a run's first chunk starts at 1, another one behind the position that its
+    /// advance names, and no chunk ends before it starts.
     ///
     /// # Errors
     ///
@@ -170,6 +184,9 @@ impl Commit {
         let chunk = match self {
             Commit::Start(start) if start.chunk.first_seq != 1 => return Err("a history starts at 1"),
             Commit::Start(start) => Some(&start.chunk),
+            Commit::Advance(advance) if !advance.is_continuous() => {
+                return Err("a chunk does not follow the position after which it is to stand");
+            }
             Commit::Advance(advance) => advance.chunk.as_ref(),
         };
         match chunk {
@@ -191,7 +208,7 @@ pub struct StartRun {
     pub meta: RunMeta,
     /// Refuses the run if another one has the same key.
     pub dedupe: Option<Dedupe>,
-    /// The worker that starts it; the run's first epoch is 1.
+    /// The worker that starts it. The run's first epoch is 1, and so is its first claim.
     pub worker: WorkerId,
     /// Its first events.
     pub chunk: Chunk,
@@ -199,7 +216,7 @@ pub struct StartRun {
     pub hold: Hold,
 }
 
-/// Events that continue a run's history.
+/// Events that continue a run's history, or a change of who has it that needs none.
 #[derive(Debug, Clone)]
 pub struct AdvanceRun {
     /// The run's project.
@@ -208,15 +225,24 @@ pub struct AdvanceRun {
     pub run: RunId,
     /// The worker that holds it.
     pub worker: WorkerId,
-    /// The epoch through which it is held.
-    pub epoch: u64,
-    /// The events; `None` where nothing is to be recorded: the run is given back or ends as it stood before it was
+    /// The claim through which it is held.
+    pub claim: u64,
+    /// The last position in the history that the worker knows: the history still ends there.
+    pub after: u64,
+    /// The events, from the next position on; `None` where nothing is to be recorded: the run is given back or ends as it stood before it was
     /// claimed, or messages needed no event.
     pub chunk: Option<Chunk>,
     /// Who has it afterwards.
     pub hold: Hold,
     /// Inbox items of this run that became part of these events, or needed no event: they are removed.
     pub consumed: Vec<InboxId>,
+}
+
+impl AdvanceRun {
+    /// Whether the events, if there are any, start at the next position.
+    fn is_continuous(&self) -> bool {
+        self.chunk.as_ref().is_none_or(|chunk| self.after.checked_add(1) == Some(chunk.first_seq))
+    }
 }
 
 /// Who has a run after a commit, and where the run stands then.
@@ -329,13 +355,24 @@ pub enum CommitOutcome {
         /// Whether the same was sent with it.
         same: bool,
     },
-    /// An advance was refused: the run is not held by that worker through that epoch, or its history went on.
+    /// An advance was refused: the run is not held by that worker through that claim, or its history ends elsewhere.
     Stale,
     /// A start was refused: a run with that id exists. After an unknown outcome this means that it succeeded.
     Exists,
     /// A start was refused for now: a transaction that is still open has its key, so that nobody can tell yet whether
     /// the key is free. Later the same start may succeed.
     Busy,
+}
+
+/// A run that a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldRun {
+    /// The run's project.
+    pub project: ProjectId,
+    /// The run.
+    pub run: RunId,
+    /// The claim through which it is held.
+    pub claim: u64,
 }
 
 /// A request to take runs.
@@ -388,8 +425,10 @@ impl Claimed {
 pub struct ClaimedRun {
     /// Its record, as it stands.
     pub record: RunRecord,
-    /// The epoch through which it is held now.
+    /// How often it changed hands, the start counted.
     pub epoch: u64,
+    /// How often it was claimed, the start and this claim counted: through which claim it is held now.
+    pub claim: u64,
     /// How many workers died, one after the other, holding the run without advancing it; see the module.
     pub strikes: u32,
     /// Its whole history.
@@ -397,6 +436,19 @@ pub struct ClaimedRun {
 }
 
 impl ClaimedRun {
+    /// What its worker holds.
+    #[must_use]
+    pub fn held(&self) -> HeldRun {
+        let meta = &self.record.meta;
+        HeldRun { project: meta.project.clone(), run: meta.run, claim: self.claim }
+    }
+
+    /// The last position in its history.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.chunks.last().map_or(0, |chunk| chunk.last_seq)
+    }
+
     /// How many bytes of text its history has.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -36,8 +36,8 @@ pub use self::claim::ClaimCandidate;
 pub use self::error::StoreError;
 pub use self::inbox::{Inbox, InboxId, InboxItem, MAX_MESSAGES_READ, Message, Post, Posted};
 pub use self::ledger::{
-    AdvanceRun, Claim, Claimed, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder, Ledger, StartRun,
-    WakeUp,
+    AdvanceRun, Claim, Claimed, ClaimedRun, Commit, CommitOutcome, Dedupe, HeldRun, Hold, KeyHolder, Ledger,
+    StartRun, WakeUp,
 };
 pub use self::listing::{Listing, MAX_LISTING_BYTES, Page};
 pub use self::projects::{ProjectRecord, ProjectStore};

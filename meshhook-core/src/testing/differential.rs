@@ -19,7 +19,7 @@ use crate::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use crate::run::RunMeta;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    AdvanceRun, Claim, Commit, CreateWorkflow, Dedupe, Hold, Hook, InboxId, Message, Page, Post,
+    AdvanceRun, Claim, Commit, CreateWorkflow, Dedupe, HeldRun, Hold, Hook, InboxId, Message, Page, Post,
     PublishWorkflow, RunFilter, SaveDraft, StartRun, Store, WakeUp,
 };
 use crate::time::Timestamp;
@@ -76,7 +76,7 @@ enum Operation {
     Commit(Vec<Commit>),
     Claim(Claim),
     Renew(WorkerId, Duration),
-    Forget(WorkerId, Vec<(ProjectId, RunId)>, WakeUp),
+    Forget(WorkerId, Vec<HeldRun>, WakeUp),
     Retire(WorkerId),
     Post(Vec<Post>),
     Create(CreateWorkflow),
@@ -97,7 +97,7 @@ enum Operation {
 #[derive(Clone)]
 struct Known {
     worker: WorkerId,
-    epoch: u64,
+    claim: u64,
     last_seq: u64,
 }
 
@@ -205,7 +205,7 @@ impl Player {
         let known: Vec<_> = self.held.iter().map(|(key, known)| (key.clone(), known.clone())).collect();
         let ((project, run), mut known) = if known.is_empty() || self.random.one_in(8) {
             let worker = self.worker();
-            ((self.project(), self.run()), Known { worker, epoch: 1, last_seq: 1 })
+            ((self.project(), self.run()), Known { worker, claim: 1, last_seq: 1 })
         } else {
             self.random.pick(&known)
         };
@@ -213,10 +213,12 @@ impl Player {
             known.worker = self.worker();
         }
         if self.random.one_in(10) {
-            known.epoch += self.random.below(2);
+            known.claim += self.random.below(2);
         }
         let next = known.last_seq + 1 + u64::from(self.random.one_in(10));
         let chunk = (!self.random.one_in(5)).then(|| self.chunk(next));
+        // Without a chunk it may name another position, even one that no history has.
+        let after = if chunk.is_none() && self.random.one_in(20) { u64::MAX } else { next - 1 };
         let consumed = (0..self.random.below(4))
             .map(|_| InboxId(i64::try_from(self.random.below(40)).unwrap()))
             .collect();
@@ -224,11 +226,16 @@ impl Player {
             project,
             run,
             worker: known.worker,
-            epoch: known.epoch,
+            claim: known.claim,
+            after,
             chunk,
             hold: self.hold(),
             consumed,
         }
+    }
+
+    fn held_run(&mut self) -> HeldRun {
+        HeldRun { project: self.project(), run: self.run(), claim: 1 + self.random.below(3) }
     }
 
     fn message(&mut self) -> Message {
@@ -264,7 +271,10 @@ impl Player {
             }),
             21 => Operation::Renew(self.worker(), self.seconds(20)),
             22 => {
-                let runs = (0..3).map(|_| (self.project(), self.run())).collect();
+                let mut runs: Vec<_> = (0..2).map(|_| self.held_run()).collect();
+                if let Some(((project, run), known)) = self.held.first_key_value() {
+                    runs.push(HeldRun { project: project.clone(), run: *run, claim: known.claim });
+                }
                 Operation::Forget(self.worker(), runs, self.wake_up())
             }
             23 => Operation::Retire(self.worker()),
@@ -360,7 +370,7 @@ impl Player {
                 let claimed = store.claim(claim.clone()).await;
                 for run in claimed.iter().flat_map(|claimed| &claimed.runs).filter(|_| first) {
                     let last_seq = run.chunks.last().map_or(0, |chunk| chunk.last_seq);
-                    let known = Known { worker: claim.worker.clone(), epoch: run.epoch, last_seq };
+                    let known = Known { worker: claim.worker.clone(), claim: run.claim, last_seq };
                     self.held.insert((run.record.meta.project.clone(), run.record.meta.run), known);
                 }
                 text(claimed)
@@ -414,14 +424,14 @@ impl Player {
     fn learn(&mut self, commit: &Commit) {
         let (key, known, hold) = match commit {
             Commit::Start(start) => {
-                let known = Known { worker: start.worker.clone(), epoch: 1, last_seq: start.chunk.last_seq };
+                let known = Known { worker: start.worker.clone(), claim: 1, last_seq: start.chunk.last_seq };
                 ((start.meta.project.clone(), start.meta.run), known, &start.hold)
             }
             Commit::Advance(advance) => {
                 let key = (advance.project.clone(), advance.run);
                 let before = self.held.get(&key).map_or(1, |known| known.last_seq);
                 let last_seq = advance.chunk.as_ref().map_or(before, |chunk| chunk.last_seq);
-                let known = Known { worker: advance.worker.clone(), epoch: advance.epoch, last_seq };
+                let known = Known { worker: advance.worker.clone(), claim: advance.claim, last_seq };
                 (key, known, &advance.hold)
             }
         };

@@ -49,7 +49,7 @@ pub(super) async fn claim(store: &PgStore, claim: Claim) -> Result<Claimed, Stor
 struct Read {
     claimed: Claimed,
     /// Runs that were taken and cannot be read.
-    unreadable: Vec<(String, Uuid)>,
+    unreadable: Vec<(String, Uuid, i64)>,
 }
 
 fn read(rows: &[PgRow], limit: usize) -> Result<Read, Error> {
@@ -62,7 +62,8 @@ fn read(rows: &[PgRow], limit: usize) -> Result<Read, Error> {
             place => match taken(row) {
                 Ok(run) => runs.push((place, run)),
                 Err(error) => {
-                    let of: (String, Uuid) = (get(row, "project")?, get(row, "run_id")?);
+                    let of: (String, Uuid, i64) =
+                        (get(row, "project")?, get(row, "run_id")?, get(row, "claim")?);
                     tracing::error!(%error, project_id = of.0, run_id = %of.1, "a claimed run cannot be read");
                     unreadable_runs.push(of);
                 }
@@ -85,13 +86,11 @@ fn read(rows: &[PgRow], limit: usize) -> Result<Read, Error> {
 async fn set_aside(
     store: &PgStore,
     worker: &WorkerId,
-    mut runs: Vec<(String, Uuid)>,
+    runs: Vec<(String, Uuid, i64)>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    runs.sort();
-    let (projects, ids) = runs.into_iter().unzip();
     let until = WakeUp::At(now.after(SET_ASIDE));
-    let given_back = store.give_back(worker, projects, ids, until).await;
+    let given_back = store.give_back(worker, runs, until).await;
     given_back.map_err(|error| StoreError::OutcomeUnknown(Box::new(error)))
 }
 
@@ -111,7 +110,8 @@ fn messages(look: &PgRow) -> Result<Vec<(ProjectId, RunId)>, Error> {
 fn taken(row: &PgRow) -> Result<ClaimedRun, Error> {
     let record = record(row, parsed(row, "project")?)?;
     let chunks = chunks(row)?;
-    Ok(ClaimedRun { record, epoch: count(row, "epoch")?, strikes: count(row, "strikes")?, chunks })
+    let (epoch, claim) = (count(row, "epoch")?, count(row, "claim")?);
+    Ok(ClaimedRun { record, epoch, claim, strikes: count(row, "strikes")?, chunks })
 }
 
 /// A history from four lists of the same length.

@@ -7,13 +7,15 @@ mod wave;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use meshhook_core::id::{ProjectId, RunId, WorkerId};
-use meshhook_core::store::{Claim, Claimed, Commit, CommitOutcome, KeyHolder, Ledger, StoreError, WakeUp};
+use meshhook_core::id::{ProjectId, WorkerId};
+use meshhook_core::store::{
+    Claim, Claimed, Commit, CommitOutcome, HeldRun, KeyHolder, Ledger, StoreError, WakeUp,
+};
 use meshhook_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::error::{Effect, unreadable};
-use crate::row::{micros, parsed, run_id, time, uuid};
+use crate::row::{count, int, micros, parsed, run_id, time, uuid};
 use crate::session::{Lane, get};
 use crate::{PgStore, sql};
 
@@ -58,31 +60,28 @@ impl Ledger for PgStore {
         self.lease(worker, lease, false).await
     }
 
-    async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError> {
+    async fn held(&self, worker: &WorkerId) -> Result<Vec<HeldRun>, StoreError> {
         let worker = worker.clone();
         self.engine(Lane::Worker, Effect::Reads, move |session| {
             let query = sqlx::query(sql!("held")).bind(worker.as_str().to_owned());
             Box::pin(async move {
                 let rows = session.alone(query).await?;
-                rows.iter().map(|row| Ok((parsed(row, "project")?, run_id(row, "run_id")?))).collect()
+                let held = |row| {
+                    let (project, run) = (parsed(row, "project")?, run_id(row, "run_id")?);
+                    Ok(HeldRun { project, run, claim: count(row, "claim")? })
+                };
+                rows.iter().map(held).collect()
             })
         })
         .await
     }
 
-    async fn forget(
-        &self,
-        worker: &WorkerId,
-        runs: &[(ProjectId, RunId)],
-        wake_up: WakeUp,
-    ) -> Result<(), StoreError> {
+    async fn forget(&self, worker: &WorkerId, runs: &[HeldRun], wake_up: WakeUp) -> Result<(), StoreError> {
         if runs.is_empty() {
             return Ok(());
         }
-        let mut runs = runs.to_vec();
-        runs.sort();
-        let (projects, ids) = runs.iter().map(|(project, run)| (project.to_string(), uuid(*run))).unzip();
-        self.give_back(worker, projects, ids, wake_up).await
+        let held = |held: &HeldRun| (held.project.to_string(), uuid(held.run), int(held.claim));
+        self.give_back(worker, runs.iter().map(held).collect(), wake_up).await
     }
 
     async fn retire(&self, worker: &WorkerId) -> Result<(), StoreError> {
@@ -114,15 +113,18 @@ impl Ledger for PgStore {
 }
 
 impl PgStore {
-    /// Releases runs that the worker holds, by project and id and in that order.
+    /// Releases runs that the worker holds: by project, id and claim.
     async fn give_back(
         &self,
         worker: &WorkerId,
-        projects: Vec<String>,
-        ids: Vec<Uuid>,
+        mut runs: Vec<(String, Uuid, i64)>,
         wake_up: WakeUp,
     ) -> Result<(), StoreError> {
+        runs.sort();
         let (now, worker) = (self.now(), worker.clone());
+        let projects: Vec<String> = runs.iter().map(|(project, ..)| project.clone()).collect();
+        let ids: Vec<Uuid> = runs.iter().map(|(_, run, _)| *run).collect();
+        let claims: Vec<i64> = runs.iter().map(|(.., claim)| *claim).collect();
         let wake_at = match wake_up {
             WakeUp::At(at) => Some(at.as_micros()),
             WakeUp::Now | WakeUp::Never => None,
@@ -133,6 +135,7 @@ impl PgStore {
                 .bind(worker.as_str().to_owned())
                 .bind(projects.clone())
                 .bind(ids.clone())
+                .bind(claims.clone())
                 .bind(wake_up == WakeUp::Now)
                 .bind(wake_at);
             Box::pin(async move { session.alone(query).await.map(drop) })

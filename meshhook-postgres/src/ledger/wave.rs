@@ -256,8 +256,8 @@ pub(super) struct Advances {
     high: Uuid,
     project: Vec<String>,
     run: Vec<Uuid>,
-    epoch: Vec<i64>,
-    first: Vec<Option<i64>>,
+    claim: Vec<i64>,
+    after: Vec<i64>,
     last: Vec<Option<i64>>,
     chunk: Vec<Option<Vec<u8>>>,
     hash: Vec<Option<Vec<u8>>>,
@@ -272,12 +272,12 @@ impl Advances {
         let mut columns = Self { worker: worker.to_string(), ..Self::default() };
         (columns.low, columns.high) = ends(advances.iter().map(|(_, advance)| advance.run));
         for ((index, advance), item) in advances.into_iter().zip(1..) {
-            let AdvanceRun { project, run, worker: _, epoch, chunk, hold, consumed } = advance;
+            let AdvanceRun { project, run, worker: _, claim, after, chunk, hold, consumed } = advance;
             columns.index.push(index);
             columns.project.push(project.to_string());
             columns.run.push(uuid(*run));
-            columns.epoch.push(int(*epoch));
-            columns.first.push(chunk.as_ref().map(|chunk| int(chunk.first_seq)));
+            columns.claim.push(int(*claim));
+            columns.after.push(int(*after));
             columns.last.push(chunk.as_ref().map(|chunk| int(chunk.last_seq)));
             columns.chunk.push(chunk.as_ref().map(|chunk| chunk.text.as_bytes().to_vec()));
             columns.hash.push(chunk.as_ref().map(|chunk| chunk.hash.0.to_vec()));
@@ -299,8 +299,8 @@ impl Advances {
             .bind(self.high)
             .bind(&self.project)
             .bind(&self.run)
-            .bind(&self.epoch)
-            .bind(&self.first)
+            .bind(&self.claim)
+            .bind(&self.after)
             .bind(&self.last)
             .bind(&self.chunk)
             .bind(&self.hash)

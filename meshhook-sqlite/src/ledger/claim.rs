@@ -136,10 +136,11 @@ fn take(
         let state = State {
             owner: parsed_or_null(row, 9)?,
             epoch: count(row, 10)?,
-            last_holder: parsed(row, 11)?,
-            strikes: row.get(12)?,
-            strike_seq: count(row, 13)?,
-            last_seq: count(row, 14)?,
+            claim: count(row, 11)?,
+            last_holder: parsed(row, 12)?,
+            strikes: row.get(13)?,
+            strike_seq: count(row, 14)?,
+            last_seq: count(row, 15)?,
         };
         Ok((record(row, project)?, state))
     })?;
@@ -156,23 +157,27 @@ fn take(
     if state.last_holder != *worker {
         state.epoch += 1;
     }
+    state.claim += 1;
     let strike_seq = int(state.strike_seq);
     let params = params![
         project.as_str(),
         run.as_bytes(),
         worker.as_str(),
         int(state.epoch),
+        int(state.claim),
         state.strikes,
         strike_seq
     ];
     execute(connection, sql!("run_take"), params)?;
     let chunks = history(connection, project, run)?;
-    Ok(Some(ClaimedRun { record, epoch: state.epoch, strikes: state.strikes, chunks }))
+    let State { epoch, claim, strikes, .. } = state;
+    Ok(Some(ClaimedRun { record, epoch, claim, strikes, chunks }))
 }
 
 struct State {
     owner: Option<WorkerId>,
     epoch: u64,
+    claim: u64,
     last_holder: WorkerId,
     strikes: u32,
     strike_seq: u64,

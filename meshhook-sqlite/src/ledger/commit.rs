@@ -112,11 +112,10 @@ fn advance(connection: &Connection, advance: &AdvanceRun, now: Timestamp) -> rus
         let owner = parsed_or_null::<WorkerId>(row, 0)?;
         Ok((owner, count(row, 1)?, count(row, 2)?, status(row, 3)?))
     })?;
-    let Some((Some(owner), epoch, last_seq, stood)) = fence else {
+    let Some((Some(owner), claim, last_seq, stood)) = fence else {
         return Ok(CommitOutcome::Stale);
     };
-    let follows = advance.chunk.as_ref().is_none_or(|chunk| chunk.first_seq == last_seq + 1);
-    if owner != advance.worker || epoch != advance.epoch || !follows {
+    if owner != advance.worker || claim != advance.claim || last_seq != advance.after {
         return Ok(CommitOutcome::Stale);
     }
     if let Some(chunk) = &advance.chunk {

@@ -6,12 +6,14 @@ mod commit;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use meshhook_core::id::{ProjectId, RunId, WorkerId};
-use meshhook_core::store::{Claim, Claimed, Commit, CommitOutcome, KeyHolder, Ledger, StoreError, WakeUp};
+use meshhook_core::id::{ProjectId, WorkerId};
+use meshhook_core::store::{
+    Claim, Claimed, Commit, CommitOutcome, HeldRun, KeyHolder, Ledger, StoreError, WakeUp,
+};
 use meshhook_core::time::Timestamp;
 use rusqlite::params;
 
-use crate::row::{all, execute, first, parsed, run_id};
+use crate::row::{all, count, execute, first, int, parsed, run_id};
 use crate::{SqliteStore, sql};
 
 #[async_trait]
@@ -46,27 +48,22 @@ impl Ledger for SqliteStore {
         .await
     }
 
-    async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError> {
+    async fn held(&self, worker: &WorkerId) -> Result<Vec<HeldRun>, StoreError> {
         let worker = worker.clone();
         self.read(move |connection, _| {
             all(connection, sql!("held_runs"), params![worker.as_str()], |row| {
-                Ok((parsed(row, 0)?, run_id(row, 1)?))
+                Ok(HeldRun { project: parsed(row, 0)?, run: run_id(row, 1)?, claim: count(row, 2)? })
             })
         })
         .await
     }
 
-    async fn forget(
-        &self,
-        worker: &WorkerId,
-        runs: &[(ProjectId, RunId)],
-        wake_up: WakeUp,
-    ) -> Result<(), StoreError> {
+    async fn forget(&self, worker: &WorkerId, runs: &[HeldRun], wake_up: WakeUp) -> Result<(), StoreError> {
         let (worker, runs) = (worker.clone(), runs.to_vec());
         self.write(move |connection, now| {
             let wake_at = wake_up.at(now).map(Timestamp::as_micros);
-            for (project, run) in &runs {
-                let params = params![project.as_str(), run.as_bytes(), worker.as_str(), wake_at];
+            for HeldRun { project, run, claim } in &runs {
+                let params = params![project.as_str(), run.as_bytes(), worker.as_str(), wake_at, int(*claim)];
                 execute(connection, sql!("run_forget"), params)?;
             }
             Ok(())

@@ -8,9 +8,8 @@ use crate::engine::deadline::answer;
 use crate::engine::watch::News;
 use crate::engine::{Inner, ended};
 use crate::event::Chunk;
-use crate::id::{ProjectId, RunId};
 use crate::run::RunState;
-use crate::store::{AdvanceRun, Commit, CommitOutcome, Hold, InboxId, WakeUp};
+use crate::store::{AdvanceRun, Commit, CommitOutcome, HeldRun, Hold, InboxId, WakeUp};
 use crate::time::Timestamp;
 
 impl Runner {
@@ -70,11 +69,14 @@ impl Runner {
 
     fn advance(&self, chunk: Option<Chunk>, hold: Hold, consumed: Vec<InboxId>) -> AdvanceRun {
         let meta = self.run.state.meta();
+        // With a chunk the state is ahead of the history.
+        let after = chunk.as_ref().map_or(self.run.state.seq(), |chunk| chunk.first_seq - 1);
         AdvanceRun {
             project: meta.project.clone(),
             run: meta.run,
             worker: self.inner.worker.clone(),
-            epoch: self.run.state.epoch(),
+            claim: self.run.claim,
+            after,
             chunk,
             hold,
             consumed,
@@ -102,7 +104,8 @@ impl Runner {
                     }
                 }
                 Err(error) => {
-                    self.inner.set_aside(&self.run.state.meta().project, run, &error).await;
+                    let project = self.run.state.meta().project.clone();
+                    self.inner.set_aside(HeldRun { project, run, claim: self.run.claim }, &error).await;
                     return None;
                 }
             }
@@ -153,15 +156,14 @@ impl Inner {
     /// messages that wait do not make it due earlier. What comes later does, once for each.
     pub(in crate::engine) async fn set_aside(
         &self,
-        project: &ProjectId,
-        run: RunId,
+        held: HeldRun,
         why: &(dyn Error + Send + Sync + 'static),
     ) {
-        tracing::error!(error = why, project_id = %project, run_id = %run, "a run cannot be gone on with");
+        let run = held.run;
+        tracing::error!(error = why, project_id = %held.project, run_id = %run, "a run cannot be gone on with");
         metrics::counter!("meshhook_runs_set_aside_total").increment(1);
         let until = WakeUp::At(self.time.now().after(SET_ASIDE));
-        let runs = [(project.clone(), run)];
-        let giving_back = self.store.forget(&self.worker, &runs, until);
+        let giving_back = self.store.forget(&self.worker, std::slice::from_ref(&held), until);
         if let Err(error) = answer(self.options.lease, giving_back).await {
             tracing::error!(%error, run_id = %run, "could not set a run aside");
             self.reconcile_after(run);

@@ -1,10 +1,13 @@
 //! Faults on demand, and counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::Operation;
+use tokio::time::Instant;
+
+use super::{Operation, State};
 use crate::store::StoreError;
+use crate::time::Timestamp;
 
 /// Says what happens to the next operation.
 ///
@@ -37,6 +40,9 @@ pub enum Loss {
     RequestLost,
     /// It is applied, and the caller cannot know: [`StoreError::OutcomeUnknown`].
     ReplyLost,
+    /// The caller gives it up ([`StoreError::OutcomeUnknown`]), and it is applied so long after the call, by tokio's clock:
+    /// before the next operation from then on. Only what commits runs or gives them back; others lose the request.
+    Late(Duration),
 }
 
 impl Fault {
@@ -45,13 +51,19 @@ impl Fault {
         let error = match self.loss {
             None | Some(Loss::ReplyLost) => return Ok(()),
             Some(Loss::Full) if !operation.is_read() => StoreError::Full("injected fault".into()),
-            Some(Loss::RequestLost) if !operation.is_read() => {
+            Some(Loss::RequestLost | Loss::Late(_)) if !operation.is_read() => {
                 StoreError::OutcomeUnknown("injected fault: the request was lost".into())
             }
             Some(_) => StoreError::Unavailable("injected fault".into()),
         };
         pause(self.delay_after).await;
         Err(error)
+    }
+
+    /// The error of a call that is given up.
+    pub(super) async fn give_up(&self, operation: Operation) -> StoreError {
+        let given_up = || StoreError::OutcomeUnknown("injected fault: the call was given up".into());
+        self.before(operation).await.err().unwrap_or_else(given_up)
     }
 
     pub(super) async fn after(&self, operation: Operation) -> Result<(), StoreError> {
@@ -71,6 +83,30 @@ impl Fault {
 async fn pause(delay: Option<Duration>) {
     if let Some(delay) = delay {
         tokio::time::sleep(delay).await;
+    }
+}
+
+/// What was given up and takes effect later, in the order in which it does.
+#[derive(Default)]
+pub(super) struct Late(VecDeque<(Instant, Operation, Apply)>);
+
+/// Takes effect; answers whether it did.
+type Apply = Box<dyn FnOnce(&mut State, Timestamp) -> bool + Send>;
+
+impl Late {
+    pub(super) fn put_off(&mut self, after: Duration, operation: Operation, apply: Apply) {
+        let due = Instant::now() + after;
+        let place = self.0.partition_point(|(at, ..)| *at <= due);
+        self.0.insert(place, (due, operation, apply));
+    }
+
+    pub(super) fn take_due(&mut self) -> Vec<(Operation, Apply)> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let due = self.0.partition_point(|(at, ..)| *at <= now);
+        self.0.drain(..due).map(|(_, operation, apply)| (operation, apply)).collect()
     }
 }
 
@@ -133,6 +169,19 @@ mod tests {
             retire(&store).await.unwrap();
             assert_eq!(store.transactions().writes(), applied + 1);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_given_up_takes_effect_late() {
+        let after = Duration::from_secs(3);
+        let store = store(Fault { loss: Some(Loss::Late(after)), ..Fault::default() });
+        assert!(store.commit(Vec::new()).await.unwrap_err().is_outcome_unknown());
+        store.ping().await.unwrap();
+        assert_eq!(store.transactions().of(Operation::Commit), 0);
+        tokio::time::sleep(after).await;
+        store.ping().await.unwrap();
+        store.ping().await.unwrap();
+        assert_eq!(store.transactions().of(Operation::Commit), 1);
     }
 
     #[tokio::test]

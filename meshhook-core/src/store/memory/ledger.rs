@@ -12,8 +12,8 @@ use crate::failure::Failure;
 use crate::id::{ProjectId, RunId, WorkerId};
 use crate::run::RunMeta;
 use crate::store::{
-    AdvanceRun, Claim, ClaimCandidate, Claimed, ClaimedRun, Commit, CommitOutcome, Dedupe, Hold, KeyHolder,
-    Ledger, StartRun, StoreError, WakeUp,
+    AdvanceRun, Claim, ClaimCandidate, Claimed, ClaimedRun, Commit, CommitOutcome, Dedupe, HeldRun, Hold,
+    KeyHolder, Ledger, StartRun, StoreError, WakeUp,
 };
 use crate::time::Timestamp;
 
@@ -41,6 +41,7 @@ pub(super) struct Run {
     #[cfg(feature = "testing")]
     pub(super) commits: Vec<super::CommitRecord>,
     pub(super) epoch: u64,
+    claim: u64,
     last_holder: WorkerId,
     strikes: u32,
     strike_seq: u64,
@@ -67,6 +68,10 @@ struct Remembered {
 impl Run {
     fn last_seq(&self) -> u64 {
         self.chunks.last().map_or(0, |chunk| chunk.last_seq)
+    }
+
+    fn is_held(&self, worker: &WorkerId, claim: u64) -> bool {
+        self.claim == claim && matches!(&self.place, Place::Held(owner) if owner == worker)
     }
 
     /// Notes where the run stands, which is no end.
@@ -210,9 +215,11 @@ impl Runs {
             run.epoch += 1;
             run.last_holder = worker.clone();
         }
+        run.claim += 1;
         let claimed = ClaimedRun {
             record: run.record(),
             epoch: run.epoch,
+            claim: run.claim,
             strikes: run.strikes,
             chunks: run.chunks.clone(),
         };
@@ -255,6 +262,7 @@ impl State {
             commits: vec![super::CommitRecord { at: now, worker: start.worker.clone() }],
             chunks: vec![start.chunk],
             epoch: 1,
+            claim: 1,
             last_holder: start.worker.clone(),
             strikes: 0,
             strike_seq: 0,
@@ -267,8 +275,7 @@ impl State {
     fn advance(&mut self, advance: AdvanceRun, now: Timestamp) -> CommitOutcome {
         let key = (advance.project, advance.run);
         let Some(run) = self.ledger.runs.get_mut(&key) else { return CommitOutcome::Stale };
-        let follows = advance.chunk.as_ref().is_none_or(|chunk| chunk.first_seq == run.last_seq() + 1);
-        if run.place != Place::Held(advance.worker.clone()) || run.epoch != advance.epoch || !follows {
+        if !run.is_held(&advance.worker, advance.claim) || run.last_seq() != advance.after {
             return CommitOutcome::Stale;
         }
         if let Some(chunk) = advance.chunk {
@@ -318,7 +325,7 @@ impl State {
 #[async_trait]
 impl Ledger for MemoryStore {
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
-        self.run(Operation::Commit, |state, now| {
+        self.run_owned(Operation::Commit, move |state, now| {
             for commit in &batch {
                 commit.check().map_err(StoreError::internal)?;
             }
@@ -374,21 +381,25 @@ impl Ledger for MemoryStore {
         .await
     }
 
-    async fn held(&self, worker: &WorkerId) -> Result<Vec<(ProjectId, RunId)>, StoreError> {
-        self.run(Operation::Held, |state, _| Ok(state.ledger.held_by(worker).cloned().collect())).await
+    async fn held(&self, worker: &WorkerId) -> Result<Vec<HeldRun>, StoreError> {
+        self.run(Operation::Held, |state, _| {
+            let runs = &state.ledger;
+            let held = |key: &RunKey| {
+                let claim = runs.runs.get(key)?.claim;
+                Some(HeldRun { project: key.0.clone(), run: key.1, claim })
+            };
+            Ok(runs.held_by(worker).filter_map(held).collect())
+        })
+        .await
     }
 
-    async fn forget(
-        &self,
-        worker: &WorkerId,
-        runs: &[(ProjectId, RunId)],
-        wake_up: WakeUp,
-    ) -> Result<(), StoreError> {
-        self.run(Operation::Forget, |state, now| {
-            for key in runs {
-                let held = Place::Held(worker.clone());
-                if state.ledger.runs.get(key).is_some_and(|run| run.place == held) {
-                    state.ledger.place(key, Place::Released(wake_up.at(now)));
+    async fn forget(&self, worker: &WorkerId, runs: &[HeldRun], wake_up: WakeUp) -> Result<(), StoreError> {
+        let (worker, runs) = (worker.clone(), runs.to_vec());
+        self.run_owned(Operation::Forget, move |state, now| {
+            for HeldRun { project, run, claim } in runs {
+                let key = (project, run);
+                if state.ledger.runs.get(&key).is_some_and(|run| run.is_held(&worker, claim)) {
+                    state.ledger.place(&key, Place::Released(wake_up.at(now)));
                 }
             }
             Ok(())

@@ -2,7 +2,8 @@
 //!
 //! All state is behind one lock that is never held across an await, so each operation is atomic and a future that
 //! is dropped leaves nothing half done. Iteration is in key order everywhere: the same calls give the same answers.
-//! With the feature `testing` operations can be delayed, refused, or their answers lost, as a plan says.
+//! With the feature `testing` operations can be delayed, refused, given up and done later, or their answers lost, as a plan
+//! says.
 
 #[cfg(feature = "testing")]
 mod fault;
@@ -16,6 +17,8 @@ mod secrets;
 mod workflows;
 
 use std::fmt;
+#[cfg(feature = "testing")]
+use std::sync::PoisonError;
 use std::sync::{Arc, Mutex};
 
 #[cfg(feature = "testing")]
@@ -42,6 +45,8 @@ pub struct MemoryStore {
     faults: Option<Arc<dyn FaultPlan>>,
     #[cfg(feature = "testing")]
     transactions: Mutex<Transactions>,
+    #[cfg(feature = "testing")]
+    late: Mutex<fault::Late>,
 }
 
 /// An operation of a store, as fault plans and counters tell them apart.
@@ -100,6 +105,8 @@ impl MemoryStore {
             faults: None,
             #[cfg(feature = "testing")]
             transactions: Mutex::default(),
+            #[cfg(feature = "testing")]
+            late: Mutex::default(),
         }
     }
 
@@ -115,7 +122,7 @@ impl MemoryStore {
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn transactions(&self) -> Transactions {
-        self.transactions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.transactions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     #[cfg(not(feature = "testing"))]
@@ -134,14 +141,70 @@ impl MemoryStore {
         operation: Operation,
         apply: impl FnOnce(&mut State, Timestamp) -> Result<T, StoreError> + Send,
     ) -> Result<T, StoreError> {
-        let fault = self.faults.as_ref().map(|plan| plan.next(operation)).unwrap_or_default();
+        self.run_under(self.next_fault(operation), operation, apply).await
+    }
+
+    /// As [`run`](Self::run), for calls that own what they need: with the feature `testing` they can take effect after their
+    /// caller has given them up.
+    #[cfg(not(feature = "testing"))]
+    async fn run_owned<T>(
+        &self,
+        operation: Operation,
+        apply: impl FnOnce(&mut State, Timestamp) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(operation, apply).await
+    }
+
+    #[cfg(feature = "testing")]
+    async fn run_owned<T: Send>(
+        &self,
+        operation: Operation,
+        apply: impl FnOnce(&mut State, Timestamp) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let fault = self.next_fault(operation);
+        if let Some(Loss::Late(after)) = fault.loss {
+            let apply = Box::new(move |state: &mut State, now| apply(state, now).is_ok());
+            self.late.lock().unwrap_or_else(PoisonError::into_inner).put_off(after, operation, apply);
+            return Err(fault.give_up(operation).await);
+        }
+        self.run_under(fault, operation, apply).await
+    }
+
+    #[cfg(feature = "testing")]
+    fn next_fault(&self, operation: Operation) -> Fault {
+        self.faults.as_ref().map(|plan| plan.next(operation)).unwrap_or_default()
+    }
+
+    #[cfg(feature = "testing")]
+    async fn run_under<T: Send>(
+        &self,
+        fault: Fault,
+        operation: Operation,
+        apply: impl FnOnce(&mut State, Timestamp) -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
         fault.before(operation).await?;
         let answer = self.apply(apply);
         if answer.is_ok() {
-            self.transactions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).count(operation);
+            self.count(operation);
         }
         fault.after(operation).await?;
         answer
+    }
+
+    #[cfg(feature = "testing")]
+    fn count(&self, operation: Operation) {
+        self.transactions.lock().unwrap_or_else(PoisonError::into_inner).count(operation);
+    }
+
+    /// Does what was given up and whose time has come, before anything that comes now.
+    #[cfg(feature = "testing")]
+    fn apply_late(&self, state: &mut State, now: Timestamp) {
+        let due = self.late.lock().unwrap_or_else(PoisonError::into_inner).take_due();
+        for (operation, apply) in due {
+            if apply(state, now) {
+                self.count(operation);
+            }
+        }
     }
 
     fn apply<T>(
@@ -150,6 +213,8 @@ impl MemoryStore {
     ) -> Result<T, StoreError> {
         let now = self.clock.now();
         let mut state = self.state.lock().map_err(|_| StoreError::internal("a store operation panicked"))?;
+        #[cfg(feature = "testing")]
+        self.apply_late(&mut state, now);
         apply(&mut state, now)
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
-use crate::store::{AdvanceRun, Claim, CommitOutcome, Hold, StartRun, WakeUp};
+use crate::store::{AdvanceRun, Claim, CommitOutcome, HeldRun, Hold, StartRun, WakeUp};
 
 pub async fn a_released_run_is_claimed_when_its_time_comes(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now().after(SECOND)))).await;
@@ -28,8 +28,8 @@ pub async fn a_claimed_run_is_held(kit: Kit) {
     assert_eq!(claimed.record, kit.record(1).await);
     assert_eq!(claimed.record.meta, meta(1));
     assert_eq!(claimed.chunks, [chunk(1, 1)]);
-    assert_eq!((claimed.epoch, claimed.strikes), (2, 0));
-    assert_eq!(kit.store.held(&bob()).await.unwrap(), [(acme(), run(1))]);
+    assert_eq!((claimed.epoch, claimed.claim, claimed.strikes), (2, 2, 0));
+    assert_eq!(kit.store.held(&bob()).await.unwrap(), [held(1, 2)]);
 }
 
 pub async fn a_claim_leaves_the_record_as_it_stands(kit: Kit) {
@@ -59,10 +59,10 @@ pub async fn a_run_released_to_be_due_now_is_due_by_the_clock_of_the_store(kit: 
     assert_eq!(kit.next_wake_up().await, Some(kit.now()));
 }
 
-pub async fn the_claiming_worker_may_write_through_the_new_epoch(kit: Kit) {
+pub async fn the_claiming_worker_may_write_through_its_claim(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now()))).await;
     let claimed = kit.claim_one(&bob()).await;
-    let old = AdvanceRun { worker: bob(), epoch: 1, ..advance(1, 2) };
+    let old = AdvanceRun { worker: bob(), ..advance(1, 2) };
     assert_eq!(kit.commit(old).await, CommitOutcome::Stale);
     kit.committed(advance_claimed(&claimed, bob())).await;
     assert_eq!(kit.history(1).await.len(), 2);
@@ -71,8 +71,9 @@ pub async fn the_claiming_worker_may_write_through_the_new_epoch(kit: Kit) {
 pub async fn the_worker_that_released_a_run_claims_it_without_a_new_epoch(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now()))).await;
     let claimed = kit.claim_one(&ann()).await;
-    assert_eq!(claimed.epoch, 1);
-    kit.committed(advance(1, 2)).await;
+    assert_eq!((claimed.epoch, claimed.claim), (1, 2));
+    assert_eq!(kit.commit(advance(1, 2)).await, CommitOutcome::Stale);
+    kit.committed(advance_claimed(&claimed, ann())).await;
 }
 
 pub async fn a_claim_takes_no_more_than_its_limit(kit: Kit) {
@@ -97,7 +98,7 @@ pub async fn a_claim_takes_no_further_run_once_the_histories_are_long_enough(kit
     };
     // The first is taken whatever its size; the one that reaches the limit is the last.
     assert_eq!(taken(0).await, [run(1)]);
-    assert_eq!(kit.store.held(&bob()).await.unwrap(), [(acme(), run(1))]);
+    assert_eq!(kit.store.held(&bob()).await.unwrap(), [held(1, 2)]);
     assert_eq!(kit.next_wake_up().await, Some(kit.now()));
     assert_eq!(taken(each + 1).await, [run(2), run(3)]);
     assert_eq!(taken(each).await, [run(4)]);
@@ -168,7 +169,7 @@ pub async fn the_next_wake_up_is_the_earliest_of_all_projects(kit: Kit) {
 pub async fn forgotten_runs_are_due_at_once(kit: Kit) {
     kit.lease(&ann()).await;
     kit.committed(start(1)).await;
-    kit.store.forget(&ann(), &[(acme(), run(1))], WakeUp::Now).await.unwrap();
+    kit.store.forget(&ann(), &[held(1, 1)], WakeUp::Now).await.unwrap();
     assert_eq!(kit.store.held(&ann()).await.unwrap(), []);
     assert_eq!(kit.record(1).await.status, RunStatus::Running);
     assert_eq!(kit.commit(advance(1, 2)).await, CommitOutcome::Stale);
@@ -184,7 +185,7 @@ pub async fn forgotten_runs_can_be_left_alone_for_a_while(kit: Kit) {
     kit.committed(start(2)).await;
     kit.post(2, event("waits")).await;
     let before = (kit.record(1).await, kit.record(2).await);
-    let runs = [1, 2].map(|n| (acme(), run(n)));
+    let runs = [held(1, 2), held(2, 1)];
     kit.store.forget(&ann(), &runs, WakeUp::At(kit.now().after(SECOND * 9))).await.unwrap();
     assert_eq!((kit.record(1).await, kit.record(2).await), before);
     assert!(kit.claim(&bob()).await.is_empty());
@@ -193,7 +194,7 @@ pub async fn forgotten_runs_can_be_left_alone_for_a_while(kit: Kit) {
     assert_eq!(ids(&kit.claim(&bob()).await), [run(2)]);
     kit.clock.advance(SECOND * 9);
     assert_eq!(ids(&kit.claim(&bob()).await), [run(1)]);
-    kit.store.forget(&bob(), &runs, WakeUp::Never).await.unwrap();
+    kit.store.forget(&bob(), &[held(1, 3), held(2, 2)], WakeUp::Never).await.unwrap();
     assert_eq!(kit.next_wake_up().await, None);
     assert_eq!((kit.waiting(1).await.len(), kit.waiting(2).await.len()), (1, 2));
 }
@@ -203,9 +204,9 @@ pub async fn only_the_holder_can_forget(kit: Kit) {
     kit.committed(start(1)).await;
     kit.committed(start_released(2, None)).await;
     kit.committed(start_ended(3, RunStatus::Failed)).await;
-    let all = [1, 2, 3, 4].map(|n| (acme(), run(n)));
+    let all = [1, 2, 3, 4].map(|n| held(n, 1));
     kit.store.forget(&bob(), &all, WakeUp::Now).await.unwrap();
-    assert_eq!(kit.store.held(&ann()).await.unwrap(), [(acme(), run(1))]);
+    assert_eq!(kit.store.held(&ann()).await.unwrap(), [held(1, 1)]);
     kit.store.forget(&ann(), &all[1..], WakeUp::Now).await.unwrap();
     assert!(kit.claim(&bob()).await.is_empty());
     assert_eq!(kit.record(3).await.status, RunStatus::Failed);
@@ -220,10 +221,10 @@ pub async fn held_runs_are_listed_for_their_worker(kit: Kit) {
     kit.committed(start_in(project("aaa"), start(9))).await;
     kit.committed(start_released(4, Some(kit.now()))).await;
     kit.claim_one(&bob()).await;
-    let mut expected = vec![(project("aaa"), run(9))];
-    expected.extend([1, 2, 3].map(|n| (acme(), run(n))));
+    let mut expected = vec![HeldRun { project: project("aaa"), ..held(9, 1) }];
+    expected.extend([1, 2, 3].map(|n| held(n, 1)));
     assert_eq!(kit.store.held(&ann()).await.unwrap(), expected);
-    assert_eq!(kit.store.held(&bob()).await.unwrap(), [(acme(), run(4))]);
+    assert_eq!(kit.store.held(&bob()).await.unwrap(), [held(4, 2)]);
     assert_eq!(kit.store.held(&worker("an")).await.unwrap(), []);
     kit.committed(AdvanceRun { hold: end(RunStatus::Succeeded, kit.now()), ..advance(1, 2) }).await;
     kit.committed(AdvanceRun { hold: release(None), ..advance(2, 2) }).await;
@@ -233,9 +234,9 @@ pub async fn held_runs_are_listed_for_their_worker(kit: Kit) {
 pub async fn a_claim_that_was_not_written_is_repeated_through_the_same_epoch(kit: Kit) {
     kit.committed(start_released(1, Some(kit.now()))).await;
     let lost = kit.claim_one(&bob()).await;
-    kit.store.forget(&bob(), &[(acme(), run(1))], WakeUp::Now).await.unwrap();
+    kit.store.forget(&bob(), &[lost.held()], WakeUp::Now).await.unwrap();
     let claimed = kit.claim_one(&bob()).await;
-    assert_eq!(claimed.epoch, lost.epoch);
+    assert_eq!((claimed.epoch, claimed.claim), (lost.epoch, lost.claim + 1));
     kit.committed(advance_claimed(&claimed, bob())).await;
 }
 

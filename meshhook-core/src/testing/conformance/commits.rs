@@ -26,7 +26,7 @@ pub async fn a_batch_commits_in_order(kit: Kit) {
 
 pub async fn refused_members_of_a_batch_do_not_disturb_the_others(kit: Kit) {
     kit.committed(start(1)).await;
-    let stale = AdvanceRun { epoch: 9, ..advance(1, 2) };
+    let stale = AdvanceRun { claim: 9, ..advance(1, 2) };
     let batch =
         vec![start(1).into(), start(2).into(), stale.into(), advance(1, 2).into(), advance(7, 1).into()];
     use CommitOutcome::{Committed, Exists, Stale};
@@ -57,6 +57,17 @@ pub async fn a_history_that_does_not_start_at_one_is_a_misuse(kit: Kit) {
     assert_eq!(kit.store.run_record(&acme(), run(2)).await.unwrap(), None);
 }
 
+pub async fn a_chunk_that_does_not_follow_its_position_is_a_misuse(kit: Kit) {
+    kit.committed(start(1)).await;
+    for after in [0, 2, u64::MAX] {
+        let wrong = AdvanceRun { after, ..advance(1, 2) };
+        let error = kit.store.commit(vec![start(2).into(), wrong.into()]).await.unwrap_err();
+        assert!(matches!(error, StoreError::Internal(_)), "{error:?}");
+    }
+    assert_eq!(kit.store.run_record(&acme(), run(2)).await.unwrap(), None);
+    kit.committed(advance(1, 2)).await;
+}
+
 pub async fn an_advance_appends_to_the_history(kit: Kit) {
     kit.committed(start(1)).await;
     kit.committed(AdvanceRun { chunk: Some(chunk(2, 6)), ..advance(1, 2) }).await;
@@ -70,10 +81,10 @@ pub async fn an_advance_by_another_worker_is_stale(kit: Kit) {
     assert_eq!(kit.history(1).await.len(), 1);
 }
 
-pub async fn an_advance_through_another_epoch_is_stale(kit: Kit) {
+pub async fn an_advance_through_another_claim_is_stale(kit: Kit) {
     kit.committed(start(1)).await;
-    for epoch in [0, 2, u64::MAX] {
-        assert_eq!(kit.commit(AdvanceRun { epoch, ..advance(1, 2) }).await, CommitOutcome::Stale, "{epoch}");
+    for claim in [0, 2, u64::MAX] {
+        assert_eq!(kit.commit(AdvanceRun { claim, ..advance(1, 2) }).await, CommitOutcome::Stale, "{claim}");
     }
     assert_eq!(kit.history(1).await.len(), 1);
 }
@@ -150,9 +161,9 @@ pub async fn a_commit_says_where_the_run_stands(kit: Kit) {
     }
     // A commit without events says it too; one that is refused does not.
     let hold = standing(RunStatus::Paused);
-    kit.committed(AdvanceRun { chunk: None, hold: hold.clone(), ..advance(1, 9) }).await;
+    kit.committed(AdvanceRun { chunk: None, hold: hold.clone(), ..advance(1, 7) }).await;
     assert_eq!(kit.record(1).await.status, RunStatus::Paused);
-    let stale = AdvanceRun { epoch: 9, hold: standing(RunStatus::Running), ..advance(1, 7) };
+    let stale = AdvanceRun { claim: 9, hold: standing(RunStatus::Running), ..advance(1, 7) };
     assert_eq!(kit.commit(stale).await, CommitOutcome::Stale);
     assert_eq!(kit.record(1).await.status, RunStatus::Paused);
 }

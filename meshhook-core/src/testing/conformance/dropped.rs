@@ -5,7 +5,8 @@ use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
 use crate::store::{
-    Commit, CommitOutcome, CreateWorkflow, Page, PublishWorkflow, RunFilter, SaveDraft, Store, WakeUp,
+    ClaimedRun, Commit, CommitOutcome, CreateWorkflow, Page, PublishWorkflow, RunFilter, SaveDraft, Store,
+    WakeUp,
 };
 
 /// Polls a call a number of times and drops it then, unless it has ended.
@@ -69,7 +70,7 @@ pub async fn a_dropped_claim_leaves_runs_claimable(kit: Kit) {
     let claim = || claim(&bob(), 2, 2);
     let store = &*kit.store;
     let known = drop_everywhere(|_| store.claim(claim())).await.unwrap();
-    let known: Vec<_> = known.runs.iter().map(|claimed| (acme(), claimed.record.meta.run)).collect();
+    let known: Vec<_> = known.runs.iter().map(ClaimedRun::held).collect();
     let held = kit.store.held(&bob()).await.unwrap();
     assert!(known.iter().all(|run| held.contains(run)));
     let unknown: Vec<_> = held.into_iter().filter(|run| !known.contains(run)).collect();

@@ -9,8 +9,8 @@ use crate::failure::Failure;
 use crate::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use crate::run::RunMeta;
 use crate::store::{
-    AdvanceRun, Claim, Claimed, ClaimedRun, Commit, CommitOutcome, Hold, InboxItem, Message, Post, Posted,
-    RunRecord, StartRun, StoreError, WakeUp,
+    AdvanceRun, Claim, Claimed, ClaimedRun, Commit, CommitOutcome, HeldRun, Hold, InboxId, InboxItem,
+    Message, Post, Posted, RunRecord, StartRun, StoreError, WakeUp,
 };
 use crate::time::Timestamp;
 
@@ -99,27 +99,38 @@ pub(super) fn end(status: RunStatus, at: Timestamp) -> Hold {
     Hold::End { status, at, failure }
 }
 
-/// An advance of the n-th run by ann through epoch 1 to position `seq`.
+pub(super) fn item_ids(items: &[InboxItem]) -> Vec<InboxId> {
+    items.iter().map(|item| item.id).collect()
+}
+
+/// An advance of the n-th run by ann, who started it, to position `seq`.
 pub(super) fn advance(n: u32, seq: u64) -> AdvanceRun {
     AdvanceRun {
         project: acme(),
         run: run(n),
         worker: ann(),
-        epoch: 1,
+        claim: 1,
+        after: seq - 1,
         chunk: Some(chunk(seq, seq)),
         hold: keep(),
         consumed: Vec::new(),
     }
 }
 
+/// The n-th run, held through a claim.
+pub(super) fn held(n: u32, claim: u64) -> HeldRun {
+    HeldRun { project: acme(), run: run(n), claim }
+}
+
 /// An advance that a claim gave the right to.
 pub(super) fn advance_claimed(claimed: &ClaimedRun, worker: WorkerId) -> AdvanceRun {
-    let last = claimed.chunks.last().map_or(0, |chunk| chunk.last_seq);
+    let last = claimed.last_seq();
     AdvanceRun {
         project: claimed.record.meta.project.clone(),
         run: claimed.record.meta.run,
         worker,
-        epoch: claimed.epoch,
+        claim: claimed.claim,
+        after: last,
         chunk: Some(chunk(last + 1, last + 1)),
         hold: keep(),
         consumed: Vec::new(),

@@ -5,16 +5,12 @@ use super::fixture::*;
 use crate::event::RunStatus;
 use crate::failure::Failure;
 use crate::store::{
-    AdvanceRun, Claim, CommitOutcome, InboxId, InboxItem, MAX_LISTING_BYTES, MAX_MESSAGES_READ, Message,
-    Posted, StoreError,
+    AdvanceRun, Claim, CommitOutcome, InboxItem, MAX_LISTING_BYTES, MAX_MESSAGES_READ, Message, Posted,
+    StoreError,
 };
 
 fn contents(items: Vec<InboxItem>) -> Vec<Message> {
     items.into_iter().map(|item| item.message).collect()
-}
-
-fn item_ids(items: &[InboxItem]) -> Vec<InboxId> {
-    items.iter().map(|item| item.id).collect()
 }
 
 pub async fn a_message_for_a_held_run_names_the_owner(kit: Kit) {
@@ -94,7 +90,8 @@ pub async fn a_failed_run_looks_failed_until_the_commit_that_retries_it(kit: Kit
     let record = kit.record(1).await;
     assert_eq!((record.status, record.finished_at, record.failure), (RunStatus::Running, None, None));
     let ended = end(RunStatus::Failed, created(1));
-    kit.committed(AdvanceRun { chunk: None, hold: ended, ..advance_claimed(&claimed, bob()) }).await;
+    let as_before = AdvanceRun { chunk: None, after: 2, hold: ended, ..advance_claimed(&claimed, bob()) };
+    kit.committed(as_before).await;
     assert_eq!(kit.record(1).await, before);
     // Nor does a release leave the end behind.
     kit.post(1, retry()).await;
@@ -256,7 +253,7 @@ pub async fn a_stale_commit_consumes_nothing(kit: Kit) {
     kit.committed(start(1)).await;
     kit.post(1, event("a")).await;
     let consumed = item_ids(&kit.waiting(1).await);
-    for stale in [AdvanceRun { epoch: 7, ..advance(1, 2) }, advance(1, 9)] {
+    for stale in [AdvanceRun { claim: 7, ..advance(1, 2) }, advance(1, 9)] {
         let stale = AdvanceRun { consumed: consumed.clone(), ..stale };
         assert_eq!(kit.commit(stale).await, CommitOutcome::Stale);
     }

@@ -26,6 +26,8 @@ pub mod founding;
 #[doc(hidden)]
 pub mod inbox;
 #[doc(hidden)]
+pub mod late;
+#[doc(hidden)]
 pub mod orphans;
 #[doc(hidden)]
 pub mod projects;
@@ -116,9 +118,10 @@ macro_rules! store_conformance {
                 an_empty_batch_is_fine
                 starting_a_run_again_says_that_it_exists
                 a_history_that_does_not_start_at_one_is_a_misuse
+                a_chunk_that_does_not_follow_its_position_is_a_misuse
                 an_advance_appends_to_the_history
                 an_advance_by_another_worker_is_stale
-                an_advance_through_another_epoch_is_stale
+                an_advance_through_another_claim_is_stale
                 an_advance_that_leaves_a_gap_or_repeats_is_stale
                 an_advance_of_a_run_that_does_not_exist_is_stale
                 an_advance_of_a_released_or_ended_run_is_stale
@@ -127,6 +130,15 @@ macro_rules! store_conformance {
                 a_run_can_be_given_back_without_events
                 a_commit_says_where_the_run_stands
                 one_worker_of_many_wins_each_position
+            }
+            late {
+                a_late_release_leaves_a_run_that_was_claimed_again
+                a_late_keep_leaves_a_run_that_went_on
+                a_late_keep_leaves_a_run_that_was_claimed_again
+                a_late_end_leaves_a_run_that_is_retried
+                a_late_copy_of_events_is_stale
+                a_late_gift_leaves_a_run_that_was_claimed_again
+                a_commit_without_events_can_be_repeated_while_nothing_happened
             }
             dedupe {
                 a_key_admits_one_run
@@ -145,7 +157,7 @@ macro_rules! store_conformance {
                 a_claim_leaves_the_record_as_it_stands
                 a_claim_answers_the_time_of_the_store
                 a_run_released_to_be_due_now_is_due_by_the_clock_of_the_store
-                the_claiming_worker_may_write_through_the_new_epoch
+                the_claiming_worker_may_write_through_its_claim
                 the_worker_that_released_a_run_claims_it_without_a_new_epoch
                 a_claim_takes_no_more_than_its_limit
                 a_claim_takes_no_further_run_once_the_histories_are_long_enough
@@ -314,6 +326,7 @@ mod tests {
             include_str!("dropped.rs"),
             include_str!("founding.rs"),
             include_str!("inbox.rs"),
+            include_str!("late.rs"),
             include_str!("orphans.rs"),
             include_str!("projects.rs"),
             include_str!("reading.rs"),

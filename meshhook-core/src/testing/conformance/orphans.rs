@@ -54,7 +54,7 @@ pub async fn a_stale_owner_cannot_write_after_a_claim(kit: Kit) {
     orphan(&kit, 1).await;
     let claimed = kit.claim_one(&bob()).await;
     assert_eq!(kit.commit(advance(1, 2)).await, CommitOutcome::Stale);
-    assert_eq!(kit.commit(AdvanceRun { epoch: 2, ..advance(1, 2) }).await, CommitOutcome::Stale);
+    assert_eq!(kit.commit(AdvanceRun { claim: 2, ..advance(1, 2) }).await, CommitOutcome::Stale);
     kit.committed(advance_claimed(&claimed, bob())).await;
     kit.lease(&ann()).await;
     assert_eq!(kit.commit(advance(1, 3)).await, CommitOutcome::Stale);
@@ -133,7 +133,7 @@ pub async fn claims_of_released_runs_leave_strikes_alone(kit: Kit) {
     let released = AdvanceRun { hold: release(Some(kit.now())), ..advance_claimed(&claimed, bob()) };
     kit.committed(released).await;
     assert_eq!(kit.claim_one(&ann()).await.strikes, 1);
-    kit.store.forget(&ann(), &[(acme(), run(1))], WakeUp::Now).await.unwrap();
+    kit.store.forget(&ann(), &[held(1, 3)], WakeUp::Now).await.unwrap();
     assert_eq!(kit.claim_one(&bob()).await.strikes, 1);
 }
 

@@ -4,7 +4,7 @@ use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
 use crate::store::{
-    AdvanceRun, CommitOutcome, CreateWorkflow, Dedupe, Hook, Page, Post, Posted, PublishOutcome,
+    AdvanceRun, CommitOutcome, CreateWorkflow, Dedupe, HeldRun, Hook, Page, Post, Posted, PublishOutcome,
     PublishWorkflow, RunFilter, SaveDraft, StartRun, WakeUp, WorkflowStoreError,
 };
 
@@ -15,7 +15,10 @@ pub async fn the_same_run_id_may_exist_in_two_projects(kit: Kit) {
     kit.committed(AdvanceRun { project: project("beta"), ..advance(1, 2) }).await;
     assert_eq!(kit.history(1).await.len(), 1);
     assert_eq!(kit.store.run(&project("beta"), run(1)).await.unwrap().unwrap().chunks.len(), 2);
-    assert_eq!(kit.store.held(&ann()).await.unwrap(), [(acme(), run(1)), (project("beta"), run(1))]);
+    assert_eq!(
+        kit.store.held(&ann()).await.unwrap(),
+        [held(1, 1), HeldRun { project: project("beta"), ..held(1, 1) }]
+    );
 }
 
 pub async fn runs_are_not_seen_from_other_projects(kit: Kit) {
@@ -49,7 +52,7 @@ pub async fn runs_are_not_changed_from_other_projects(kit: Kit) {
     });
     let posted = kit.store.post(posts.to_vec()).await.unwrap();
     assert_eq!(posted, [Posted::NotFound, Posted::NotFound]);
-    kit.store.forget(&ann(), &[(other, run(1))], WakeUp::Now).await.unwrap();
+    kit.store.forget(&ann(), &[HeldRun { project: other, ..held(1, 1) }], WakeUp::Now).await.unwrap();
     assert_eq!(kit.waiting(1).await.len(), 1);
     assert_eq!(kit.history(1).await.len(), 1);
     assert!(kit.claim(&bob()).await.is_empty());

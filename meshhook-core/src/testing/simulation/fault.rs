@@ -1,4 +1,5 @@
-//! Faults of the store: delays, refusals, lost requests and lost replies, in bursts.
+//! Faults of the store: delays, refusals, lost requests, lost replies, and calls that arrive after they were given up, in
+//! bursts.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -44,7 +45,7 @@ impl Weather {
 #[derive(Debug)]
 pub(super) struct Faults {
     state: Mutex<(Random, Weather)>,
-    /// For the answers that come late, so that they leave everything else that a seed draws as it is.
+    /// For the answers and the calls that come late, so that they leave everything else that a seed draws as it is.
     late: Mutex<Random>,
     injected: Mutex<u64>,
     operations: Mutex<(u64, Instant)>,
@@ -54,6 +55,9 @@ pub(super) struct Faults {
 /// How many operations there may be in a simulation's first second, and in each second more.
 const MOST_AT_ONCE: u64 = 20_000;
 const MOST_PER_SECOND: u64 = 500;
+
+/// How late a call comes that was given up, in milliseconds: no later than the shortest lease lasts.
+const LATEST_MILLIS: u64 = 3_000;
 
 impl Faults {
     pub(super) fn new(seed: u64) -> Self {
@@ -83,6 +87,15 @@ impl Faults {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = weather;
     }
 
+    /// A request that is lost, or comes long after its caller gave it up.
+    fn lost_request(&self, operation: Operation) -> Loss {
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(operation, Operation::Commit | Operation::Forget) && late.chance(50) {
+            return Loss::Late(late.millis(1, LATEST_MILLIS));
+        }
+        Loss::RequestLost
+    }
+
     /// How many operations were refused or lost.
     pub(super) fn injected(&self) -> u64 {
         *self.injected.lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,7 +121,7 @@ impl FaultPlan for Faults {
             fault.delay_after = Some(late.millis(0, weather.stale_millis));
         }
         if random.rarely(weather.lost) {
-            fault.loss = Some(if random.chance(50) { Loss::ReplyLost } else { Loss::RequestLost });
+            fault.loss = Some(if random.chance(50) { Loss::ReplyLost } else { self.lost_request(operation) });
         } else if random.rarely(weather.refused) {
             fault.loss = Some(if random.chance(80) { Loss::Unavailable } else { Loss::Full });
         }
