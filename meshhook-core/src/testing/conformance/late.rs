@@ -84,7 +84,7 @@ pub async fn a_late_copy_of_events_is_stale(kit: Kit) {
     assert_eq!(kit.history(1).await, [chunk(1, 1), chunk(2, 4)]);
 }
 
-pub async fn a_late_gift_leaves_a_run_that_was_claimed_again(kit: Kit) {
+pub async fn giving_back_late_leaves_a_run_that_was_claimed_again(kit: Kit) {
     kit.lease(&ann()).await;
     kit.committed(start(1)).await;
     kit.store.forget(&ann(), &[held(1, 1)], WakeUp::Now).await.unwrap();

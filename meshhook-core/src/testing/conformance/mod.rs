@@ -137,7 +137,7 @@ macro_rules! store_conformance {
                 a_late_keep_leaves_a_run_that_was_claimed_again
                 a_late_end_leaves_a_run_that_is_retried
                 a_late_copy_of_events_is_stale
-                a_late_gift_leaves_a_run_that_was_claimed_again
+                giving_back_late_leaves_a_run_that_was_claimed_again
                 a_commit_without_events_can_be_repeated_while_nothing_happened
             }
             dedupe {

@@ -87,13 +87,17 @@ impl Faults {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = weather;
     }
 
-    /// A request that is lost, or comes long after its caller gave it up.
-    fn lost_request(&self, operation: Operation) -> Loss {
+    /// How late a call comes that its caller gave up, if it does. Every other call that gives runs back does: there are
+    /// few, and what they name may be held again by then.
+    fn lateness(&self, operation: Operation, weather: Weather) -> Option<Loss> {
+        let permille = match operation {
+            _ if weather.lost == 0 => 0,
+            Operation::Commit => weather.lost / 2,
+            Operation::Forget => 500,
+            _ => 0,
+        };
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(operation, Operation::Commit | Operation::Forget) && late.chance(50) {
-            return Loss::Late(late.millis(1, LATEST_MILLIS));
-        }
-        Loss::RequestLost
+        (permille > 0 && late.rarely(permille)).then(|| Loss::Late(late.millis(1, LATEST_MILLIS)))
     }
 
     /// How many operations were refused or lost.
@@ -121,9 +125,12 @@ impl FaultPlan for Faults {
             fault.delay_after = Some(late.millis(0, weather.stale_millis));
         }
         if random.rarely(weather.lost) {
-            fault.loss = Some(if random.chance(50) { Loss::ReplyLost } else { self.lost_request(operation) });
+            fault.loss = Some(if random.chance(50) { Loss::ReplyLost } else { Loss::RequestLost });
         } else if random.rarely(weather.refused) {
             fault.loss = Some(if random.chance(80) { Loss::Unavailable } else { Loss::Full });
+        }
+        if fault.loss.is_none() {
+            fault.loss = self.lateness(operation, *weather);
         }
         if fault.loss.is_some() {
             *self.injected.lock().unwrap_or_else(PoisonError::into_inner) += 1;
