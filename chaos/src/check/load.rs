@@ -106,6 +106,9 @@ pub(crate) struct Left {
 }
 
 /// Looks for runs that should be at home by now.
+///
+/// Only a suspect may wait, and only with a worker that has died: one that got on since its last strike is no suspect any
+/// more, and nobody but a suspect's holder is waited for.
 pub(crate) async fn left(place: &Place, slack: Duration) -> Outcome<Left> {
     let slack = slack.as_micros();
     let rows = place
@@ -119,7 +122,9 @@ pub(crate) async fn left(place: &Place, slack: Duration) -> Outcome<Left> {
                         SELECT FROM meshhook.inbox x WHERE x.project = l.project AND x.run_id = l.run_id)
                         THEN 'it has messages, and is not due'
                 END AS why,
-                l.strikes > 0 AS is_suspect
+                l.strikes > 0 AND NOT w.retired AND w.lease_until <= now.at AND l.strike_seq + 1 >= (
+                    SELECT h.last_seq FROM meshhook.history h
+                    WHERE h.project = l.project AND h.run_id = l.run_id ORDER BY h.first_seq DESC LIMIT 1) AS is_suspect
             FROM now, meshhook.live_runs l LEFT JOIN meshhook.workers w ON w.worker = l.owner"
         ))
         .await?;
@@ -127,7 +132,7 @@ pub(crate) async fn left(place: &Place, slack: Duration) -> Outcome<Left> {
     for row in rows {
         let (run, why): (String, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
         match why {
-            Some(_) if row.try_get(2)? => left.suspects += 1,
+            Some(_) if row.try_get::<Option<bool>, _>(2)? == Some(true) => left.suspects += 1,
             Some(why) => left.violations.push(Violation::of(11, &run, why)),
             None => {}
         }

@@ -12,6 +12,9 @@
 //!
 //! A lost commit is made by waiting for one: the next message that commits something is either not handed on at all, or
 //! handed on, and its reply is taken from the database and thrown away. Both look the same to the server.
+//!
+//! What is in flight is what changes a run: a start, an advance, a message, a release; a claim only if its answer has more
+//! than the one row that an idle worker's look has, too. Who only looks is hit, but meets nothing.
 
 mod wire;
 
@@ -28,7 +31,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::wire::{Intent, Statements};
+use self::wire::{Intent, Statements, Work};
 use crate::random::Random;
 
 /// The way of one server to its database.
@@ -45,6 +48,8 @@ pub(crate) struct Lane {
     slow: AtomicU64,
     slowness: AtomicU64,
     dropped: AtomicU64,
+    /// How many commits of something were lost or slow.
+    met: AtomicU64,
     connections: Mutex<BTreeMap<u64, Arc<Connection>>>,
     /// How many messages have met a delay.
     delayed: AtomicU64,
@@ -67,8 +72,11 @@ const LOSE_REPLY: u8 = 2;
 #[derive(Debug)]
 struct Connection {
     broken: CancellationToken,
-    /// How many answers it waits for.
-    awaits: AtomicI64,
+    /// Whether it waits for the answer to a commit of something.
+    commits: AtomicBool,
+    /// Whether the claim that it waits for was hit, and how many rows the answer has so far.
+    hits_claim: AtomicBool,
+    rows: AtomicU64,
     /// After how many more bytes it breaks; below zero is never.
     breaks_after: AtomicI64,
     /// Whether the next answer is thrown away.
@@ -90,6 +98,7 @@ impl Lane {
             slow: AtomicU64::new(0),
             slowness: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            met: AtomicU64::new(0),
             connections: Mutex::default(),
             delayed: AtomicU64::new(0),
         });
@@ -107,13 +116,13 @@ impl Lane {
         self.delayed.swap(0, Ordering::Relaxed)
     }
 
-    /// Lets nothing through any more, or again. Answers whether anybody waits for an answer.
+    /// Lets nothing through any more, or again. Answers whether a commit is under way.
     pub(crate) fn deafen(&self, is_deaf: bool) -> bool {
         self.is_deaf.send_replace(is_deaf);
         self.live().iter().any(|connection| connection.is_busy())
     }
 
-    /// Breaks one connection after so many more bytes. Answers whether it waits for an answer, or `None` if there is no
+    /// Breaks one connection after so many more bytes. Answers whether its commit is under way, or `None` if there is no
     /// connection.
     pub(crate) fn cut(&self, random: &mut Random, bytes: i64) -> Option<bool> {
         let live = self.live();
@@ -161,12 +170,17 @@ impl Lane {
         self.slow.swap(count, Ordering::AcqRel)
     }
 
-    /// Whether anybody waits for an answer of the database.
+    /// Takes how many commits of something were lost or slow since the last call.
+    pub(crate) fn met(&self) -> u64 {
+        self.met.swap(0, Ordering::AcqRel)
+    }
+
+    /// Whether a commit is under way.
     pub(crate) fn is_busy(&self) -> bool {
         self.live().iter().any(|connection| connection.is_busy())
     }
 
-    /// Waits until somebody waits for an answer of the database, but not for long.
+    /// Waits until a commit is under way, but not for long.
     pub(crate) async fn becomes_busy(&self, patience: Duration) {
         let until = tokio::time::Instant::now() + patience;
         while !self.is_busy() && tokio::time::Instant::now() < until {
@@ -188,7 +202,9 @@ impl Lane {
             let Ok((server, _)) = accepted else { continue };
             let connection = Arc::new(Connection {
                 broken: closing.child_token(),
-                awaits: AtomicI64::new(0),
+                commits: AtomicBool::new(false),
+                hits_claim: AtomicBool::new(false),
+                rows: AtomicU64::new(0),
                 breaks_after: AtomicI64::new(-1),
                 swallows: AtomicBool::new(false),
                 stalls: AtomicU64::new(0),
@@ -237,21 +253,22 @@ impl Lane {
             while let Some(message) = wire::next(&mut buffer, is_first).map_err(io::Error::other)? {
                 is_first = false;
                 match statements.read(&message) {
-                    Intent::Commits => {
-                        if message.kind == b'Q' {
-                            connection.awaits.fetch_add(1, Ordering::AcqRel);
+                    Intent::Commits(work) => {
+                        if work == Work::Sure {
+                            connection.commits.store(true, Ordering::Release);
                         }
                         match self.commit.swap(KEEP, Ordering::AcqRel) {
                             LOSE_REQUEST => {
+                                self.meet(connection, work);
                                 self.dropped.fetch_add(1, Ordering::AcqRel);
                                 return Ok(());
                             }
-                            LOSE_REPLY => connection.swallows.store(true, Ordering::Release),
-                            _ => self.hold_up(connection, &mut random).await,
+                            LOSE_REPLY => {
+                                self.meet(connection, work);
+                                connection.swallows.store(true, Ordering::Release);
+                            }
+                            _ => self.hold_up(connection, work, &mut random).await,
                         }
-                    }
-                    Intent::Awaits => {
-                        connection.awaits.fetch_add(1, Ordering::AcqRel);
                     }
                     Intent::Other => {}
                 }
@@ -263,12 +280,24 @@ impl Lane {
         }
     }
 
+    /// Notes what a commit was of that is lost or slow; of a claim its answer will tell.
+    fn meet(&self, connection: &Connection, work: Work) {
+        match work {
+            Work::Sure => {
+                self.met.fetch_add(1, Ordering::AcqRel);
+            }
+            Work::IfAnswered => connection.hits_claim.store(true, Ordering::Release),
+            Work::Unknown => {}
+        }
+    }
+
     /// Makes a commit slow, if it is to be.
-    async fn hold_up(&self, connection: &Connection, random: &mut Random) {
+    async fn hold_up(&self, connection: &Connection, work: Work, random: &mut Random) {
         let one_less = |left: u64| left.checked_sub(1);
         if self.slow.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less).is_err() {
             return;
         }
+        self.meet(connection, work);
         let slowness = self.slowness.load(Ordering::Acquire);
         if random.percent(50) {
             tokio::time::sleep(Duration::from_micros(slowness)).await;
@@ -289,6 +318,7 @@ impl Lane {
         loop {
             while let Some(message) = wire::next(&mut buffer, false).map_err(io::Error::other)? {
                 let is_ready = message.kind == b'Z';
+                self.count(connection, message.kind);
                 // What comes first (a notice of the bind, a row) is held back with the rest of the reply.
                 if connection.swallows.load(Ordering::Acquire) {
                     if is_ready {
@@ -303,13 +333,28 @@ impl Lane {
                 }
                 self.hand_on(connection, &message.bytes, &mut to, &mut random).await?;
                 if is_ready {
-                    let answered = |awaits: i64| Some((awaits - 1).max(0));
-                    let _ = connection.awaits.fetch_update(Ordering::AcqRel, Ordering::Acquire, answered);
+                    connection.commits.store(false, Ordering::Release);
                 }
             }
             if from.read_buf(&mut buffer).await? == 0 {
                 return self.notice_the_end().await;
             }
+        }
+    }
+
+    /// Counts the rows of an answer, and finds out at its end whether a claim that was hit took anything.
+    fn count(&self, connection: &Connection, kind: u8) {
+        match kind {
+            b'D' => {
+                connection.rows.fetch_add(1, Ordering::AcqRel);
+            }
+            b'Z' => {
+                let rows = connection.rows.swap(0, Ordering::AcqRel);
+                if connection.hits_claim.swap(false, Ordering::AcqRel) && rows > 1 {
+                    self.met.fetch_add(1, Ordering::AcqRel);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -354,7 +399,7 @@ fn micros(duration: Duration) -> u64 {
 
 impl Connection {
     fn is_busy(&self) -> bool {
-        self.awaits.load(Ordering::Acquire) > 0
+        self.commits.load(Ordering::Acquire)
     }
 }
 
@@ -439,11 +484,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lost_look_meets_nothing_and_a_lost_step_does() {
+        let (lane, _got, _closing) = lane().await;
+        for (asked, met) in [
+            (&b"SELECT * FROM meshhook.claim_v1()\0"[..], 0),
+            (b"COMMIT\0", 0),
+            (b"SELECT * FROM meshhook.advance_v1()\0", 1),
+        ] {
+            for loss in [Loss::Request, Loss::Reply] {
+                let mut session = Session::open(&lane).await;
+                lane.lose_commit(loss);
+                assert!(!session.ask(&message(b"Q", asked)).await);
+                assert_eq!((lane.keep_commits(), lane.met()), (1, met), "{loss:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn in_a_partition_nothing_passes_and_nothing_breaks() {
         let (lane, got, _closing) = lane().await;
         let mut session = Session::open(&lane).await;
         lane.deafen(true);
-        let asked = message(b"Q", b"SELECT 1\0");
+        let asked = message(b"Q", b"SELECT meshhook.post_v1()\0");
         let patience = Duration::from_millis(50);
         let asking = session.ask(&asked);
         tokio::pin!(asking);

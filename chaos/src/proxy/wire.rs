@@ -46,17 +46,26 @@ pub(super) fn next(buffer: &mut BytesMut, is_first: bool) -> Result<Option<Messa
 /// What a client is about to do with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intent {
-    /// A statement that commits something of a run.
-    Commits,
-    /// It waits for an answer from here on.
-    Awaits,
+    /// A statement that ends with a commit.
+    Commits(Work),
     Other,
+}
+
+/// Whether a commit is one of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// It changes a run.
+    Sure,
+    /// A claim: it does if its answer says that it took something, and is an idle worker's look otherwise.
+    IfAnswered,
+    /// The end of a transaction that may just have read.
+    Unknown,
 }
 
 /// Knows which prepared statements commit.
 #[derive(Debug, Default)]
 pub(super) struct Statements {
-    commits: HashMap<Vec<u8>, bool>,
+    commits: HashMap<Vec<u8>, Option<Work>>,
 }
 
 impl Statements {
@@ -72,14 +81,9 @@ impl Statements {
             b'B' => {
                 let (_, rest) = text(body);
                 let (statement, _) = text(rest);
-                if self.commits.get(statement).is_some_and(|commits| *commits) {
-                    Intent::Commits
-                } else {
-                    Intent::Other
-                }
+                self.commits.get(statement).copied().flatten().map_or(Intent::Other, Intent::Commits)
             }
-            b'Q' if commits(text(body).0) => Intent::Commits,
-            b'Q' | b'S' => Intent::Awaits,
+            b'Q' => commits(text(body).0).map_or(Intent::Other, Intent::Commits),
             _ => Intent::Other,
         }
     }
@@ -94,20 +98,22 @@ fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Whether a statement makes a change to runs last: an end of a transaction, or a function that is one.
-fn commits(query: &[u8]) -> bool {
-    const FUNCTIONS: [&[u8]; 6] = [
-        b"meshhook.start_v",
-        b"meshhook.start_in_v",
-        b"meshhook.advance_v",
-        b"meshhook.claim_v",
-        b"meshhook.post_v",
-        b"meshhook.forget_v",
+fn commits(query: &[u8]) -> Option<Work> {
+    const FUNCTIONS: [(&[u8], Work); 6] = [
+        (b"meshhook.start_v", Work::Sure),
+        (b"meshhook.start_in_v", Work::Sure),
+        (b"meshhook.advance_v", Work::Sure),
+        (b"meshhook.post_v", Work::Sure),
+        (b"meshhook.forget_v", Work::Sure),
+        (b"meshhook.claim_v", Work::IfAnswered),
     ];
     let query = query.trim_ascii();
-    query.eq_ignore_ascii_case(b"COMMIT")
-        || FUNCTIONS
-            .iter()
-            .any(|function| query.windows(function.len()).any(|window| window.eq_ignore_ascii_case(function)))
+    if query.eq_ignore_ascii_case(b"COMMIT") {
+        return Some(Work::Unknown);
+    }
+    let calls =
+        |function: &[u8]| query.windows(function.len()).any(|window| window.eq_ignore_ascii_case(function));
+    FUNCTIONS.iter().find(|(function, _)| calls(function)).map(|(_, work)| *work)
 }
 
 #[cfg(test)]
@@ -145,10 +151,12 @@ mod tests {
         let prepare = message(b'P', &[b"s1", b"SELECT * FROM meshhook.start_v1($1)"]);
         assert_eq!(read(&mut statements, &prepare), Intent::Other);
         assert_eq!(read(&mut statements, &message(b'P', &[b"s2", b"SELECT 1"])), Intent::Other);
-        assert_eq!(read(&mut statements, &message(b'B', &[b"", b"s1"])), Intent::Commits);
+        assert_eq!(read(&mut statements, &message(b'B', &[b"", b"s1"])), Intent::Commits(Work::Sure));
         assert_eq!(read(&mut statements, &message(b'B', &[b"", b"s2"])), Intent::Other);
-        assert_eq!(read(&mut statements, &message(b'S', &[])), Intent::Awaits);
-        assert_eq!(read(&mut statements, &message(b'Q', &[b"commit"])), Intent::Commits);
-        assert_eq!(read(&mut statements, &message(b'Q', &[b"BEGIN"])), Intent::Awaits);
+        assert_eq!(read(&mut statements, &message(b'S', &[])), Intent::Other);
+        assert_eq!(read(&mut statements, &message(b'Q', &[b"commit"])), Intent::Commits(Work::Unknown));
+        let claim = message(b'Q', &[b"SELECT * FROM meshhook.claim_v1($1)"]);
+        assert_eq!(read(&mut statements, &claim), Intent::Commits(Work::IfAnswered));
+        assert_eq!(read(&mut statements, &message(b'Q', &[b"BEGIN"])), Intent::Other);
     }
 }
