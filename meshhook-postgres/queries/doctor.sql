@@ -16,7 +16,8 @@ SELECT current_setting('server_version_num')::integer AS version,
     (SELECT string_agg(name, ', ' ORDER BY name) FROM unnest(ARRAY[
             'projects', 'live_runs', 'ended_runs', 'history', 'dedupe', 'inbox', 'workers', 'workflows', 'versions',
             'definitions', 'hooks', 'secrets']) AS name
-        WHERE NOT has_table_privilege('meshhook.' || name, 'SELECT, INSERT, UPDATE, DELETE')
+        -- A list of privileges would ask for any of them.
+        WHERE NOT has_table_privilege('meshhook.' || name, 'SELECT')
             OR NOT has_table_privilege('meshhook.' || name, 'INSERT')
             OR NOT has_table_privilege('meshhook.' || name, 'UPDATE')
             OR NOT has_table_privilege('meshhook.' || name, 'DELETE')) AS without_rights,
@@ -27,8 +28,9 @@ SELECT current_setting('server_version_num')::integer AS version,
         SELECT count(*) FILTER (WHERE p.low > meshhook.first_id(now())) AS made
         FROM unnest(ARRAY['ended_runs', 'history']) AS t (parent) LEFT JOIN meshhook.partitions() p USING (parent)
         GROUP BY parent) m)::integer AS months_ahead,
-    (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation') AS isolation,
     (SELECT sum(relpages) FROM pg_class
         WHERE oid IN ('meshhook.ended_runs_other'::regclass, 'meshhook.history_other'::regclass))::bigint AS pages_astray,
-    (SELECT max(age(backend_xmin)) FROM pg_stat_activity WHERE backend_xmin IS NOT NULL)::bigint AS oldest_snapshot,
+    (SELECT max(age(backend_xmin)) FROM pg_stat_activity)::bigint AS oldest_snapshot,
+    (SELECT max(age(xmin)) FROM pg_replication_slots)::bigint AS oldest_slot,
+    (SELECT max(age(transaction)) FROM pg_prepared_xacts)::bigint AS oldest_prepared,
     meshhook.now_or(NULL) AS now

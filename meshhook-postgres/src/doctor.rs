@@ -80,7 +80,8 @@ fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
     let isolation: Option<&str> = get(row, "isolation")?;
     if let Some(level) = isolation.filter(|level| *level != "read committed") {
         let message = format!(
-            "transactions are {level} by default: begin those that start runs as READ COMMITTED, any other is refused"
+            "transactions of this role are {level} by default: the store sets its own; begin one of yours that is to hold \
+             a run's start as READ COMMITTED, any other is refused"
         );
         found(Severity::Note, "isolation", message);
     }
@@ -109,14 +110,6 @@ fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
             found(Severity::Error, code, format!("{what}: {names}"));
         }
     }
-    let isolation: &str = get(row, "isolation")?;
-    if isolation != "read committed" {
-        let message = format!(
-            "transactions of this role are {isolation} by default: the store sets its own, a host must begin one that \
-             is to hold a run's start as read committed"
-        );
-        found(Severity::Note, "isolation", message);
-    }
     if get::<Option<i32>>(row, "months_ahead")?.unwrap_or(0) < 1 {
         let message = "there is no partition for next month yet: workers make them; does one run?";
         found(Severity::Warning, "partitions", message.into());
@@ -126,9 +119,17 @@ fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
                        whenever a month is made";
         found(Severity::Note, "rows_astray", message.into());
     }
-    if get::<Option<i64>>(row, "oldest_snapshot")?.unwrap_or(0) > 1_000_000 {
-        let message = "a session or a replication slot holds an old snapshot: dead rows cannot be cleaned up";
-        found(Severity::Warning, "old_snapshot", message.into());
+    for (column, who, remedy) in [
+        ("oldest_snapshot", "a session's transaction", "end it (pg_stat_activity.backend_xmin)"),
+        ("oldest_slot", "a replication slot", "drop it if nobody reads it (pg_replication_slots.xmin)"),
+        ("oldest_prepared", "a prepared transaction", "end it (pg_prepared_xacts)"),
+    ] {
+        if let Some(age) = get::<Option<i64>>(row, column)?.filter(|age| *age > OLD) {
+            let message = format!(
+                "{who} holds a snapshot {age} transactions old: dead rows cannot be cleaned up; {remedy}"
+            );
+            found(Severity::Warning, "old_snapshot", message);
+        }
     }
     let there = time(row, "now")?;
     let skew = there.since(here).max(here.since(there));
@@ -139,6 +140,9 @@ fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(findings)
 }
+
+/// How many transactions ago an old snapshot was taken.
+const OLD: i64 = 1_000_000;
 
 /// The oldest server that is supported, as it counts itself.
 const OLDEST: i32 = 140_000;
