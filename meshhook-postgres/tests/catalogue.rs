@@ -141,8 +141,8 @@ fn a_month_whose_runs_lie_elsewhere_keeps_nobody_from_making_the_next() {
     assert_eq!(make_partitions(&database, "SELECT", 5), 5);
 }
 
-#[test]
-fn without_a_project_nothing_is_seen_and_nothing_of_another_is_written() {
+#[tokio::test]
+async fn without_a_project_nothing_is_seen_and_nothing_of_another_is_written() {
     let database = Database::new();
     database.sql(
         "INSERT INTO meshhook.workflows (revision, created_at, updated_at, project, slug, draft) \
@@ -158,13 +158,26 @@ fn without_a_project_nothing_is_seen_and_nothing_of_another_is_written() {
     assert_eq!(seen("SET meshhook.project = ''"), "");
     assert_eq!(seen("SET meshhook.project = 'acme'"), "acme");
     assert_eq!(seen("SET meshhook.project = 'acm'"), "");
-    let role = support::APP;
-    let foreign = format!(
-        "SET ROLE {role}; SET meshhook.project = 'acme'; \
-         UPDATE meshhook.workflows SET draft = 'x' WHERE project = 'beta'; \
-         SELECT count(*) FROM meshhook.workflows WHERE draft = 'x'"
+    let mut app = PgConnection::connect(&database.url()).await.unwrap();
+    app.execute("SET meshhook.project = 'acme'").await.unwrap();
+    let update = "UPDATE meshhook.workflows SET draft = 'x' WHERE project = 'beta'";
+    assert_eq!(app.execute(update).await.unwrap().rows_affected(), 0);
+    for foreign in [
+        "INSERT INTO meshhook.workflows (revision, created_at, updated_at, project, slug, draft) \
+         VALUES (1, 0, 0, 'beta', 'other', 'x')",
+        "UPDATE meshhook.workflows SET project = 'beta', slug = 'other', draft = 'x'",
+    ] {
+        let refused = app.execute(foreign).await.unwrap_err();
+        let refused = refused.as_database_error().unwrap();
+        assert_eq!(refused.code().as_deref(), Some("42501"), "{foreign}: {refused}");
+        // The same code as for a right that is missing.
+        assert!(refused.message().contains("row-level security"), "{foreign}: {refused}");
+    }
+    // As somebody who sees everything.
+    assert_eq!(
+        database.sql("SELECT count(*) FROM meshhook.workflows WHERE draft = 'x' OR slug <> 'flow'"),
+        "0"
     );
-    assert_eq!(database.sql(&foreign), "0");
 }
 
 /// The first moment of this month, as SQL.
