@@ -30,7 +30,7 @@ mod pooled {
 }
 
 /// Behind a pooler that nobody speaks of: PgBouncer in transaction mode, which hands each transaction to another of
-/// three sessions. Where there is none to be had, as if there was one.
+/// three sessions. Where one is to be done without, as if there was one.
 mod behind_a_pooler {
     use super::*;
 
@@ -38,11 +38,8 @@ mod behind_a_pooler {
         let database = Database::new();
         let options = PgOptions::new().connections(4).clock(Arc::new(clock));
         let (url, options) = match database.pooled_url() {
-            Ok(url) => (url, options),
-            Err(reason) => {
-                println!("without a pooler: {reason}");
-                (database.url(), options.pooled(true))
-            }
+            Some(url) => (url, options),
+            None => (database.url(), options.pooled(true)),
         };
         Subject::new(PgStore::connect(&url, options).await.expect("connect")).keeping(database)
     });

@@ -17,7 +17,7 @@ mod pooler;
 mod programs;
 mod server;
 
-pub use self::pooler::{Pooler, find_pooler};
+pub use self::pooler::{Pooler, WITHOUT_POOLER_VARIABLE, find_pooler};
 pub use self::programs::{Programs, find};
 pub use self::server::{Server, Settings};
 

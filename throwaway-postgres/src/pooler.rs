@@ -9,6 +9,10 @@ use crate::programs::User;
 use crate::server::{Server, WATCH, new_folder};
 use crate::{Result, Settings};
 
+/// Names the variable that has tests do without a pooler. Without it, a pooler that cannot be had is an error: a suite that
+/// leaves out what it is for shows nothing.
+pub const WITHOUT_POOLER_VARIABLE: &str = "MESHHOOK_TEST_WITHOUT_POOLER";
+
 /// Looks for `pgbouncer`: in `PATH`, then where Debian puts it.
 ///
 /// # Errors

@@ -1,12 +1,12 @@
 //! Postgres for the tests: found, or installed where that is easy.
 //!
 //! Suites start a throwaway server by themselves; all they need is its programs, or a server that is named in the
-//! environment. Missing both they fail and say so: a suite that skips its database shows nothing. One suite works through
-//! a pooler; where there is none to be had, it says so and works without.
+//! environment. Missing both they fail and say so: a suite that skips its database shows nothing. The same holds for the
+//! pooler that some suites work through, unless a variable says to do without.
 
 use std::process::{Command, Stdio};
 
-use throwaway_postgres::{URL_VARIABLE, find, find_pooler};
+use throwaway_postgres::{URL_VARIABLE, WITHOUT_POOLER_VARIABLE, find, find_pooler};
 
 use crate::shell::{Outcome, run};
 
@@ -25,14 +25,22 @@ pub(crate) fn provide() -> Outcome {
             find().map(drop)?;
         }
     }
+    Ok(())
+}
+
+/// Makes sure that there is a pooler to test with, or that it is to be done without.
+pub(crate) fn provide_pooler() -> Outcome {
+    if std::env::var_os(WITHOUT_POOLER_VARIABLE).is_some() {
+        println!("{WITHOUT_POOLER_VARIABLE} is set: nothing is tested through a pooler");
+        return Ok(());
+    }
     let pooler = match find_pooler() {
         Err(_) if can_install() => install("pgbouncer").and_then(|()| find_pooler()),
         found => found,
     };
-    match pooler {
-        Ok(program) => println!("pooler {}", program.display()),
-        Err(missing) => println!("{missing}: suites that work through a pooler do without"),
-    }
+    let program =
+        pooler.map_err(|missing| format!("{missing}; or set {WITHOUT_POOLER_VARIABLE} to do without"))?;
+    println!("pooler {}", program.display());
     Ok(())
 }
 

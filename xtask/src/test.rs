@@ -31,6 +31,7 @@ pub(crate) fn count(arguments: &[String]) -> Result<Totals, String> {
         None => println!("{TEST_DATA} is not set: suites that need external data say so and pass"),
     }
     postgres::provide()?;
+    postgres::provide_pooler()?;
     let mut command = cargo(&["test", "--all-features", "--no-fail-fast"]);
     // Cargo would ignore a package named beside `--workspace`.
     if !arguments.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package")) {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use meshhook_postgres::{PgOptions, PgStore};
-use throwaway_postgres::{Pooler, Server};
+use throwaway_postgres::{Pooler, Server, WITHOUT_POOLER_VARIABLE};
 
 /// The role that owns the schema.
 pub(crate) const OWNER: &str = "meshhook_test_owner";
@@ -36,15 +36,21 @@ impl Database {
         self.server.url_as(Some(APP), &self.name)
     }
 
-    /// Its URL for the application's role through a pooler that hands each transaction to another of a few sessions.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none.
-    pub(crate) fn pooled_url(&self) -> Result<String, &'static str> {
-        static POOLER: OnceLock<Result<Pooler, String>> = OnceLock::new();
-        let pooler = POOLER.get_or_init(|| Pooler::start(self.server, &[OWNER, APP], 3));
-        pooler.as_ref().map(|pooler| pooler.url_as(APP, &self.name)).map_err(String::as_str)
+    /// Its URL for the application's role through a pooler that hands each transaction to another of a few sessions;
+    /// `None` where one is to be done without.
+    pub(crate) fn pooled_url(&self) -> Option<String> {
+        static POOLER: OnceLock<Option<Pooler>> = OnceLock::new();
+        let pooler =
+            POOLER.get_or_init(|| {
+                if std::env::var_os(WITHOUT_POOLER_VARIABLE).is_some() {
+                    return None;
+                }
+                let started = Pooler::start(self.server, &[OWNER, APP], 3);
+                Some(started.unwrap_or_else(|error| {
+                    panic!("{error}; or set {WITHOUT_POOLER_VARIABLE} to do without")
+                }))
+            });
+        pooler.as_ref().map(|pooler| pooler.url_as(APP, &self.name))
     }
 
     /// Its URL for the role that owns the schema.
