@@ -16,7 +16,7 @@ use super::runner::{Loaded, Runner, Standing, wake_up};
 use super::watch::News;
 use super::{EngineError, Inner, Project, ended};
 use crate::definition::ValidDefinition;
-use crate::event::{Chunk, RunCreated, RunStatus, genesis};
+use crate::event::{Chunk, RunCreated, RunStatus, genesis, webhook_body};
 use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::run::{Owed, RunEnd, RunMeta, RunState};
@@ -98,7 +98,8 @@ pub(super) struct NewRun {
     pub(super) version: Option<u32>,
     pub(super) definition: ValidDefinition,
     pub(super) trigger: Value,
-    pub(super) input: Value,
+    /// The run's input; the webhook's body without it.
+    pub(super) input: Option<Value>,
     pub(super) test: bool,
     pub(super) dedupe: Option<Dedupe>,
     pub(super) wait: Option<Duration>,
@@ -166,11 +167,17 @@ impl Inner {
         meta.version = new.version;
         meta.test = new.test;
         let (definition, begun) = (new.definition.clone(), meta.clone());
-        let (mut trigger, mut input) = (new.trigger, new.input);
-        let bytes = text_len(&trigger).saturating_add(text_len(&input));
+        let (mut trigger, input) = (new.trigger, new.input);
+        let bytes = text_len(&trigger).saturating_add(input.as_ref().map_or(0, text_len));
         let beginning = move || {
             secrets.masker().mask_value(&mut trigger);
-            secrets.masker().mask_value(&mut input);
+            let input = match input {
+                Some(mut input) => {
+                    secrets.masker().mask_value(&mut input);
+                    input
+                }
+                None => webhook_body(&trigger).cloned().unwrap_or_default(),
+            };
             let mut created = RunCreated::new(begun.digest.clone(), Arc::new(trigger), Arc::new(input));
             created.test = begun.test;
             let (state, events) = RunState::begin(&definition, Arc::new(begun), created);

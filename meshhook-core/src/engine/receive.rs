@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::fresh::Fresh;
@@ -269,23 +269,24 @@ impl LiveHook {
         // The filter saw the credentials; nothing that is kept does.
         let mut headers = headers;
         redact_headers(&mut headers, &webhook.verify.credential_headers());
-        let trigger = json!({
-            "type": "webhook",
-            "id": id,
-            "method": request.method,
-            "path": self.path,
-            "headers": headers,
-            "query": query,
-            "body": body.value,
-            "delivery_id": verified.delivery_id,
-        });
+        let members = [
+            ("type", Value::from("webhook")),
+            ("id", id.into()),
+            ("method", method),
+            ("path", self.path.clone().into()),
+            ("headers", headers),
+            ("query", query),
+            ("body", body.value),
+            ("delivery_id", verified.delivery_id.into()),
+        ];
+        let trigger = members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
         let new = NewRun {
             project: self.project.clone(),
             workflow: self.route.workflow.clone(),
             version: Some(self.route.version),
             definition: self.definition.clone(),
-            trigger,
-            input: body.value,
+            trigger: Value::Object(trigger),
+            input: None,
             test: false,
             dedupe,
             wait,

@@ -70,7 +70,7 @@ impl Project {
                 return first.map(Asked::Before).ok_or(refusal);
             }
         };
-        let trigger = json!({ "type": "manual" });
+        let (trigger, input) = (json!({ "type": "manual" }), Some(input));
         let (project, workflow) = (self.id.clone(), slug.clone());
         let (test, wait) = (request.test, request.wait);
         Ok(Asked::New(NewRun { project, workflow, version, definition, trigger, input, test, dedupe, wait }))

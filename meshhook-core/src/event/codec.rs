@@ -1,13 +1,14 @@
 //! Events as canonical JSON text, and back.
 //!
-//! The text of an event is its identity: it is what is stored, hashed, compared by `verify` and shown by the
-//! API. Members stand in canonical order (RFC 8785), so that equal events have equal bytes.
+//! The text of an event is its identity: it is what is stored, hashed and compared by `verify`. Members stand in
+//! canonical order (RFC 8785), so that equal events have equal bytes. The API shows the same, but for one thing: a
+//! webhook's body is also its run's input, and is written once, as `trigger.body`; where it is shown, `input` is there.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Event, EventData, RunCreated, RunStatus, StepRef, TimerPurpose};
+use super::{Event, EventData, RunCreated, RunStatus, StepRef, TimerPurpose, webhook_body};
 use crate::exec::Level;
 use crate::failure::Failure;
 use crate::json::{self, JsonLimits};
@@ -96,7 +97,12 @@ impl Event {
     pub fn to_value(&self) -> Value {
         let mut text = String::new();
         self.encode(&mut text);
-        parse(&text).expect("an event's own text is JSON within the limits that its values were let in by")
+        let mut value = parse(&text)
+            .expect("an event's own text is JSON within the limits that its values were let in by");
+        if let EventData::RunCreated(created) = &self.data {
+            value["data"]["input"] = Value::clone(&created.input);
+        }
+        value
     }
 
     fn decode(value: Value) -> Result<Self, CodecError> {
@@ -136,7 +142,9 @@ impl EventData {
         match self {
             EventData::RunCreated(created) => {
                 object.text("digest", created.digest.as_str());
-                object.value("input", &created.input);
+                if !created.input_is_body() {
+                    object.value("input", &created.input);
+                }
                 if let Some(parent) = &created.parent {
                     object.raw("parent", |text| encode_step_ref(parent, text));
                 }
@@ -243,8 +251,8 @@ impl EventData {
     fn decode(kind: &str, m: &mut Members<'_>) -> Result<Option<Self>, CodecError> {
         Ok(Some(match kind {
             "run_created" => EventData::RunCreated(RunCreated {
+                input: m.input()?,
                 trigger: m.value("trigger")?,
-                input: m.value("input")?,
                 digest: m.parsed("digest")?,
                 semantics: m.number("semantics")?,
                 resumed_from: m.optional("resumed_from", decode_step_ref)?,
@@ -380,6 +388,15 @@ impl Members<'_> {
         self.data.remove(name).map(Arc::new).ok_or_else(|| (self.fault)(name))
     }
 
+    /// A run's input, which is the webhook's body where it does not stand for itself.
+    fn input(&mut self) -> Result<Arc<Value>, CodecError> {
+        let Some(input) = self.optional_value("input") else {
+            let body = self.data.get("trigger").and_then(webhook_body);
+            return body.map(|body| Arc::new(body.clone())).ok_or_else(|| (self.fault)("input"));
+        };
+        Ok(input)
+    }
+
     fn optional_value(&mut self, name: &str) -> Option<Arc<Value>> {
         self.data.remove(name).map(Arc::new)
     }
@@ -486,6 +503,39 @@ mod tests {
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json::to_canonical_string(&value), text);
         assert_eq!(events[8].to_value()["type"], "run_cancelled");
+    }
+
+    #[test]
+    fn a_webhooks_body_is_written_once_and_shown_twice() {
+        let created = |trigger: Value, input: Value| {
+            let digest = Digest::new(&"a".repeat(64)).unwrap();
+            let data = EventData::RunCreated(RunCreated::new(digest, Arc::new(trigger), Arc::new(input)));
+            Event::new(1, Timestamp::EPOCH, None, data)
+        };
+        let body = json!({ "order": "o-12345" });
+        for (trigger, input, times) in [
+            (json!({ "type": "webhook", "body": body }), body.clone(), 1),
+            (json!({ "type": "webhook", "body": null }), Value::Null, 0),
+            (json!({ "type": "webhook", "body": body }), json!({ "other": 1 }), 1),
+            (json!({ "type": "manual", "body": body }), body.clone(), 2),
+            (json!({ "type": "manual" }), body, 1),
+        ] {
+            let event = created(trigger, input.clone());
+            let text = encode_events(std::slice::from_ref(&event));
+            assert_eq!(text.matches("o-12345").count(), times, "{text}");
+            assert_eq!(event.to_value()["data"]["input"], input);
+            assert_eq!(decode_events(&text).unwrap(), [event]);
+        }
+    }
+
+    #[test]
+    fn an_input_that_stands_nowhere_is_missed() {
+        let text = r#"[{"at":"1970-01-01T00:00:00Z","data":{"digest":"DIGEST","semantics":1,"trigger":{"type":"TYPE"}},"seq":1,"type":"run_created"}]"#;
+        for kind in ["manual", "webhook"] {
+            let text = text.replace("DIGEST", &"a".repeat(64)).replace("TYPE", kind);
+            let Err(CodecError::Member { member, .. }) = decode_events(&text) else { panic!("{text}") };
+            assert_eq!(member, "input");
+        }
     }
 
     #[test]

@@ -207,6 +207,16 @@ impl RunCreated {
         let semantics = crate::run::semantics::NEWEST;
         Self { trigger, input, digest, semantics, resumed_from: None, parent: None, test: false }
     }
+
+    /// Whether the input is the body of the webhook that started the run, and so need not be written twice.
+    pub(crate) fn input_is_body(&self) -> bool {
+        webhook_body(&self.trigger) == Some(&*self.input)
+    }
+}
+
+/// The body of the webhook that a trigger tells of, if it was one.
+pub(crate) fn webhook_body(trigger: &Value) -> Option<&Value> {
+    trigger.get("body").filter(|_| trigger["type"] == "webhook")
 }
 
 /// A step of some run.

@@ -40,6 +40,9 @@ pub fn canonical_len_within(value: &Value, max_bytes: usize) -> Option<usize> {
 
 /// Where text goes; `false` means that no more is wanted.
 trait Sink {
+    /// Whether the order of what comes matters.
+    const ORDERED: bool = true;
+
     fn push(&mut self, text: &str) -> bool;
 }
 
@@ -63,6 +66,8 @@ struct Counter {
 }
 
 impl Sink for Counter {
+    const ORDERED: bool = false;
+
     fn push(&mut self, text: &str) -> bool {
         self.len = self.len.saturating_add(text.len());
         self.len <= self.max
@@ -92,7 +97,8 @@ fn write<S: Sink>(value: &Value, sink: &mut S) -> bool {
                 sink.push("[")
             }
             Value::Object(members) => {
-                open.push(Open::Object(sorted(members).into_iter()));
+                let members = if S::ORDERED { sorted(members) } else { members.iter().collect() };
+                open.push(Open::Object(members.into_iter()));
                 first = true;
                 sink.push("{")
             }

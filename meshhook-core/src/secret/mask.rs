@@ -24,7 +24,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, MatchKind, packed};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
@@ -45,6 +45,10 @@ pub const MIN_MASKED_BYTES: usize = 8;
 pub struct Masker {
     patterns: Vec<Pattern>,
     finder: Finder,
+    /// Nothing shorter, in bytes, holds a secret.
+    shortest: usize,
+    /// Tells fast that there is nothing to find; `None` for more secrets than it takes.
+    gate: Option<Box<packed::Searcher>>,
     has_numeric: bool,
     has_space: bool,
 }
@@ -82,10 +86,12 @@ impl Masker {
             add_patterns(&mut patterns, if trimmed.len() >= MIN_MASKED_BYTES { trimmed } else { text });
         }
         let patterns: Vec<Pattern> = patterns.into_iter().collect();
+        let prefixes = patterns.iter().map(|p| &p.bytes[..p.bytes.len().min(PREFIX_BYTES)]);
+        let shortest = prefixes.clone().map(<[u8]>::len).min().unwrap_or(0);
+        let gate = packed::Builder::new().extend(prefixes.clone()).build().map(Box::new);
         let finder = if patterns.is_empty() {
             Finder::Nothing
         } else {
-            let prefixes = patterns.iter().map(|p| &p.bytes[..p.bytes.len().min(PREFIX_BYTES)]);
             match AhoCorasick::builder().match_kind(MatchKind::Standard).build(prefixes) {
                 Ok(automaton) => Finder::Prefixes(Box::new(automaton)),
                 Err(_) => Finder::Everything,
@@ -96,6 +102,8 @@ impl Masker {
             has_space: patterns.iter().any(|p| p.bytes.contains(&b' ')),
             patterns,
             finder,
+            shortest,
+            gate,
         }
     }
 
@@ -251,6 +259,11 @@ impl Masker {
         work: &mut Work,
         mut report: impl FnMut(usize, usize),
     ) -> Result<(), TooCostly> {
+        // Most texts hold no secret.
+        let is_clean = |gate: &packed::Searcher| gate.find(text).is_none();
+        if text.len() < self.shortest || self.gate.as_deref().is_some_and(is_clean) {
+            return Ok(());
+        }
         for found in automaton.find_overlapping_iter(text) {
             let pattern = &self.patterns[found.pattern().as_usize()];
             let (mut from, mut to) = (found.start(), found.end());
