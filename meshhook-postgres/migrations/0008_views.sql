@@ -21,11 +21,16 @@ WHERE (SELECT meshhook.scope()) IN ('*', project);
 
 COMMENT ON VIEW meshhook.runs IS 'All runs, live and ended.';
 
+-- Text of the database cannot hold the character U+0000, which JSON can: it is shown as U+FFFD. An escape begins where
+-- an even number of backslashes is before it.
 CREATE VIEW meshhook.events WITH (security_barrier = true) AS
 SELECT h.project, h.run_id, (e.value ->> 'seq')::bigint AS seq, (e.value ->> 'at')::timestamptz AS at,
     e.value ->> 'type' AS type, e.value ->> 'step' AS step, e.value -> 'data' AS data
 FROM meshhook.history h
-CROSS JOIN LATERAL json_array_elements(convert_from(h.chunk, 'UTF8')::json) AS e (value)
+CROSS JOIN LATERAL convert_from(h.chunk, 'UTF8') AS c (events)
+CROSS JOIN LATERAL json_array_elements((
+    CASE WHEN strpos(c.events, '\u0000') = 0 THEN c.events
+        ELSE regexp_replace(c.events, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g') END)::json) AS e (value)
 WHERE (SELECT meshhook.scope()) IN ('*', h.project);
 
 COMMENT ON VIEW meshhook.events IS 'One row per event of every run''s history.';
