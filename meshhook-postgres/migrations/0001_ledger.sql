@@ -40,6 +40,9 @@ COMMENT ON TABLE meshhook.live_runs IS 'Runs that have not ended: held by a work
 CREATE INDEX live_runs_due ON meshhook.live_runs (project, wake_at, run_id) WHERE wake_at IS NOT NULL;
 -- Looks: the first to wake up of all projects, so that a look that finds nothing due is one step.
 CREATE INDEX live_runs_wake ON meshhook.live_runs (wake_at) WHERE wake_at IS NOT NULL;
+-- Lists of what failed: runs that are to be retried, until their retry is written. A status changes too often to be in an
+-- index here.
+CREATE INDEX live_runs_failed ON meshhook.live_runs (project, run_id) WHERE finished_at IS NOT NULL;
 -- What a worker holds.
 CREATE INDEX live_runs_held ON meshhook.live_runs (owner, project, run_id) WHERE owner IS NOT NULL;
 -- What a worker holds that was an orphan before: the only runs that can be suspects.
@@ -118,6 +121,7 @@ CREATE TABLE meshhook.workers (
     lease_until bigint           NOT NULL,
     retired     boolean          NOT NULL,
     worker      text COLLATE "C" NOT NULL,
+    visited     text COLLATE "C" NOT NULL DEFAULT '',
     CONSTRAINT workers_pk PRIMARY KEY (worker)
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0);
 

@@ -1,8 +1,10 @@
 -- 0006: leases, and taking runs that are due or orphaned.
 --
--- A look that finds nothing due costs a step in an index, however many runs wait in however many projects: only when
--- something is due are projects visited. While little is due, all of it is read and tells the projects; else they are
--- visited one by one, by one step each, and so are dead workers. Of each no more candidates are read than could be taken.
+-- A look that finds nothing due costs a step in an index, however many runs wait in however many projects. What has been
+-- due for longest is read, a few times what may be taken. Where that is not all, some projects are visited as well, by
+-- one step each, from where the worker's last look left off, and a few runs are read of each: so none waits until what
+-- others left before it is done, and no look reads more the more there is. Dead workers are visited by one step for each
+-- project of theirs.
 
 -- Renews the worker's lease, then takes runs. The row with place 0 is about the look itself: the time, when the next run
 -- wakes up, and for which runs that the worker held before messages wait, at most p_messages. The others are the runs in
@@ -34,6 +36,11 @@ DECLARE
     v_next bigint;
     v_is_due boolean;
     v_seen bigint;
+    v_visited text;
+    v_from text;
+    v_to text;
+    v_visits bigint;
+    v_found text[];
     v_due text[] := '{}';
     v_dead record;
     o_owner text[] := '{}';
@@ -41,12 +48,15 @@ DECLARE
     o_since bigint[] := '{}';
     o_retired boolean[] := '{}';
     -- Other workers may have locked the first candidates: some more are read than are taken.
-    v_some bigint := least(p_limit, 10000) * 4;
+    v_enough bigint := greatest(least(p_limit, 10000), 16);
+    v_some bigint := v_enough * 4;
+    v_each bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1835365224, hashtext(p_worker));
     INSERT INTO meshhook.workers AS w (worker, lease_until, retired)
     VALUES (p_worker, least(v_now + p_lease, 253402207200000000), false)
-    ON CONFLICT (worker) DO UPDATE SET lease_until = excluded.lease_until, retired = false;
+    ON CONFLICT (worker) DO UPDATE SET lease_until = excluded.lease_until, retired = false
+    RETURNING w.visited INTO v_visited;
 
     -- By inbox_by_owner: who held the run when the message came, or took it since. A run may have moved on. A message that
     -- came at the moment in which its run was taken is not among them: who takes a run over reads its messages anyway.
@@ -67,24 +77,41 @@ BEGIN
     SELECT l.wake_at INTO v_next FROM meshhook.live_runs l WHERE l.wake_at IS NOT NULL ORDER BY l.wake_at LIMIT 1;
     v_is_due := coalesce(v_next <= v_now, false) AND p_limit > 0;
     IF v_is_due THEN
-        SELECT array_agg(DISTINCT e.project), count(*) INTO v_due, v_seen
-        FROM (
-            SELECT l.project FROM meshhook.live_runs l
-            WHERE l.wake_at <= v_now ORDER BY l.wake_at LIMIT v_some) e;
+        SELECT count(*) INTO v_seen
+        FROM (SELECT 1 FROM meshhook.live_runs l WHERE l.wake_at <= v_now ORDER BY l.wake_at LIMIT v_some) e;
         IF v_seen >= v_some THEN
-            -- There is more: from project to project, the earliest of each.
-            WITH RECURSIVE earliest AS (
-                (SELECT l.project, l.wake_at FROM meshhook.live_runs l
-                WHERE l.wake_at IS NOT NULL ORDER BY l.project, l.wake_at LIMIT 1)
-                UNION ALL
-                SELECT n.project, n.wake_at FROM earliest e
-                CROSS JOIN LATERAL (
-                    SELECT l.project, l.wake_at FROM meshhook.live_runs l
-                    WHERE l.wake_at IS NOT NULL AND l.project > e.project ORDER BY l.project, l.wake_at LIMIT 1) n
-            )
-            SELECT array_agg(e.project) FILTER (WHERE e.wake_at <= v_now) INTO v_due FROM earliest e;
+            -- There is more: projects after the last one visited, then those before, the earliest run of each.
+            v_from := v_visited;
+            v_to := NULL;
+            v_visits := v_some;
+            LOOP
+                WITH RECURSIVE earliest AS (
+                    (SELECT 1 AS visit, l.project, l.wake_at FROM meshhook.live_runs l
+                    WHERE l.wake_at IS NOT NULL AND l.project > v_from ORDER BY l.project, l.wake_at LIMIT 1)
+                    UNION ALL
+                    SELECT e.visit + 1, n.project, n.wake_at FROM earliest e
+                    CROSS JOIN LATERAL (
+                        SELECT l.project, l.wake_at FROM meshhook.live_runs l
+                        WHERE l.wake_at IS NOT NULL AND l.project > e.project ORDER BY l.project, l.wake_at LIMIT 1) n
+                    WHERE e.visit < v_visits AND (v_to IS NULL OR n.project <= v_to)
+                )
+                SELECT array_agg(e.project) FILTER (WHERE e.wake_at <= v_now), max(e.project), v_visits - count(*)
+                INTO v_found, v_project, v_visits
+                FROM earliest e WHERE v_to IS NULL OR e.project <= v_to;
+                v_due := v_due || coalesce(v_found, '{}');
+                v_visited := coalesce(v_project, v_visited);
+                EXIT WHEN v_to IS NOT NULL OR v_from = '' OR v_visits <= 0;
+                v_to := v_from;
+                v_from := '';
+            END LOOP;
+            -- More projects than can be given something are left for the next look.
+            IF cardinality(v_due) > v_enough THEN
+                v_due := v_due[1:v_enough];
+                v_visited := v_due[v_enough];
+            END IF;
+            v_each := greatest(4, v_some / greatest(cardinality(v_due), 1));
+            UPDATE meshhook.workers w SET visited = v_visited WHERE w.worker = p_worker;
         END IF;
-        v_due := coalesce(v_due, '{}');
     END IF;
 
     FOR v_dead IN
@@ -111,17 +138,23 @@ BEGIN
         END LOOP;
     END LOOP;
 
-    IF p_limit > 0 AND (cardinality(v_due) > 0 OR cardinality(o_owner) > 0) THEN
+    IF v_is_due OR (p_limit > 0 AND cardinality(o_owner) > 0) THEN
         RETURN QUERY
         WITH candidates AS MATERIALIZED (
-            SELECT d.project, c.run_id, c.wake_at AS since, NULL::text AS owner, false AS retired, false AS suspect
-            FROM unnest(v_due) AS d (project)
-            CROSS JOIN LATERAL (
-                SELECT l.run_id, l.wake_at FROM meshhook.live_runs l
-                WHERE l.project = d.project AND l.wake_at <= v_now
-                ORDER BY l.wake_at, l.run_id LIMIT v_some) c
+            SELECT u.project, u.run_id, u.wake_at AS since, NULL::text AS owner, false AS retired, false AS suspect,
+                cardinality(v_due) > 0 AND u.project <> ALL (v_due) AS fills
+            FROM (
+                (SELECT l.project, l.run_id, l.wake_at FROM meshhook.live_runs l
+                WHERE l.wake_at <= v_now AND v_is_due ORDER BY l.wake_at LIMIT v_some)
+                UNION
+                SELECT d.project, c.run_id, c.wake_at
+                FROM unnest(v_due) AS d (project)
+                CROSS JOIN LATERAL (
+                    SELECT l.run_id, l.wake_at FROM meshhook.live_runs l
+                    WHERE l.project = d.project AND l.wake_at <= v_now
+                    ORDER BY l.wake_at, l.run_id LIMIT v_each) c) u
             UNION ALL
-            SELECT o.project, c.run_id, o.since, o.owner, o.retired, false
+            SELECT o.project, c.run_id, o.since, o.owner, o.retired, false, false
             FROM unnest(o_owner, o_project, o_since, o_retired) AS o (owner, project, since, retired)
             CROSS JOIN LATERAL (
                 SELECT l.run_id FROM meshhook.live_runs l
@@ -131,7 +164,7 @@ BEGIN
                         WHERE h.project = l.project AND h.run_id = l.run_id ORDER BY h.first_seq DESC LIMIT 1))
                 ORDER BY l.owner, l.project, l.run_id LIMIT v_some) c
             UNION ALL
-            SELECT o.project, c.run_id, o.since, o.owner, o.retired, true
+            SELECT o.project, c.run_id, o.since, o.owner, o.retired, true, false
             FROM unnest(o_owner, o_project, o_since, o_retired) AS o (owner, project, since, retired)
             CROSS JOIN LATERAL (
                 SELECT l.run_id FROM meshhook.live_runs l
@@ -151,18 +184,18 @@ BEGIN
         ordered AS MATERIALIZED (
             SELECT t.*, row_number() OVER (PARTITION BY t.project ORDER BY t.since, t.run_id) AS turn
             FROM (
-                SELECT c.project, c.run_id, c.since, c.owner, c.retired FROM candidates c WHERE NOT c.suspect
+                SELECT c.project, c.run_id, c.since, c.owner, c.retired, c.fills FROM candidates c WHERE NOT c.suspect
                 UNION ALL
-                SELECT s.project, s.run_id, s.since, s.owner, s.retired FROM suspects s) t
+                SELECT s.project, s.run_id, s.since, s.owner, s.retired, false FROM suspects s) t
         ),
-        -- Locked in the order of turns, those that others have locked left out, until there are enough; what changed
+        -- Locked in the order of turns, of projects that were visited before what only fills up, those that others have locked left out, until there are enough; what changed
         -- since it was read is judged again.
         chosen AS MATERIALIZED (
-            SELECT c.project, c.run_id, c.since, c.owner, c.retired, c.turn
+            SELECT c.project, c.run_id, c.since, c.owner, c.retired, c.turn, c.fills
             FROM ordered c
             JOIN meshhook.live_runs l ON l.project = c.project AND l.run_id = c.run_id
             WHERE (c.owner IS NULL AND l.owner IS NULL AND l.wake_at <= v_now) OR l.owner = c.owner
-            ORDER BY c.turn, c.since, c.run_id, c.project
+            ORDER BY c.fills, c.turn, c.since, c.run_id, c.project
             LIMIT p_limit
             FOR UPDATE OF l SKIP LOCKED
         ),
@@ -174,8 +207,8 @@ BEGIN
             FROM chosen c
         ),
         queued AS MATERIALIZED (
-            SELECT m.*, row_number() OVER (ORDER BY m.turn, m.since, m.run_id, m.project) AS place,
-                sum(m.bytes) OVER (ORDER BY m.turn, m.since, m.run_id, m.project) - m.bytes AS bytes_before
+            SELECT m.*, row_number() OVER (ORDER BY m.fills, m.turn, m.since, m.run_id, m.project) AS place,
+                sum(m.bytes) OVER (ORDER BY m.fills, m.turn, m.since, m.run_id, m.project) - m.bytes AS bytes_before
             FROM measured m
         ),
         placed AS MATERIALIZED (
@@ -299,3 +332,6 @@ BEGIN
     PERFORM meshhook.leave(v_scope);
 END
 $$;
+
+-- Only roles that they were granted to may call them.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA meshhook FROM PUBLIC;

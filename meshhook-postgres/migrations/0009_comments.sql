@@ -22,6 +22,7 @@ COMMENT ON COLUMN meshhook.live_runs.failure IS 'The failure of a run that is be
 COMMENT ON INDEX meshhook.live_runs_pk IS 'Finding a run; lists, newest first.';
 COMMENT ON INDEX meshhook.live_runs_due IS 'Claims: what is due, project by project. Held runs are not in it.';
 COMMENT ON INDEX meshhook.live_runs_wake IS 'Whether anything is due at all, and when the next will be: one look, however many projects there are.';
+COMMENT ON INDEX meshhook.live_runs_failed IS 'Lists of failed runs: those that are to be retried. No other has finished_at.';
 COMMENT ON INDEX meshhook.live_runs_held IS 'What a worker holds; the orphans of a dead one.';
 COMMENT ON INDEX meshhook.live_runs_struck IS 'What a worker holds that was an orphan before: runs that may have killed their worker.';
 
@@ -72,6 +73,7 @@ COMMENT ON INDEX meshhook.inbox_pk IS 'A run''s messages in order.';
 COMMENT ON COLUMN meshhook.workers.lease_until IS 'Until when the worker''s runs are its own.';
 COMMENT ON COLUMN meshhook.workers.retired IS 'Whether it left in order: nothing is counted against its runs.';
 COMMENT ON COLUMN meshhook.workers.worker IS 'The name of a process, never used twice.';
+COMMENT ON COLUMN meshhook.workers.visited IS 'Where its last look that could not read all that was due left off: the project.';
 COMMENT ON INDEX meshhook.workers_pk IS 'One lease per worker.';
 
 COMMENT ON COLUMN meshhook.projects.created_at IS 'When it was made.';

@@ -1,10 +1,11 @@
--- Down live_runs_pk and ended_runs_by_status, which does not know runs that succeeded. Of each run the ends of its history, by history_pk; the list ends when
--- it is large, one more than fits is read.
+-- Down live_runs_failed, which knows runs that are to be retried, and ended_runs_by_status, which does not know runs that
+-- succeeded: for failed and cancelled runs. Of each run the ends of its history, by history_pk; the list ends when it is
+-- large, one more than fits is read.
 WITH listed AS MATERIALIZED (
     SELECT run_id, workflow, version, digest, created_at, test, status, finished_at, failure FROM (
     (SELECT run_id, workflow, version, digest, created_at, test, status, finished_at, failure FROM meshhook.live_runs
     WHERE project = $1 AND run_id <= $2 AND run_id >= $9 AND created_at >= $3 AND created_at < $4
-        AND status = $5 AND status <> 'succeeded' AND ($6::text IS NULL OR workflow = $6)
+        AND status = $5 AND finished_at IS NOT NULL AND ($6::text IS NULL OR workflow = $6)
     ORDER BY run_id DESC LIMIT $7)
     UNION ALL
     (SELECT run_id, workflow, version, digest, created_at, test, status, finished_at, failure FROM meshhook.ended_runs

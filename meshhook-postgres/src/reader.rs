@@ -82,7 +82,8 @@ impl RunReader for PgStore {
         self.look(project, move |session| {
             let (of, limit) = (of.clone(), filter.page.limit);
             let statement = match (&filter.status, &filter.workflow) {
-                (Some(status), _) if *status != RunStatus::Succeeded => sql!("runs_by_status"),
+                (Some(RunStatus::Failed | RunStatus::Cancelled), _) => sql!("runs_by_status"),
+                (Some(RunStatus::Running | RunStatus::Waiting | RunStatus::Paused), _) => sql!("runs_live"),
                 (_, Some(_)) => sql!("runs_by_workflow"),
                 (_, None) => sql!("runs_all"),
             };

@@ -99,6 +99,90 @@ async fn a_claim_reads_in_proportion_to_what_it_takes() {
     assert!((64..8_000).contains(&read[0]), "a claim of 64 runs read {} rows", read[0]);
 }
 
+/// Makes some runs of each of some projects due.
+fn due(projects: u32, each: u32) -> String {
+    format!(
+        "ALTER TABLE meshhook.live_runs SET (autovacuum_enabled = false); \
+         INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, wake_at, run_id, test, project, \
+             workflow, status, last_holder, digest) \
+         SELECT 0, 1, 1, 0, 0, 1000 + p * {each} + i, gen_random_uuid(), false, 'p' || p, 'flow', 'waiting', 'w', '' \
+         FROM generate_series(1, {projects}) p, generate_series(1, {each}) i; \
+         INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs"
+    )
+}
+
+#[tokio::test]
+async fn a_claim_reads_no_more_the_more_projects_have_something_due() {
+    let database = Database::new();
+    let read = read_by(&database, &[CLAIM], &due(1_000, 30)).await;
+    assert!((64..5_000).contains(&read[0]), "a claim of 64 runs read {} rows", read[0]);
+}
+
+#[tokio::test]
+async fn no_project_waits_until_what_others_left_is_done() {
+    const PROJECTS: usize = 300;
+    let database = Database::new();
+    // Older than all, and more than there are looks for.
+    database.sql(&format!(
+        "{}; UPDATE meshhook.live_runs SET project = 'flood', wake_at = 1; UPDATE meshhook.history SET project = 'flood'; {}",
+        due(1, 2_000),
+        due(PROJECTS as u32, 5).replace(
+            "SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs",
+            "SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs WHERE wake_at > 1"
+        )
+    ));
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    let mut served = std::collections::BTreeSet::new();
+    for _ in 0..PROJECTS.div_ceil(63) + 1 {
+        let taken = session.fetch_all(CLAIM.replacen("place", "project", 1).leak() as &str).await.unwrap();
+        assert_eq!(taken.iter().filter_map(|row| row.get::<Option<String>, _>(0)).count(), 64);
+        served.extend(taken.iter().filter_map(|row| row.get::<Option<String>, _>(0)));
+    }
+    assert_eq!(served.len(), PROJECTS + 1, "{served:?}");
+}
+
+#[tokio::test]
+async fn a_list_by_a_rare_status_reads_what_it_shows() {
+    let database = Database::new();
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    let prepare = format!(
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; \
+         SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off; \
+         SET enable_material = off; SET enable_incremental_sort = off; SET jit = off; \
+         SET meshhook.project = 'p1'; PREPARE list AS {}",
+        include_str!("../queries/runs_by_status.sql")
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut session).await.unwrap();
+    const LIST: &str = "EXECUTE list('p1', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 0, 4000000000000000, 'failed', NULL, 51, \
+         1000000, '00000000-0000-0000-0000-000000000000')";
+    for _ in 0..8 {
+        session.execute(LIST).await.unwrap();
+    }
+    database.sql(
+        "ALTER TABLE meshhook.live_runs SET (autovacuum_enabled = false); \
+         ALTER TABLE meshhook.ended_runs_other SET (autovacuum_enabled = false); \
+         INSERT INTO meshhook.ended_runs (created_at, finished_at, run_id, test, project, workflow, status, digest) \
+         SELECT 0, 0, gen_random_uuid(), false, 'p1', 'flow', CASE WHEN i % 500 = 0 THEN 'failed' ELSE 'succeeded' END, '' \
+         FROM generate_series(1, 20000) i; \
+         INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, finished_at, run_id, test, project, \
+             workflow, status, last_holder, digest) \
+         SELECT 0, 1, 1, 0, 0, CASE WHEN i % 1000 = 0 THEN 0 END, gen_random_uuid(), false, 'p1', 'flow', \
+             CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'waiting' END, 'w', '' FROM generate_series(1, 20000) i; \
+         INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         SELECT 1, 1, run_id, project, ''::bytea, ''::bytea FROM meshhook.ended_runs WHERE status = 'failed' UNION ALL \
+         SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs WHERE status = 'failed'",
+    );
+    session.execute("BEGIN").await.unwrap();
+    assert_eq!(session.fetch_all(LIST).await.unwrap().len(), 51);
+    let read: i64 = session.fetch_one(READ).await.unwrap().get(0);
+    let explain = format!("EXPLAIN {LIST}");
+    let plan: Vec<String> =
+        session.fetch_all(&*explain.leak()).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert!(read < 1_000, "{read} rows read: {plan:#?}");
+    assert!(plan.concat().contains("live_runs_failed"), "{plan:#?}");
+}
+
 #[tokio::test]
 async fn a_run_is_found_without_reading_its_project() {
     let database = Database::new();

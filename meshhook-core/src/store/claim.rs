@@ -28,6 +28,9 @@ impl ClaimCandidate {
     /// Projects take turns: first the oldest candidate of each, then the second oldest of each, and so on; within one
     /// turn the oldest first. Suspects beyond their limit, counted in that order among themselves, stand aside for
     /// others.
+    ///
+    /// A store in which much more is due than may be taken need not look at all of it, as long as each project comes to its
+    /// turn within some looks.
     #[must_use]
     pub fn choose(candidates: Vec<ClaimCandidate>, claim: &Claim) -> Vec<ClaimCandidate> {
         let (suspects, mut chosen): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|run| run.suspect);
