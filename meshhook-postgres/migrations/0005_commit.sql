@@ -30,8 +30,8 @@
 --   sender finds the run released or ended.
 -- * Two starts of one run: the key of the history. Two starts with one key: the key of dedupe, see take_keys.
 --
--- Locks are taken in one order: the worker's, keys in the order of their values, then for each kind of change runs in
--- the order of their ids. Commits that share a run or a key go one after the other in one transaction, which takes all
+-- Locks are taken in one order: the worker's, keys in the order of their values, then runs in the order of their ids, as
+-- those who post messages do. Commits that share a run or a key go one after the other in one transaction, which takes all
 -- locks on what there is first (lock_v1). What still meets crosswise is found by the server, and the call made again.
 
 -- What went wrong at once with another session: the caller makes the whole call again.
@@ -344,6 +344,15 @@ BEGIN
             WHERE coalesce(a_done[c_item[c]], true)));
     END IF;
 
+    -- Different kinds of changes are different statements: who makes several locks the rows of all of them first.
+    IF (coalesce(v_rewritten, false)::integer + (v_released > 0)::integer + (v_ended > 0)::integer) > 1 THEN
+        PERFORM 1 FROM generate_series(1, cardinality(v_items)) AS p
+        CROSS JOIN LATERAL (
+            SELECT 1 FROM meshhook.live_runs l
+            WHERE l.project = a_project[v_items[p]] AND l.run_id = a_run[v_items[p]]
+                AND (a_hold[v_items[p]] <> 0 OR l.status <> a_status[v_items[p]]) FOR NO KEY UPDATE) l;
+    END IF;
+
     -- Rows of runs are found again by their place. Nobody moves a run that is held; whatever lies there is asked again
     -- for what the fence asked.
 
@@ -420,9 +429,16 @@ BEGIN
                 WHERE x.project = a_project[v_item] AND x.run_id = a_run[v_item] AND x.is_retry
             ) THEN
                 v_waits := meshhook.revive(a_project[v_item], a_run[v_item], meshhook.now_or(p_now));
+            ELSE
+                -- They wait for a retry, and who takes the run then reads them: nobody is to look for them until then.
+                UPDATE meshhook.inbox x SET owner = NULL
+                WHERE x.project = a_project[v_item] AND x.run_id = a_run[v_item] AND x.owner IS NOT NULL;
             END IF;
         END LOOP;
     END IF;
     v_scope := meshhook.leave(v_scope);
 END
 $$;
+
+-- Only roles that they were granted to may call them.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA meshhook FROM PUBLIC;

@@ -9,13 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshhook_core::event::{Chunk, ChunkHash, RunStatus};
+use meshhook_core::failure::Failure;
 use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook_core::run::RunMeta;
 use meshhook_core::store::{
-    AdvanceRun, Claim, Commit, CommitOutcome, Dedupe, Hold, Ledger as _, StartRun, StoreError,
+    AdvanceRun, Claim, Commit, CommitOutcome, Dedupe, Hold, Inbox as _, Ledger as _, Message, Post, StartRun,
+    StoreError, WakeUp,
 };
 use meshhook_core::time::Timestamp;
 use meshhook_postgres::PgOptions;
+use serde_json::json;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use support::Database;
 
 fn worker(name: &str) -> WorkerId {
@@ -204,8 +208,81 @@ async fn a_call_that_takes_too_long_is_rolled_back() {
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
     let late = store.commit(vec![Commit::Start(start(1, "ann"))]).await.unwrap_err();
-    assert!(late.is_transient(), "{late:?}");
+    // The server gave up before the store did, so the outcome is known.
+    assert!(matches!(late, StoreError::Unavailable(_)), "{late:?}");
     let database = holder.await.unwrap();
     assert_eq!(store.commit(vec![Commit::Start(start(1, "ann"))]).await.unwrap().len(), 1);
     assert_eq!(database.sql("SELECT count(*) FROM meshhook.history"), "1");
+}
+
+fn ended(number: u32, status: RunStatus) -> Commit {
+    let failure = (status == RunStatus::Failed).then(|| Failure::permanent("broken", "broken"));
+    match advance(number, "ann", 2) {
+        Commit::Advance(advance) => Commit::Advance(AdvanceRun {
+            hold: Hold::End { status, at: Timestamp::EPOCH, failure },
+            ..advance
+        }),
+        other => other,
+    }
+}
+
+fn event(number: u32) -> Post {
+    let message = Message::Event { name: "paid".into(), key: None, payload: json!(1) };
+    Post { project: ProjectId::new("acme").unwrap(), run: run(number), message }
+}
+
+#[tokio::test]
+async fn messages_of_a_run_that_failed_are_looked_for_by_nobody_until_its_retry() {
+    let database = Database::new();
+    let store = database.store(PgOptions::new()).await;
+    store.renew(&worker("ann"), Duration::from_secs(60)).await.unwrap();
+    store.commit(vec![Commit::Start(start(1, "ann"))]).await.unwrap();
+    store.post(vec![event(1)]).await.unwrap();
+    let looked_for = "SELECT count(*) FILTER (WHERE owner IS NOT NULL), count(*) FROM meshhook.inbox";
+    assert_eq!(database.sql(looked_for), "1|1");
+    store.commit(vec![ended(1, RunStatus::Failed)]).await.unwrap();
+    assert_eq!(database.sql(looked_for), "0|1");
+    let message = Message::Retry { by: None };
+    store.post(vec![Post { message, ..event(1) }]).await.unwrap();
+    let claim = Claim {
+        worker: worker("bob"),
+        limit: 1,
+        suspects: 1,
+        bytes: usize::MAX,
+        messages: 1,
+        lease: Duration::from_secs(60),
+    };
+    assert_eq!(store.claim(claim).await.unwrap().runs.len(), 1);
+    assert_eq!(database.sql(looked_for), "2|2");
+}
+
+#[tokio::test]
+async fn commits_that_release_and_end_runs_lock_them_in_the_order_of_posts() {
+    let database = Database::new();
+    let store = Arc::new(database.store(PgOptions::new()).await);
+    store.renew(&worker("ann"), Duration::from_secs(60)).await.unwrap();
+    store.commit(vec![Commit::Start(start(1, "ann")), Commit::Start(start(2, "ann"))]).await.unwrap();
+    let mut first = PgConnection::connect(&database.owner_url()).await.unwrap();
+    let lock = |number: u32, how: &str| {
+        format!("SELECT 1 FROM meshhook.live_runs WHERE run_id = '{}' FOR NO KEY UPDATE {how}", run(number))
+    };
+    first.execute("BEGIN; SET LOCAL meshhook.project = '*'").await.unwrap();
+    assert_eq!(first.fetch_all(&*lock(1, "").leak()).await.unwrap().len(), 1);
+    let committing = store.clone();
+    let mut released = advance(2, "ann", 2);
+    if let Commit::Advance(advance) = &mut released {
+        advance.hold = Hold::Release { wake_up: WakeUp::Never, status: RunStatus::Waiting };
+    }
+    let batch = vec![ended(1, RunStatus::Succeeded), released];
+    let commit = tokio::spawn(async move { committing.commit(batch).await });
+    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
+         WHERE NOT l.granted AND a.datname = current_database()";
+    while database.sql(waiting) == "0" {
+        assert!(!commit.is_finished(), "it did not wait");
+        tokio::task::yield_now().await;
+    }
+    // It waits for the first with nothing in hand.
+    assert_eq!(first.fetch_all(&*lock(2, "NOWAIT").leak()).await.unwrap().len(), 1);
+    first.execute("COMMIT").await.unwrap();
+    assert_eq!(commit.await.unwrap().unwrap(), [CommitOutcome::Committed, CommitOutcome::Committed]);
 }
