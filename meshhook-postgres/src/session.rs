@@ -395,10 +395,12 @@ impl Session {
 }
 
 /// The settings of a session, or of a transaction.
+///
+/// The server gives a statement up before whoever waits for it does: so the outcome is known.
 fn settings(set: &str, timeout: Duration) -> String {
-    let millis = timeout.as_millis();
+    let (idle, statement) = (timeout.as_millis(), timeout.as_millis() * 9 / 10);
     let mut statements =
-        format!("{set} statement_timeout = {millis}; {set} idle_in_transaction_session_timeout = {millis}");
+        format!("{set} statement_timeout = {statement}; {set} idle_in_transaction_session_timeout = {idle}");
     for (name, value) in SETTINGS {
         statements.push_str(&format!("; {set} {name} = {value}"));
     }
