@@ -61,3 +61,6 @@ ALTER TABLE meshhook.workers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE meshhook.workers FORCE ROW LEVEL SECURITY;
 CREATE POLICY workers_of_the_engine ON meshhook.workers
     USING ((SELECT meshhook.scope()) = '*') WITH CHECK ((SELECT meshhook.scope()) = '*');
+
+-- Only roles that they were granted to may call them.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA meshhook FROM PUBLIC;

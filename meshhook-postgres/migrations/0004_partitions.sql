@@ -100,11 +100,12 @@ $$;
 -- Drops the oldest month that ended before a time, with all runs, histories and messages in it; answers how many
 -- partitions went. A month in which a run was made that has not ended stays, whole. To be called until none goes.
 --
--- Looking for live runs takes as long as there are many, so it is done before anything is locked that running work
--- needs: the month's own tables are locked against writing, which keeps the answer true. A failed run that is retried
--- goes back among the live ones: that deletes from the month, so it is visible here or waits. Only to drop them both
--- parents are locked, in the order in which commits lock them, for a moment at most; else it fails, and the caller tries
--- again.
+-- Looking for live runs takes as long as there are many, so it is done before anything is locked, and a month that stays
+-- is not locked at all. It is done again once the month's own tables are locked against writing, which keeps the answer
+-- true: a failed run that is retried goes back among the live ones, and that deletes from the month, so it is visible here
+-- or waits. If one came back in between, these locks are given up with the block in which they were taken. Only to drop
+-- them both parents are locked, in the order in which commits lock them, for a moment at most; else it fails, and the
+-- caller tries again.
 CREATE FUNCTION meshhook.drop_partitions(p_before timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -124,11 +125,21 @@ BEGIN
         GROUP BY p.low, p.high
         ORDER BY p.low
     LOOP
-        FOREACH v_name IN ARRAY v_month.names LOOP
-            EXECUTE format('LOCK TABLE ONLY meshhook.%I IN SHARE MODE', v_name);
-        END LOOP;
         CONTINUE WHEN EXISTS (
             SELECT 1 FROM meshhook.live_runs l WHERE l.run_id >= v_month.low AND l.run_id < v_month.high);
+        BEGIN
+            FOREACH v_name IN ARRAY v_month.names LOOP
+                EXECUTE format('LOCK TABLE ONLY meshhook.%I IN SHARE MODE', v_name);
+            END LOOP;
+            IF EXISTS (
+                SELECT 1 FROM meshhook.live_runs l WHERE l.run_id >= v_month.low AND l.run_id < v_month.high
+            ) THEN
+                RAISE object_in_use;
+            END IF;
+        EXCEPTION
+            WHEN object_in_use THEN
+                CONTINUE;
+        END;
         LOCK TABLE ONLY meshhook.history, ONLY meshhook.ended_runs IN ACCESS EXCLUSIVE MODE;
         FOREACH v_name IN ARRAY v_month.names LOOP
             EXECUTE format('DROP TABLE meshhook.%I', v_name);
@@ -171,3 +182,6 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Only roles that they were granted to may call them.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA meshhook FROM PUBLIC;

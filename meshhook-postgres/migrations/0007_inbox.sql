@@ -71,3 +71,6 @@ BEGIN
     PERFORM meshhook.leave(v_scope);
 END
 $$;
+
+-- Only roles that they were granted to may call them.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA meshhook FROM PUBLIC;

@@ -13,14 +13,9 @@ SELECT current_setting('server_version_num')::integer AS version,
     (SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
         WHERE relnamespace = 'meshhook'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'migrations'
             AND NOT (relrowsecurity AND relforcerowsecurity)) AS without_wall,
-    (SELECT string_agg(name, ', ' ORDER BY name) FROM unnest(ARRAY[
-            'projects', 'live_runs', 'ended_runs', 'history', 'dedupe', 'inbox', 'workers', 'workflows', 'versions',
-            'definitions', 'hooks', 'secrets']) AS name
-        -- A list of privileges would ask for any of them.
-        WHERE NOT has_table_privilege('meshhook.' || name, 'SELECT')
-            OR NOT has_table_privilege('meshhook.' || name, 'INSERT')
-            OR NOT has_table_privilege('meshhook.' || name, 'UPDATE')
-            OR NOT has_table_privilege('meshhook.' || name, 'DELETE')) AS without_rights,
+    (SELECT string_agg(r.name || ' (' || r.privilege || ')', ', ' ORDER BY r.name, r.privilege)
+        FROM unnest($1::text[], $2::text[]) AS r (name, privilege)
+        WHERE NOT has_table_privilege('meshhook.' || r.name, r.privilege)) AS without_rights,
     (SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc
         WHERE pronamespace = 'meshhook'::regnamespace AND proname <> 'drop_partitions'
             AND NOT has_function_privilege(oid, 'EXECUTE')) AS not_callable,

@@ -7,6 +7,7 @@ use sqlx::Error;
 use sqlx::postgres::PgRow;
 
 use crate::error::Effect;
+use crate::migrate::RIGHTS;
 use crate::row::time;
 use crate::session::get;
 use crate::{PgStore, sql};
@@ -45,7 +46,10 @@ impl PgStore {
     pub async fn doctor(&self) -> Result<Vec<Finding>, StoreError> {
         let look = |row: &PgRow| findings(row, SystemClock.now());
         self.person(Effect::Reads, move |session| {
-            let query = sqlx::query(sql!("doctor"));
+            let rights =
+                RIGHTS.iter().flat_map(|(table, rights)| rights.iter().map(move |right| (*table, *right)));
+            let (tables, privileges): (Vec<&str>, Vec<&str>) = rights.unzip();
+            let query = sqlx::query(sql!("doctor")).bind(tables).bind(privileges);
             Box::pin(async move { look(&session.one(query).await?) })
         })
         .await
@@ -103,7 +107,7 @@ fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
     }
     for (column, code, what) in [
         ("without_wall", "table_without_wall", "tables without row level security and FORCE"),
-        ("without_rights", "missing_rights", "tables that the role may not read and write (see `grant_sql`)"),
+        ("without_rights", "missing_rights", "rights on tables that the role lacks (see `grant_sql`)"),
         ("not_callable", "missing_rights", "functions that the role may not call (see `grant_sql`)"),
     ] {
         if let Some(names) = get::<Option<&str>>(row, column)? {

@@ -1,8 +1,15 @@
 //! Forward-only migrations, each in a transaction of its own, counted in `meshhook.migrations`.
 //!
 //! Whoever migrates first has the advisory lock; the others wait for it, for half a minute at most, and find nothing
-//! left to do. The lock belongs to the transaction, so it is never left behind, a pooler in between included. Workers of
-//! an earlier release go on beside a newer schema unless a migration says from which schema on it can be worked with.
+//! left to do. The lock belongs to the transaction, so it is never left behind, a pooler in between included.
+//!
+//! A migration waits only a moment for a table, because everybody who comes after it would wait behind it; where that is
+//! in use it gives up, lets them pass, and begins again.
+//!
+//! Workers of an earlier release go on beside a newer schema. A migration that they could not go on with says from which
+//! schema on it can be worked with; a store that knows less refuses to begin.
+
+use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::{
@@ -23,6 +30,8 @@ pub struct Migration {
     pub name: &'static str,
     /// Its statements, to be run in one transaction.
     pub sql: &'static str,
+    /// Which schema a release must know at least to work with a database that has this migration; 0 is any.
+    pub readable_from: u32,
 }
 
 macro_rules! migration {
@@ -31,12 +40,13 @@ macro_rules! migration {
             version: $version,
             name: $name,
             sql: include_str!(concat!("../migrations/", $number, "_", $name, ".sql")),
+            readable_from: 0,
         }
     };
 }
 
 /// All migrations in order, for tools that apply them by themselves. Such a tool makes the schema `meshhook` first, and
-/// notes each in `meshhook.migrations (version, name)`, which [`migrate()`] makes otherwise:
+/// notes each in `meshhook.migrations (version, name, readable_from)`, which [`migrate()`] makes otherwise:
 /// see [`BOOKS`](Migration::BOOKS).
 pub const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001", "ledger"),
@@ -51,9 +61,16 @@ pub const MIGRATIONS: &[Migration] = &[
 ];
 
 impl Migration {
-    /// Makes the schema and the table in which migrations are noted, where they are missing.
+    /// Makes the schema and the table in which migrations are noted, where they are missing. Only where the schema is
+    /// missing does that need the right to make one.
     pub const BOOKS: &'static str = "
-        CREATE SCHEMA IF NOT EXISTS meshhook;
+        DO $$
+        BEGIN
+            IF to_regnamespace('meshhook') IS NULL THEN
+                CREATE SCHEMA meshhook;
+            END IF;
+        END
+        $$;
         CREATE TABLE IF NOT EXISTS meshhook.migrations (
             version       integer     NOT NULL CONSTRAINT migrations_pk PRIMARY KEY,
             name          text        NOT NULL,
@@ -62,9 +79,6 @@ impl Migration {
         );
         COMMENT ON TABLE meshhook.migrations IS 'What was done to this schema. Workers that know schema readable_from or later can work with it.';
     ";
-
-    /// Takes the functions of the schema from the public: only roles that they were granted to may call them.
-    pub const CLOSE: &'static str = "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA meshhook FROM PUBLIC";
 }
 
 /// What a database has.
@@ -86,16 +100,59 @@ pub(crate) fn newest() -> u32 {
 pub async fn migrate(url: &str) -> Result<(), PgError> {
     let connect = settings(url, &PgOptions::new().application_name("meshhook migrate"))?;
     let mut connection = connect.connect().await.map_err(|error| PgError::Connect(Box::new(error)))?;
-    for migration in MIGRATIONS {
-        step(&mut connection, migration).await.map_err(|error| match error {
-            Step::Known(error) => error,
-            Step::Failed(error) => PgError::Migration { version: migration.version, source: Box::new(error) },
-        })?;
-    }
+    bring(&mut connection, MIGRATIONS).await?;
     // The session ends with the connection; nothing more is asked of it.
     let _ = connection.close().await;
     Ok(())
 }
+
+/// Applies what is missing, in order.
+async fn bring(connection: &mut PgConnection, migrations: &[Migration]) -> Result<(), PgError> {
+    for migration in migrations {
+        let mut tries = 0;
+        loop {
+            match step(connection, migration).await {
+                Ok(()) => break,
+                Err(Step::Known(error)) => return Err(error),
+                Err(Step::Busy(error)) if tries < BUSY_TRIES => {
+                    tracing::info!(%error, version = migration.version, "a table is in use: migrating again in a moment");
+                    tries += 1;
+                    let failed =
+                        |error| PgError::Migration { version: migration.version, source: Box::new(error) };
+                    connection.execute("ROLLBACK").await.map_err(failed)?;
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                Err(Step::Busy(error) | Step::Failed(error)) => {
+                    return Err(PgError::Migration { version: migration.version, source: Box::new(error) });
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How often a migration is tried on tables that are in use, and after which pause.
+const BUSY_TRIES: u32 = 60;
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What the application's role may do with each table: no more than the statements do.
+pub(crate) const RIGHTS: &[(&str, &[&str])] = &[
+    ("migrations", &["SELECT"]),
+    ("runs", &["SELECT"]),
+    ("events", &["SELECT"]),
+    ("projects", &["SELECT", "INSERT"]),
+    ("history", &["SELECT", "INSERT"]),
+    ("definitions", &["SELECT", "INSERT"]),
+    ("secrets", &["SELECT", "INSERT", "UPDATE"]),
+    ("ended_runs", &["SELECT", "INSERT", "DELETE"]),
+    ("versions", &["SELECT", "INSERT", "DELETE"]),
+    ("hooks", &["SELECT", "INSERT", "DELETE"]),
+    ("live_runs", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("dedupe", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("inbox", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("workers", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("workflows", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+];
 
 /// The statements that let a role work with the schema: the application's, which owns nothing.
 ///
@@ -103,16 +160,15 @@ pub async fn migrate(url: &str) -> Result<(), PgError> {
 #[must_use]
 pub fn grant_sql(role: &str) -> String {
     let role = format!("\"{}\"", role.replace('"', "\"\""));
-    let tables = "meshhook.projects, meshhook.live_runs, meshhook.ended_runs, meshhook.history, meshhook.dedupe, \
-                  meshhook.inbox, meshhook.workers, meshhook.workflows, meshhook.versions, meshhook.definitions, \
-                  meshhook.hooks, meshhook.secrets";
-    format!(
-        "GRANT USAGE ON SCHEMA meshhook TO {role};\n\
-         GRANT SELECT ON meshhook.migrations, meshhook.runs, meshhook.events TO {role};\n\
-         GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {role};\n\
-         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA meshhook TO {role};\n\
+    let mut grants = format!("GRANT USAGE ON SCHEMA meshhook TO {role};\n");
+    for (table, rights) in RIGHTS {
+        grants.push_str(&format!("GRANT {} ON meshhook.{table} TO {role};\n", rights.join(", ")));
+    }
+    grants.push_str(&format!(
+        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA meshhook TO {role};\n\
          REVOKE EXECUTE ON FUNCTION meshhook.drop_partitions(timestamptz) FROM {role};\n"
-    )
+    ));
+    grants
 }
 
 /// The statements that let a role drop old months ([`PgStore::drop_before`](crate::PgStore::drop_before)), which the
@@ -127,6 +183,8 @@ pub fn grant_maintenance_sql(role: &str) -> String {
 
 enum Step {
     Known(PgError),
+    /// Somebody works with a table that is to be changed.
+    Busy(Error),
     Failed(Error),
 }
 
@@ -148,11 +206,18 @@ async fn step(connection: &mut PgConnection, migration: &Migration) -> Result<()
         if found != "UTF8" {
             return Err(Step::Known(PgError::Encoding { found }));
         }
+        let Migration { version, name, sql, readable_from } = migration;
         connection.execute(Migration::BOOKS).await?;
-        connection.execute(migration.sql).await?;
-        connection.execute(Migration::CLOSE).await?;
-        let Migration { version, name, .. } = migration;
-        let note = format!("INSERT INTO meshhook.migrations (version, name) VALUES ({version}, '{name}')");
+        connection.execute("SET LOCAL lock_timeout = '1s'").await?;
+        connection.execute(*sql).await.map_err(|error| {
+            match error.as_database_error().and_then(|it| it.code()) {
+                Some(code) if code == "55P03" => Step::Busy(error),
+                _ => Step::Failed(error),
+            }
+        })?;
+        let note = format!(
+            "INSERT INTO meshhook.migrations (version, name, readable_from) VALUES ({version}, '{name}', {readable_from})"
+        );
         connection.execute(AssertSqlSafe(note)).await?;
     }
     connection.execute("COMMIT").await?;
@@ -182,4 +247,90 @@ async fn applied(connection: &mut PgConnection) -> Result<Found, PgError> {
     let number =
         |column: usize| row.try_get::<i32, _>(column).map(|number| u32::try_from(number).unwrap_or(0));
     Ok(Found { version: number(0).map_err(failed)?, readable_from: number(1).map_err(failed)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use meshhook_core::id::WorkerId;
+    use meshhook_core::store::Ledger as _;
+    use throwaway_postgres::Server;
+
+    use super::*;
+    use crate::PgStore;
+
+    /// What a later release does that this one can go on beside.
+    const LATER: Migration = Migration {
+        version: 1_000,
+        name: "later",
+        sql: "CREATE TABLE meshhook.later (id bigint); ALTER TABLE meshhook.live_runs ADD COLUMN later bigint",
+        readable_from: 0,
+    };
+
+    /// A migrated database.
+    async fn database(name: &str) -> String {
+        let server = Server::shared();
+        let name = format!("meshhook_migrate_{}_{name}", std::process::id());
+        server.sql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).unwrap();
+        server.sql("postgres", &format!("CREATE DATABASE {name}")).unwrap();
+        let url = server.url_as(None, &name);
+        migrate(&url).await.unwrap();
+        url
+    }
+
+    async fn session(url: &str) -> PgConnection {
+        settings(url, &PgOptions::new()).unwrap().connect().await.unwrap()
+    }
+
+    async fn renewed(store: &PgStore) {
+        store.renew(&WorkerId::new("ann").unwrap(), Duration::from_secs(60)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_store_goes_on_while_a_later_release_adds_to_the_schema() {
+        let url = database("adds").await;
+        let store = PgStore::connect(&url, PgOptions::new()).await.unwrap();
+        renewed(&store).await;
+        bring(&mut session(&url).await, &[LATER]).await.unwrap();
+        renewed(&store).await;
+        let claim = meshhook_core::store::Claim {
+            worker: WorkerId::new("ann").unwrap(),
+            limit: 1,
+            suspects: 1,
+            bytes: 1,
+            messages: 1,
+            lease: Duration::from_secs(60),
+        };
+        assert_eq!(store.claim(claim).await.unwrap().runs.len(), 0);
+        renewed(&PgStore::connect(&url, PgOptions::new()).await.unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_schema_that_this_release_cannot_work_with_is_refused() {
+        let url = database("refused").await;
+        let migration = Migration { readable_from: 1_000, ..LATER };
+        bring(&mut session(&url).await, &[migration]).await.unwrap();
+        let refused = PgStore::connect(&url, PgOptions::new()).await.unwrap_err();
+        assert!(matches!(refused, PgError::SchemaNewer { found: 1_000, .. }), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_migration_lets_others_pass_while_a_table_is_in_use() {
+        let url = database("waits").await;
+        let mut reader = session(&url).await;
+        reader.execute("BEGIN; LOCK TABLE meshhook.live_runs IN ACCESS SHARE MODE").await.unwrap();
+        let of = url.clone();
+        let migrating = tokio::spawn(async move { bring(&mut session(&of).await, &[LATER]).await });
+        let mut watch = session(&url).await;
+        let waits = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+        // Twice it waits, and lets go in between.
+        for expected in [true, false, true] {
+            while watch.fetch_one(waits).await.unwrap().get::<bool, _>(0) != expected {
+                assert!(!migrating.is_finished(), "it did not wait");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        reader.execute("COMMIT").await.unwrap();
+        migrating.await.unwrap().unwrap();
+    }
 }
