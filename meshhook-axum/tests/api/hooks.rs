@@ -1,3 +1,4 @@
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -6,10 +7,26 @@ use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use http::Request;
 use meshhook_axum::{OpenLoopback, RouterOptions};
+use meshhook_core::store::memory::{Fault, FaultPlan, Loss, Operation};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::kit::{Reply, Server, doubling};
+
+/// Loses the reply of the next commit, then finds the store gone; or finds it gone at once.
+#[derive(Default)]
+struct Outage(Mutex<Option<Loss>>);
+
+impl FaultPlan for Outage {
+    fn next(&self, operation: Operation) -> Fault {
+        let mut next = self.0.lock().unwrap();
+        let loss = (*next).filter(|_| operation == Operation::Commit);
+        if loss.is_some() {
+            *next = Some(Loss::Unavailable);
+        }
+        Fault { loss, ..Fault::default() }
+    }
+}
 
 const SECRET: &str = "a webhook secret";
 
@@ -67,6 +84,25 @@ async fn a_webhook_starts_a_run_with_what_was_sent() {
         (&trigger["headers"]["x-thing"], &trigger["query"]),
         (&json!("1, 2"), &json!({ "tag": ["a", "b"] }))
     );
+}
+
+/// What a sender is told who must find out, and one who can be sure: chaos tells them apart by this.
+#[tokio::test(start_paused = true)]
+async fn whoever_may_have_been_taken_is_told_so_and_who_was_not_is_not() {
+    for (loss, is_known) in [(Loss::ReplyLost, false), (Loss::RequestLost, false), (Loss::Unavailable, true)]
+    {
+        let outage = Arc::new(Outage::default());
+        let server = Server::disturbed(outage.clone());
+        server.publish_with_warnings("w", hooked(json!({}))).await;
+        *outage.0.lock().unwrap() = Some(loss);
+        let refused = server.send(post(r#"{"n":1}"#)).await;
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after").is_empty()), (503, false));
+        assert_eq!(refused.json()["code"], "unavailable");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(!detail.contains("it is not known"), is_known, "{loss:?}: {detail}");
+        *outage.0.lock().unwrap() = None;
+        assert_eq!(server.send(post(r#"{"n":1}"#)).await.status, 202);
+    }
 }
 
 #[tokio::test(start_paused = true)]

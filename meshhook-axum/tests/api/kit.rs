@@ -17,7 +17,7 @@ use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
 use meshhook_core::failure::Failure;
 use meshhook_core::json::{self, JsonLimits};
 use meshhook_core::secret::{MasterKey, StaticKeys};
-use meshhook_core::store::memory::MemoryStore;
+use meshhook_core::store::memory::{FaultPlan, MemoryStore};
 use meshhook_core::time::Timestamp;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -81,18 +81,28 @@ impl Server {
 
     /// A server whose engine was given no master key.
     pub(crate) fn without_keys() -> Self {
-        Self::configured(RouterOptions::new(OpenLoopback), |builder| builder)
+        Self::configured(RouterOptions::new(OpenLoopback), |store| store, |builder| builder)
+    }
+
+    /// A server whose store a plan disturbs.
+    pub(crate) fn disturbed(plan: Arc<dyn FaultPlan>) -> Self {
+        let disturb = |store: MemoryStore| store.with_faults(plan);
+        Self::configured(RouterOptions::new(OpenLoopback), disturb, |builder| builder)
     }
 
     pub(crate) fn with(options: RouterOptions) -> Self {
         let keys = Arc::new(StaticKeys::new(MasterKey::from_bytes([7; 32])));
-        Self::configured(options, |builder| builder.key_provider(keys))
+        Self::configured(options, |store| store, |builder| builder.key_provider(keys))
     }
 
-    fn configured(options: RouterOptions, configure: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
+    fn configured(
+        options: RouterOptions,
+        disturb: impl FnOnce(MemoryStore) -> MemoryStore,
+        configure: impl FnOnce(EngineBuilder) -> EngineBuilder,
+    ) -> Self {
         let clock = Arc::new(TokioClock { start: tokio::time::Instant::now() });
         let effects = Arc::new(Scripted::default());
-        let builder = Engine::builder(Arc::new(MemoryStore::new(clock.clone())))
+        let builder = Engine::builder(Arc::new(disturb(MemoryStore::new(clock.clone()))))
             .clock(clock)
             .http_call(effects.clone());
         let engine = configure(builder).start().unwrap();
