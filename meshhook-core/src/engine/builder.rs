@@ -13,8 +13,10 @@ use super::long_work::LongWork;
 use super::projects::KnownProjects;
 use super::receive::{Refusals, Routes};
 use super::registry::Registry;
+use super::stand_back::StandBack;
 use super::store_time::StoreTime;
 use super::task::Tasks;
+use super::trouble::Trouble;
 use super::vault::Vault;
 use super::watch::Watchers;
 use super::{Engine, EngineOptions, Inner, Stopping, store_time, worker};
@@ -190,6 +192,9 @@ impl EngineBuilder {
             suspect: Arc::new(Semaphore::new(1)),
             reconcile: AtomicBool::new(false),
             renewed: Mutex::new(tokio::time::Instant::now()),
+            lapsed: AtomicBool::new(false),
+            blind: Trouble::new("could not claim runs", "the store is back: claiming runs again"),
+            stand_back: StandBack::default(),
             looked: Mutex::new(tokio::time::Instant::now()),
             born: tokio::time::Instant::now(),
             leased: CancellationToken::new(),

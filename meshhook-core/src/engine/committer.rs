@@ -15,12 +15,15 @@
 //! one that is larger than the queue may be waits until nothing else is in it.
 //!
 //! When a reply is lost, or does not come within a lease, each commit of the batch is looked up: a run id and a chunk are
-//! unique, so whoever finds them in the store knows that the commit happened. What is not found out within another lease
-//! stays unknown, so that a store that hangs holds up nobody for longer than that. When a batch is refused for good, its
-//! commits are made one by one as well, so that one which the store cannot take does not fail the others.
+//! unique, so whoever finds them in the store knows that the commit happened. What is not found out within a few seconds
+//! stays unknown, and is said to be so: a sender of a webhook waits for the answer, and the other commits wait behind it.
+//! When a batch is refused for good, its commits are made one by one as well, so that one which the store cannot take does
+//! not fail the others.
+//!
+//! While the store has no room, nothing new is claimed: what is held already tries again, and shows when there is room.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -30,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use super::EngineOptions;
 use super::deadline::answer;
 use super::task::Tasks;
+use super::trouble::Trouble;
 use crate::store::{AdvanceRun, Commit, CommitOutcome, Store, StoreError};
 
 /// Takes commits and answers when they are durable.
@@ -39,6 +43,17 @@ pub(super) struct Committer {
     /// How many bytes of text there is room for, among what waits and what is in flight.
     room: Arc<Semaphore>,
     max_bytes: u32,
+    full: Arc<Full>,
+}
+
+/// When the store last had no room for a commit, unless it took one since.
+#[derive(Debug, Default)]
+struct Full(Mutex<Option<Instant>>);
+
+impl Full {
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
 }
 
 /// What became of a commit.
@@ -64,11 +79,14 @@ impl Committer {
         end: CancellationToken,
     ) -> Self {
         let (queue, items) = mpsc::channel(options.max_queue.max(1));
+        let full = Arc::new(Full::default());
         let server = Server {
             store,
             max_batch: options.max_batch.max(1),
             max_batch_bytes: options.max_batch_bytes,
             patience: options.lease,
+            full: full.clone(),
+            trouble: Trouble::new("could not commit, trying again", "the store is back: committing again"),
         };
         let max_bytes = u32::try_from(options.max_queue_bytes).unwrap_or(u32::MAX);
         let max_bytes = max_bytes.min(u32::try_from(Semaphore::MAX_PERMITS).unwrap_or(u32::MAX));
@@ -79,7 +97,12 @@ impl Committer {
                 () = server.serve(items) => {}
             }
         });
-        Self { queue, room: Arc::new(Semaphore::new(max_bytes as usize)), max_bytes }
+        Self { queue, room: Arc::new(Semaphore::new(max_bytes as usize)), max_bytes, full }
+    }
+
+    /// When the store last had no room for a commit, unless it took one since.
+    pub(super) fn full_since(&self) -> Option<Instant> {
+        *self.full.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Commits, if there is room in the queue.
@@ -112,9 +135,14 @@ struct Server {
     store: Arc<dyn Store>,
     max_batch: usize,
     max_batch_bytes: usize,
-    /// How long an answer is waited for, and how long a lost one is looked for.
+    /// How long an answer is waited for.
     patience: Duration,
+    full: Arc<Full>,
+    trouble: Trouble,
 }
+
+/// How long a lost answer is looked for: not longer than senders of webhooks are willing to wait.
+const LOOK_UP_FOR: Duration = Duration::from_secs(3);
 
 impl Server {
     async fn serve(self, mut items: mpsc::Receiver<Item>) {
@@ -136,23 +164,49 @@ impl Server {
             let commits: Vec<Commit> = batch.iter().map(|item| item.commit.clone()).collect();
             match answer(self.patience, self.store.commit(commits)).await {
                 Ok(outcomes) => {
+                    self.note(None);
                     for (item, outcome) in batch.drain(..).zip(outcomes) {
                         let _ = item.reply.send(Ok(outcome));
                     }
                 }
                 Err(error) if error.is_outcome_unknown() || (!error.is_transient() && batch.len() > 1) => {
                     tracing::warn!(%error, commits = batch.len(), "a batch was lost or refused, committing one by one");
-                    let until = Instant::now() + self.patience;
+                    let is_lost = error.is_outcome_unknown();
+                    let patience = if is_lost { self.patience.min(LOOK_UP_FOR) } else { self.patience };
+                    let until = Instant::now() + patience;
                     for item in batch.drain(..) {
                         let outcome = settle(&*self.store, &item.commit, until).await;
+                        self.note(outcome.as_ref().err().map(|error| &**error));
                         let _ = item.reply.send(outcome);
                     }
                 }
                 Err(error) => {
+                    self.note(Some(&error));
                     let error = Arc::new(error);
                     for item in batch.drain(..) {
                         let _ = item.reply.send(Err(error.clone()));
                     }
+                }
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Notes how a commit went: by its error, or that it was made.
+    fn note(&self, error: Option<&StoreError>) {
+        match error {
+            None => {
+                self.full.set(None);
+                self.trouble.over();
+            }
+            Some(error) => {
+                if matches!(error, StoreError::Full(_)) {
+                    self.full.set(Some(Instant::now()));
+                }
+                // What is refused for good is told by whoever asked for it.
+                if error.is_transient() {
+                    self.trouble.met(error);
                 }
             }
         }

@@ -33,9 +33,11 @@ mod receive;
 mod registry;
 mod runner;
 mod runs;
+mod stand_back;
 mod steer;
 mod store_time;
 mod task;
+mod trouble;
 mod vault;
 mod view;
 mod watch;
@@ -64,7 +66,7 @@ use crate::clock::Entropy;
 use crate::exec::Executor;
 use crate::id::{ProjectId, RunId, WorkerId};
 use crate::run::{RunEnd, RunMeta};
-use crate::store::{Store, StoreError, WakeUp};
+use crate::store::{Page, Store, StoreError, WakeUp};
 use crate::time::Timestamp;
 
 /// A running engine. Cheap to clone; all clones are one engine.
@@ -110,6 +112,29 @@ impl Engine {
         let slow = || StoreError::Unavailable(format!("no answer within {READY_WITHIN:?}").into());
         self.inner.time.learn(before, ping.map_err(|_| slow())??);
         self.inner.why_not_ready().map_or(Ok(()), |why| Err(EngineError::NotReady { why }))
+    }
+
+    /// Tries to open a secret: whether the keys of this process are those of the store. Looks at `default` and the newest
+    /// projects until one of their secrets can be opened; without secrets all is well.
+    ///
+    /// # Errors
+    ///
+    /// Why the first secret cannot be opened, if none can: [`EngineError::Vault`] when its key is not known,
+    /// [`EngineError::NoMasterKey`] without a key provider; or a store error.
+    pub async fn check_keys(&self) -> Result<(), EngineError> {
+        let page = Page { limit: PROBED_PROJECTS, after: None };
+        let newest = self.inner.store.projects(page).await?.items;
+        let newest = newest.into_iter().map(|project| project.id);
+        let mut first = None;
+        for project in std::iter::once(ProjectId::default_project()).chain(newest) {
+            match self.inner.vault.probe(&project).await {
+                Ok(None) => {}
+                Ok(Some(())) => return Ok(()),
+                Err(EngineError::Store(error)) if error.is_transient() => return Err(error.into()),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        first.map_or(Ok(()), Err)
     }
 
     /// How many runs this process holds in memory.
@@ -159,6 +184,9 @@ pub enum Stopped {
     Unfinished,
 }
 
+/// In how many projects a secret is looked for that can be opened.
+const PROBED_PROJECTS: usize = 20;
+
 /// How long the store may take to show that it can be reached.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
@@ -199,6 +227,12 @@ pub(crate) struct Inner {
     /// The store may count runs as held that are not in memory.
     reconcile: AtomicBool,
     renewed: Mutex<tokio::time::Instant>,
+    /// Whether the loss of the lease was noticed; until it is renewed, it is one.
+    lapsed: AtomicBool,
+    /// Looks that fail.
+    blind: trouble::Trouble,
+    /// Runs that others shall take first.
+    stand_back: stand_back::StandBack,
     /// When the worker began the last look that was answered.
     looked: Mutex<tokio::time::Instant>,
     /// When this worker came to be.
@@ -324,12 +358,14 @@ impl Inner {
         if lapsed {
             self.drop_everything();
         }
+        self.lapsed.store(false, Ordering::Release);
     }
 
     /// Stops believing in what this worker holds. Its runs are loaded again by whoever claims them.
     fn drop_everything(&self) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if !held.is_empty() {
+        let is_known = self.lapsed.swap(true, Ordering::AcqRel);
+        if !held.is_empty() && !is_known {
             tracing::error!(runs = held.len(), "the lease is lost: dropping all runs");
         }
         drop(held);

@@ -4,7 +4,7 @@
 //! or what is stored is damaged. That is the trouble of those who need this secret, and of nobody else in its project:
 //!
 //! ```text
-//!   attempt that needs it      waits, and is looked at again now and then
+//!   attempt that needs it      waits, others may take it, and it is looked at again now and then
 //!   webhook signed with it     503, so that its sender tries again
 //!   everything else            goes on
 //! ```
@@ -194,6 +194,18 @@ impl Vault {
         Ok(Some(sealed.map_err(|error| corrupt(record, &error))?))
     }
 
+    /// Tries to open one of a project's secrets; `None` when it has none, else the first error if none can be opened.
+    pub(super) async fn probe(&self, project: &ProjectId) -> Result<Option<()>, EngineError> {
+        let mut first = None;
+        for record in self.store.secrets(project).await? {
+            match self.open(project, &record).await {
+                Ok(_) => return Ok(Some(())),
+                Err(error) => first = first.or(Some(error)),
+            }
+        }
+        first.map_or(Ok(None), Err)
+    }
+
     /// A project's secrets, at most [`FRESH`] old.
     pub(super) async fn unsealed(&self, project: &ProjectId) -> Result<Arc<Unsealed>, EngineError> {
         if let Some(unsealed) = self.fresh.get(project) {
@@ -231,7 +243,7 @@ impl Vault {
         let id = key_of(&record.sealed).map_err(|error| corrupt(record, &error))?;
         let Some(key) = self.keys()?.find_key(id).await.map_err(vault_error)? else {
             return Err(EngineError::Vault {
-                message: format!("the key {id:?} that seals {:?} is not known", record.name),
+                message: format!("the key {id} that seals {:?} is not known", record.name),
             });
         };
         Ok((SecretName::new(&record.name).map_err(|error| corrupt(record, &error))?, key))

@@ -30,6 +30,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::contained::contained;
 use super::deadline::answer;
 use super::runner::{Loaded, Runner};
+use super::trouble::Trouble;
 use super::{EngineError, Inner, Place};
 use crate::definition::ValidDefinition;
 use crate::event::{Event, EventData};
@@ -48,6 +49,7 @@ const MESSAGE_LIMIT: usize = 1_000;
 /// Keeps the lease. While claims renew it in time, there is nothing to do.
 pub(super) async fn keep_lease(inner: Arc<Inner>) {
     let every = inner.options.lease / 3;
+    let trouble = Trouble::new("could not renew the lease", "the lease is renewed again");
     let mut next = tokio::time::Instant::now();
     loop {
         tokio::select! {
@@ -61,13 +63,13 @@ pub(super) async fn keep_lease(inner: Arc<Inner>) {
             continue;
         }
         let (began, before) = (tokio::time::Instant::now(), inner.time.by_own_clock());
-        match tokio::time::timeout(every, inner.store.renew(&inner.worker, inner.options.lease)).await {
-            Ok(Ok(now)) => {
+        match answer(every, inner.store.renew(&inner.worker, inner.options.lease)).await {
+            Ok(now) => {
+                trouble.over();
                 inner.time.learn(before, now);
                 inner.note_renewal(began);
             }
-            Ok(Err(error)) => tracing::warn!(%error, "could not renew the lease"),
-            Err(_) => tracing::warn!("renewing the lease took too long"),
+            Err(error) => trouble.met(&error),
         }
         if !inner.lease_is_good() {
             inner.drop_everything();
@@ -178,7 +180,12 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
         return Look::NextIn(poll);
     }
     let room = inner.options.max_held_runs.saturating_sub(inner.held_count.borrow().to_owned());
-    let limit = room.min(CLAIM_LIMIT);
+    // What cannot be committed would only be held here. After a while one run shows whether it can.
+    let limit = match inner.committer.full_since() {
+        None => room.min(CLAIM_LIMIT),
+        Some(since) if since.elapsed() < FULL_FOR => 0,
+        Some(_) => room.min(1),
+    };
     // One suspect at a time, and none before this worker has lived for a while: if it dies then, few others are blamed.
     let may_suspect =
         inner.born.elapsed() >= inner.options.suspect_after && inner.suspect.available_permits() > 0;
@@ -194,13 +201,14 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
     let claimed = match answer(inner.options.lease, inner.store.claim(claim)).await {
         Ok(claimed) => claimed,
         Err(error) => {
-            tracing::warn!(%error, "could not claim runs");
+            inner.blind.met(&error);
             messages.asked = None;
             // Whatever the store says, whoever looks finds out what it took.
             inner.reconcile.store(true, Ordering::Release);
             return Look::NextIn(poll);
         }
     };
+    inner.blind.over();
     inner.time.learn(before, claimed.now);
     inner.note_renewal(began);
     *inner.looked.lock().unwrap_or_else(PoisonError::into_inner) = began;
@@ -209,6 +217,7 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
     }
     // Until when there is nothing to do, by the clock that decides what is due.
     let next = claimed.next_wake_up.unwrap_or(Timestamp::MAX).min(claimed.now.after(poll));
+    let next = inner.stand_back.get_up(next);
     *inner.planned.lock().unwrap_or_else(PoisonError::into_inner) = next;
     let bytes: usize = claimed.runs.iter().map(ClaimedRun::bytes).sum();
     let full = limit > 0 && (claimed.runs.len() == limit || bytes >= CLAIM_BYTES);
@@ -218,6 +227,9 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
     }
     if full { Look::MoreIsDue } else { Look::NextIn(next.since(claimed.now)) }
 }
+
+/// How long a store that had no room for a commit is believed to have none.
+const FULL_FOR: Duration = Duration::from_secs(10);
 
 /// The shortest time between two looks when nobody wakes the worker.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);

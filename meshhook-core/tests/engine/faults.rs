@@ -68,6 +68,47 @@ async fn a_run_whose_start_could_not_be_told_is_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_that_nobody_can_look_up_is_said_to_be_unknown_within_seconds() {
+    let plan = Arc::new(Plan::default());
+    let kit = Kit::disturbed(&plan);
+    let slug = kit.publish("effect", effect()).await;
+    plan.lose(Operation::Commit, Loss::ReplyLost);
+    for _ in 0..40 {
+        plan.lose(Operation::Commit, Loss::Unavailable);
+    }
+    let began = Instant::now();
+    let unknown = kit.project.start_run(&slug, StartRequest::new(json!(1))).await.unwrap_err();
+    assert!(matches!(&unknown, EngineError::Store(error) if error.is_outcome_unknown()), "{unknown:?}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_more_is_claimed_while_the_store_has_no_room() {
+    const RUNS: usize = 300;
+    let plan = Arc::new(Plan::default());
+    let kit = Kit::disturbed(&plan);
+    let nodes = json!([{ "id": "pause", "type": "delay", "config": { "for": "1m" } }]);
+    let slug = kit.publish("timer", json!({ "name": "Timer", "nodes": nodes })).await;
+    let mut runs = Vec::new();
+    for number in 0..RUNS {
+        runs.push(kit.start_run(&slug, json!(number)).await);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    // They come due over nine seconds, and the store has no room for three minutes.
+    for _ in 0..100_000 {
+        plan.push(Operation::Commit, Fault { loss: Some(Loss::Full), ..Fault::default() });
+    }
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    let held = kit.engine.held_runs();
+    assert!(held > 0 && held < 30, "{held} runs are held that cannot go on");
+    kit.engine.check_ready().await.unwrap();
+    plan.clear();
+    for run in runs {
+        assert_eq!(end_of(&kit, run).await, RunStatus::Succeeded);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_started_before_the_first_lease() {
     let plan = Arc::new(Plan::default());
     let late = || Fault { delay_before: Some(Duration::from_secs(3)), ..Fault::default() };

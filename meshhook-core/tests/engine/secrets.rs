@@ -21,6 +21,13 @@ struct Vault {
     effects: Arc<Scripted>,
     engine: Engine,
     project: Project,
+    clock: VirtualClock,
+}
+
+fn process(store: &Arc<MemoryStore>, clock: VirtualClock, effects: &Arc<Scripted>, key: u8) -> Engine {
+    let keys = Arc::new(StaticKeys::new(MasterKey::from_bytes([key; 32])));
+    let builder = Engine::builder(store.clone()).clock(Arc::new(clock)).key_provider(keys);
+    builder.http_call(effects.clone()).start().unwrap()
 }
 
 impl Vault {
@@ -29,18 +36,18 @@ impl Vault {
         let clock = VirtualClock::new();
         let store = Arc::new(MemoryStore::new(Arc::new(clock)));
         let effects = Arc::new(Scripted::default());
-        let start = |key: u8| {
-            let keys = Arc::new(StaticKeys::new(MasterKey::from_bytes([key; 32])));
-            let builder = Engine::builder(store.clone()).clock(Arc::new(clock)).key_provider(keys);
-            builder.http_call(effects.clone()).start().unwrap()
-        };
-        let other = start(3);
+        let other = process(&store, clock, &effects, 3);
         set(&other.project(&ProjectId::default_project()), "bad").await;
         other.shutdown(Duration::ZERO).await;
-        let engine = start(1);
+        let engine = process(&store, clock, &effects, 1);
         let project = engine.project(&ProjectId::default_project());
         set(&project, "good").await;
-        Self { store, effects, engine, project }
+        Self { store, effects, engine, project, clock }
+    }
+
+    /// Another process on the same store.
+    fn other_process(&self, key: u8) -> Engine {
+        process(&self.store, self.clock, &self.effects, key)
     }
 
     async fn publish(&self, definition: Value) -> WorkflowSlug {
@@ -89,6 +96,63 @@ async fn an_attempt_that_needs_it_waits_and_others_go_on() {
     assert_eq!(end, RunStatus::Succeeded);
     assert_eq!(vault.called(), ["with_good", "with_bad"]);
     assert!(vault.project.verify(run).await.unwrap().divergence.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_process_that_can_open_it_takes_the_run_first() {
+    let vault = Vault::with_a_bad_secret().await;
+    let slug = vault.publish(json!({ "name": "Bad", "nodes": [call("with_bad", "bad")] })).await;
+    // The other process knows that key, and no other.
+    let able = vault.other_process(3);
+    for number in 0..20 {
+        let request = meshhook_core::engine::StartRequest::new(json!(number));
+        let (began, run) = (Instant::now(), vault.project.start_run(&slug, request).await.unwrap().run);
+        let end = vault.project.wait_for_end(run, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(end, RunStatus::Succeeded);
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+    able.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_for_it_holds_up_no_other_timer() {
+    let vault = Vault::with_a_bad_secret().await;
+    let slug = vault.publish(json!({ "name": "Bad", "nodes": [call("with_bad", "bad")] })).await;
+    for number in 0..50 {
+        let request = meshhook_core::engine::StartRequest::new(json!(number));
+        vault.project.start_run(&slug, request).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let timer = WorkflowSlug::new("timer").unwrap();
+    let nodes = json!([{ "id": "pause", "type": "delay", "config": { "for": "10s" } }]);
+    vault.project.create_workflow(&timer, json!({ "name": "Timer", "nodes": nodes })).await.unwrap();
+    vault.project.publish(&timer).await.unwrap();
+    for number in 0..20 {
+        let request = meshhook_core::engine::StartRequest::new(json!(number));
+        let (began, run) = (Instant::now(), vault.project.start_run(&timer, request).await.unwrap().run);
+        vault.project.wait_for_end(run, Duration::from_secs(60)).await.unwrap();
+        let late = began.elapsed() - Duration::from_secs(10);
+        assert!(late < Duration::from_millis(400), "{late:?} late");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_open_nothing_are_noticed_and_one_that_opens_something_is_enough() {
+    let vault = Vault::with_a_bad_secret().await;
+    for (key, fits) in [(1, true), (3, true), (9, false)] {
+        let engine = vault.other_process(key);
+        let checked = engine.check_keys().await;
+        assert_eq!(checked.is_ok(), fits, "{checked:?}");
+        if let Err(error) = checked {
+            assert!(matches!(error, EngineError::Vault { .. }), "{error}");
+            let id = MasterKey::from_bytes([3; 32]).id();
+            assert!(error.to_string().contains(&format!("the key {id} that seals \"bad\"")), "{error}");
+        }
+        engine.shutdown(Duration::ZERO).await;
+    }
+    let clock = VirtualClock::new();
+    let empty = Engine::builder(Arc::new(MemoryStore::new(Arc::new(clock)))).clock(Arc::new(clock));
+    empty.start().unwrap().check_keys().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,7 +91,7 @@ impl Runner {
             match self.inner.committer.commit(Commit::Advance(advance.clone())).await {
                 Ok(outcome) => return Some(outcome),
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, run_id = %run, "could not commit, trying again");
+                    tracing::debug!(%error, run_id = %run, "could not commit, trying again");
                     tokio::select! {
                         biased;
                         () = self.inner.stopping.abandon.cancelled() => return None,

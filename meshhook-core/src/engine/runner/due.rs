@@ -97,11 +97,16 @@ impl Runner {
             }
         };
         let mut facts = Vec::new();
+        let mut until_opened = None;
         for owed in due {
             let Owed::Attempt { step, number, .. } = owed else { continue };
             if let Some(name) = self.unopened(&step, &secrets) {
                 tracing::warn!(run_id = %meta.run, %step, secret = %name, "a secret cannot be opened, an attempt waits");
-                self.put_off.insert(step, now.after(self.inner.options.hold + UNOPENED));
+                // Beyond the time for which runs are held that wait: another process may know the key.
+                let until = *until_opened.get_or_insert_with(|| {
+                    self.inner.stand_back.put_off(meta.run, now.after(self.inner.options.hold))
+                });
+                self.put_off.insert(step, until);
                 continue;
             }
             let resolver = |name: &str| secrets.get(name).map(|value| value.expose().to_owned());
@@ -162,8 +167,6 @@ impl Runner {
 
 /// How long attempts wait when the secrets could not be read.
 const UNREACHABLE: Duration = Duration::from_secs(1);
-/// How long an attempt waits whose secret cannot be opened, beyond the time for which waiting runs are held.
-const UNOPENED: Duration = Duration::from_secs(30);
 
 /// When a run wakes up that is owed something at this time; `None` means now.
 pub(in crate::engine) fn wake_up(due_at: Option<Timestamp>) -> WakeUp {
