@@ -13,9 +13,7 @@
 
 mod kit;
 
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,8 +22,9 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use self::kit::client::{Connection, Delivery, SECRET, request};
+use self::kit::client::{Connection, Delivery, request};
 use self::kit::cluster::Cluster;
+use self::kit::server::{Server, program};
 use self::kit::stub::stub;
 use self::kit::{argument, cpu_micros, histogram, micros};
 
@@ -46,42 +45,6 @@ impl Load {
             Load::OneEffect => "webhook, 1 effect",
             Load::FiveEffects => "webhook, 5 effects",
         }
-    }
-}
-
-/// The example server in a process and a folder of its own.
-struct Server {
-    process: Child,
-    address: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    fn start(program: &Path, database: Option<&str>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut command = Command::new(program);
-        if let Some(url) = database {
-            command.args(["--database", url, "--key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="]);
-        }
-        let mut process = command
-            .args(["--listen", "127.0.0.1:0", "--allow-private-network"])
-            .current_dir(folder.path())
-            .env("RUST_LOG", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut line = String::new();
-        let output = process.stdout.take().expect("its output is piped");
-        BufReader::new(output).read_line(&mut line).expect("it says where it listens");
-        let address = line.trim().strip_prefix("listening on http://").expect("it says where it listens");
-        Self { address: address.to_owned(), process, _folder: folder }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -107,17 +70,6 @@ fn workflow(load: Load, target: &str) -> Value {
     }})
 }
 
-async fn prepare(server: &Server, load: Load, target: &str) {
-    const API: &str = "/api/projects/default";
-    let mut setup = Connection::open(&server.address).await;
-    let secret = setup.call("PUT", &format!("{API}/secrets/gh_webhook"), &json!({ "value": SECRET })).await;
-    assert_eq!(secret.0, 204, "{}", secret.1);
-    let created = setup.call("POST", &format!("{API}/workflows"), &workflow(load, target)).await;
-    assert_eq!(created.0, 201, "{}", created.1);
-    let published = setup.call("POST", &format!("{API}/workflows/bench/publish"), &json!({})).await;
-    assert_eq!(published.0, 201, "{}", published.1);
-}
-
 struct Row {
     per_second: f64,
     refused: u64,
@@ -138,7 +90,7 @@ async fn measure(
     let database = postgres.map(Cluster::database);
     let server = Server::start(program, database.as_ref().map(|database| &*database.url));
     if load != Load::Cheapest {
-        prepare(&server, load, &stub(Duration::ZERO).await).await;
+        server.prepare(&[workflow(load, &stub(Duration::ZERO).await)]).await;
     }
     let body = json!({
         "action": "created", "sender": { "login": "ada", "id": 1, "type": "User" },
@@ -151,7 +103,7 @@ async fn measure(
     };
     let one = Arc::new(one);
     let deliveries = Arc::new(AtomicU64::new(0));
-    let before = cpu_micros(server.process.id());
+    let before = cpu_micros(server.id());
     let spent_before = postgres.map(Cluster::spent);
     let begun = Instant::now();
     let client = || {
@@ -187,7 +139,7 @@ async fn measure(
         None
     };
     let each = took.len() as f64;
-    let cpu_micros = (cpu_micros(server.process.id()) - before) / each;
+    let cpu_micros = (cpu_micros(server.id()) - before) / each;
     let spent = postgres.map(Cluster::spent).zip(spent_before).map(|(after, before)| {
         [after.cpu - before.cpu, after.writes - before.writes, after.log - before.log]
             .map(|spent| spent / each)
@@ -208,19 +160,6 @@ async fn all_ended(server: &Server, runs: u64) -> u64 {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// Builds the server, optimized, unless `--server` names one.
-fn program() -> PathBuf {
-    if let Some(program) = argument("--server") {
-        return std::fs::canonicalize(program).expect("the named server is there");
-    }
-    let build = ["build", "--release", "--example", "server"];
-    let status = Command::new(env!("CARGO")).args(build).status().expect("cargo starts");
-    assert!(status.success(), "the example server does not build");
-    let bench = std::env::current_exe().expect("this program has a path");
-    // Beside this program's folder, `…/release/deps`.
-    bench.ancestors().nth(2).expect("Cargo's folders").join("examples/server")
 }
 
 #[expect(clippy::print_stdout, reason = "a bench prints its figures")]

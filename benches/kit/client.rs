@@ -83,6 +83,11 @@ impl Delivery {
         Self { signature: hex::encode(mac.finalize().into_bytes()), body }
     }
 
+    /// How many bytes its body has.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len()
+    }
+
     /// The delivery with this id, to a hook of the project `default`.
     pub(crate) fn request(&self, hook: &str, id: u64) -> Vec<u8> {
         let fields = format!(

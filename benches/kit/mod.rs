@@ -4,6 +4,7 @@
 
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod server;
 pub(crate) mod stub;
 
 /// The processor time that a process has taken, in microseconds; 0 where the system does not tell.
