@@ -1,2 +1,2 @@
 -- One transaction; locking and indexes are described at the function.
-SELECT s_outcome, s_other FROM meshhook.start_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+SELECT s_outcome, s_other, pg_backend_pid() AS session FROM meshhook.start_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)

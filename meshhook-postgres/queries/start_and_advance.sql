@@ -1,4 +1,4 @@
 -- One transaction; locking and indexes are described at the functions.
-SELECT s_outcome, s_other, a_done
+SELECT s_outcome, s_other, a_done, pg_backend_pid() AS session
 FROM meshhook.start_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24),
     meshhook.advance_v1($25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41)

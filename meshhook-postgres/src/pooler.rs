@@ -2,19 +2,26 @@
 //!
 //! What a session was told before (settings, the project that it sees, prepared statements) is then told to somebody
 //! else's. So behind a pooler each call is a transaction that begins by setting, for itself only, what it rests on.
-//! Whether there is one is found out when the store connects; should a statement turn out to be prepared elsewhere later,
-//! the store goes over to it as well.
+//! Whether there is one is found out when the store connects. One that was put there later, or hid then, shows itself: what
+//! a worker asks and commits is answered with the server's number of the session, and where that is another than it was,
+//! or a statement turns out to be prepared elsewhere, the store goes over to it as well.
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Error, Executor as _, PgConnection, Row as _};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Error, Executor as _, PgConnection, Row as _};
 
 /// Whether an error says that the server's session is not the one in which statements were prepared.
 pub(crate) fn is_of_another_session(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(|refusal| refusal.code());
-    // There is no such statement, or there is one of that name already.
-    matches!(code.as_deref(), Some("26000" | "42P05"))
+    let Error::Database(refusal) = error else { return false };
+    let severity = refusal.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+    match refusal.code().as_deref() {
+        // There is no such statement, or there is one of that name already.
+        Some("26000" | "42P05") => true,
+        // The one of that name takes other arguments. Poolers end connections with the same code.
+        Some("08P01") => severity == Some(PgSeverity::Error),
+        _ => false,
+    }
 }
 
 /// Whether a pooler hands each transaction to another session: then two of ours meet in one of the server's, or one of
@@ -31,11 +38,11 @@ pub(crate) async fn is_pooled(
         return Ok(false);
     };
     for _ in 0..LOOKS_FOR_POOLER {
-        let first = server_session(&mut one).await?;
+        let first = server_session(&mut one, "").await?;
         other.execute("BEGIN").await?;
-        let others = server_session(&mut other).await?;
+        let others = server_session(&mut other, "").await?;
         // A pooler with one session lets this wait until the other transaction ends.
-        let again = match tokio::time::timeout(patience, server_session(&mut one)).await {
+        let again = match tokio::time::timeout(patience, server_session(&mut one, "")).await {
             Ok(again) => again?,
             Err(_) => return Ok(true),
         };
@@ -47,10 +54,11 @@ pub(crate) async fn is_pooled(
     Ok(false)
 }
 
-/// The server's number of a session, told without preparing anything.
-async fn server_session(connection: &mut PgConnection) -> Result<i32, Error> {
-    let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?;
-    row.try_get(0)
+/// The server's number of the session that answers, told without preparing anything, after some statements.
+pub(crate) async fn server_session(connection: &mut PgConnection, after: &str) -> Result<i32, Error> {
+    let statements = format!("{after}; SELECT pg_catalog.pg_backend_pid()");
+    let rows = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(connection).await?;
+    rows.last().ok_or(Error::RowNotFound)?.try_get(0)
 }
 
 /// How often it looks.

@@ -29,7 +29,7 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use crate::error::{Effect, Verdict, judge, store_error};
 use crate::options::PgOptions;
-use crate::pooler::{POOLER_FOUND, is_of_another_session};
+use crate::pooler::{POOLER_FOUND, is_of_another_session, server_session};
 
 /// A statement with its arguments.
 pub(crate) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
@@ -69,6 +69,10 @@ pub(crate) struct Session {
     local: Option<Arc<str>>,
     /// The project that statements outside of a transaction see.
     project: Option<ProjectId>,
+    /// The server's number of the session; 0 behind a pooler.
+    server: i32,
+    /// Whether another session of the server has answered.
+    strayed: bool,
 }
 
 /// What statements rest on, but for how long they may take: as `SET` or `SET LOCAL` says it.
@@ -205,17 +209,17 @@ impl Sessions {
             };
             let error = match done {
                 Ok(answer) => {
-                    self.keep(session);
+                    if session.strayed {
+                        self.go_over_to_pooled();
+                        self.drop_idle();
+                    } else {
+                        self.keep(session);
+                    }
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
-            let verdict = if session.local.is_none() && is_of_another_session(&error) {
-                self.go_over_to_pooled();
-                Verdict::Outdated
-            } else {
-                judge(&error)
-            };
+            let verdict = self.judge(&mut session, &error, effect).await;
             match verdict {
                 Verdict::Refused | Verdict::Unfit | Verdict::Again | Verdict::Later | Verdict::Full => {
                     self.keep_if_clean(session).await;
@@ -240,23 +244,54 @@ impl Sessions {
         Err(store_error(last, effect))
     }
 
+    /// What follows from an error, which may come from a pooler that nobody has seen so far.
+    async fn judge(&self, session: &mut Session, error: &Error, effect: Effect) -> Verdict {
+        let verdict = judge(error);
+        if session.local.is_some() {
+            return verdict;
+        }
+        let is_elsewhere = is_of_another_session(error)
+            || session.strayed
+            || match verdict {
+                // A statement of somebody else's by the same name, or none of the settings.
+                Verdict::Refused | Verdict::Unfit | Verdict::Unreadable => {
+                    session.is_elsewhere(self.acquire).await
+                }
+                _ => false,
+            };
+        if !is_elsewhere {
+            return verdict;
+        }
+        self.go_over_to_pooled();
+        // What was written may well be written, even if the answer cannot be read.
+        if verdict == Verdict::Unreadable && effect == Effect::Writes { verdict } else { Verdict::Outdated }
+    }
+
+    /// Whether each call is a transaction that sets for itself what it rests on.
+    pub(crate) fn are_pooled(&self) -> bool {
+        self.pooled.load(Ordering::Acquire)
+    }
+
     /// An idle session, or a new one; and whether it is new.
     async fn session(&self) -> Result<(Session, bool), StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(session) = idle {
             return Ok((session, false));
         }
-        let pooled = self.pooled.load(Ordering::Acquire);
+        let pooled = self.are_pooled();
         let connecting = async {
             let mut connection = self.connect.connect().await?;
+            let mut server = 0;
             if !pooled {
-                connection.execute(AssertSqlSafe(settings("SET", self.timeout))).await?;
+                server = server_session(&mut connection, &settings("SET", self.timeout)).await?;
             }
-            Ok::<_, Error>(connection)
+            Ok::<_, Error>((connection, server))
         };
         let local = pooled.then(|| self.local.clone());
         match tokio::time::timeout(self.acquire, connecting).await {
-            Ok(Ok(connection)) => Ok((Session { connection, local, project: None }, true)),
+            Ok(Ok((connection, server))) => {
+                Ok((Session { connection, local, project: None, server, strayed: false }, true))
+            }
             Ok(Err(error)) => Err(StoreError::Unavailable(Box::new(error))),
             Err(_) => Err(StoreError::Unavailable("connecting to the database took too long".into())),
         }
@@ -308,10 +343,14 @@ impl Session {
         self.alone(query).await?.pop().ok_or(Error::RowNotFound)
     }
 
-    /// All rows of a statement that is a transaction of its own.
+    /// All rows of a statement that is a transaction of its own. A column `session` says which of the server's sessions
+    /// answered.
     pub(crate) async fn alone(&mut self, query: Query<'_>) -> Result<Vec<PgRow>, Error> {
         if self.local.is_none() {
-            return self.all(query).await;
+            let rows = self.all(query).await?;
+            let answered = rows.first().and_then(|row| row.try_get::<i32, _>("session").ok());
+            self.strayed |= answered.is_some_and(|answered| answered != self.server);
+            return Ok(rows);
         }
         self.begin_plain().await?;
         let rows = self.all(query).await?;
@@ -328,10 +367,20 @@ impl Session {
         if self.project.as_ref() != Some(project) {
             self.project = None;
             let statement = format!("SET meshhook.project = '{project}'");
-            self.connection.execute(AssertSqlSafe(statement)).await?;
+            let answered = server_session(&mut self.connection, &statement).await?;
+            if answered != self.server {
+                self.strayed = true;
+                return Err(Error::Protocol("another session of the server has answered".into()));
+            }
             self.project = Some(project.clone());
         }
         Ok(())
+    }
+
+    /// Whether another session of the server answers now.
+    async fn is_elsewhere(&mut self, patience: Duration) -> bool {
+        let asked = tokio::time::timeout(patience, server_session(&mut self.connection, "")).await;
+        matches!(asked, Ok(Ok(answered)) if answered != self.server)
     }
 
     /// Ends what [`look_at`](Self::look_at) began.

@@ -110,3 +110,80 @@ async fn a_server_without_a_pooler_is_not_taken_for_one() {
          AND pid <> pg_backend_pid() AND query NOT LIKE '%pg_stat_activity%'";
     assert_eq!(database.sql(prepared), "1");
 }
+
+/// A place to connect to that leads to one place first and to another later.
+struct Switch {
+    folder: std::path::PathBuf,
+    to: Arc<std::sync::Mutex<std::path::PathBuf>>,
+}
+
+impl Switch {
+    fn before(url: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("meshhook-switch-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(".s.PGSQL.5432");
+        let _ = std::fs::remove_file(&path);
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let switch = Self { folder, to: Arc::default() };
+        switch.lead_to(url);
+        let to = switch.to.clone();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let to = to.lock().unwrap().clone();
+                tokio::spawn(async move {
+                    let mut server = tokio::net::UnixStream::connect(to).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+        switch
+    }
+
+    /// Leads new connections to where a URL does.
+    fn lead_to(&self, url: &str) {
+        let settings = PgConnectOptions::from_str(url).unwrap();
+        let socket = settings.get_socket().unwrap().join(format!(".s.PGSQL.{}", settings.get_port()));
+        *self.to.lock().unwrap() = socket;
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://{}@localhost:5432/{database}?host={}", support::APP, self.folder.display())
+    }
+}
+
+#[tokio::test]
+async fn a_pooler_that_comes_later_is_found_when_another_session_answers() {
+    let database = Database::new();
+    let Some(pooled) = pooled(&database) else { return };
+    let switch = Switch::before(&database.url());
+    let name = database.sql("SELECT current_database()");
+    let store =
+        PgStore::connect(&switch.url(&name), PgOptions::new().connections(1).listen(false)).await.unwrap();
+    let ann = WorkerId::new("ann").unwrap();
+    let renewed = async || while store.renew(&ann, SOON).await.is_err() {};
+    renewed().await;
+    switch.lead_to(&pooled);
+    let kill = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}' AND datname = current_database()",
+        support::APP
+    );
+    database.sql(&kill);
+    renewed().await;
+    let settings = PgConnectOptions::from_str(&pooled).unwrap().extra_float_digits(None);
+    // The server's session that the store knows is somebody else's, and another has the same prepared.
+    let mut holder = settings.connect().await.unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    let mut twin = settings.connect().await.unwrap();
+    let lease = include_str!("../queries/lease.sql");
+    let query = sqlx::query(lease).bind(None::<i64>).bind("bob").bind(1_i64).bind(true);
+    query.fetch_one(&mut twin).await.unwrap();
+    renewed().await;
+    // From the next call on nothing rests on a session.
+    renewed().await;
+    let last = format!(
+        "SELECT string_agg(query, ' ' ORDER BY query) FROM pg_stat_activity WHERE usename = '{}' AND datname = current_database()",
+        support::APP
+    );
+    assert_eq!(database.sql(&last), "BEGIN COMMIT");
+    std::fs::remove_dir_all(&switch.folder).unwrap();
+}
