@@ -73,6 +73,8 @@ pub(crate) struct Session {
     server: i32,
     /// Whether another session of the server has answered.
     strayed: bool,
+    /// Whether a transaction was begun that has not been ended.
+    in_transaction: bool,
 }
 
 /// What statements rest on, but for how long they may take: as `SET` or `SET LOCAL` says it.
@@ -290,7 +292,15 @@ impl Sessions {
         let local = pooled.then(|| self.local.clone());
         match tokio::time::timeout(self.acquire, connecting).await {
             Ok(Ok((connection, server))) => {
-                Ok((Session { connection, local, project: None, server, strayed: false }, true))
+                let session = Session {
+                    connection,
+                    local,
+                    project: None,
+                    server,
+                    strayed: false,
+                    in_transaction: false,
+                };
+                Ok((session, true))
             }
             Ok(Err(error)) => Err(StoreError::Unavailable(Box::new(error))),
             Err(_) => Err(StoreError::Unavailable("connecting to the database took too long".into())),
@@ -314,9 +324,8 @@ impl Sessions {
 
     /// Keeps a session after an error of the server: a transaction that is still open is rolled back first.
     async fn keep_if_clean(&self, mut session: Session) {
-        let rolled_back = session.connection.execute("ROLLBACK");
-        if tokio::time::timeout(self.acquire, rolled_back).await.is_ok_and(|rolled_back| rolled_back.is_ok())
-        {
+        let rolled_back = tokio::time::timeout(self.acquire, session.rollback()).await;
+        if rolled_back.is_ok_and(|rolled_back| rolled_back.is_ok()) {
             self.keep(session);
         }
     }
@@ -407,6 +416,7 @@ impl Session {
     async fn begin_as(&mut self, begin: &str, scope: &str) -> Result<(), Error> {
         let local = self.local.as_deref().unwrap_or_default();
         let statements = format!("{begin}; SET LOCAL meshhook.project = '{scope}'; {local}");
+        self.in_transaction = true;
         sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut self.connection).await.map(drop)
     }
 
@@ -414,6 +424,7 @@ impl Session {
     pub(crate) async fn begin_plain(&mut self) -> Result<(), Error> {
         let local = self.local.as_deref().unwrap_or_default();
         let statements = format!("{BEGIN}; {local}");
+        self.in_transaction = true;
         sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut self.connection).await.map(drop)
     }
 
@@ -434,12 +445,19 @@ impl Session {
 
     /// Commits a transaction.
     pub(crate) async fn commit(&mut self) -> Result<(), Error> {
-        self.connection.execute("COMMIT").await.map(drop)
+        let committed = self.connection.execute("COMMIT").await.map(drop);
+        // Whatever the server answers: with it the transaction has ended.
+        self.in_transaction = false;
+        committed
     }
 
-    /// Gives a transaction up.
+    /// Gives a transaction up, if there is one: the server's log has a warning of each that is not.
     pub(crate) async fn rollback(&mut self) -> Result<(), Error> {
-        self.connection.execute("ROLLBACK").await.map(drop)
+        if self.in_transaction {
+            self.connection.execute("ROLLBACK").await?;
+            self.in_transaction = false;
+        }
+        Ok(())
     }
 }
 
