@@ -6,7 +6,7 @@ use meshhook_core::time::Timestamp;
 use sqlx::Error;
 use sqlx::postgres::PgRow;
 
-use crate::error::Effect;
+use crate::error::{Effect, PgError};
 use crate::migrate::RIGHTS;
 use crate::row::time;
 use crate::session::get;
@@ -56,6 +56,31 @@ impl PgStore {
     }
 }
 
+impl PgStore {
+    /// Refuses a database that this store cannot work with, and logs what else is not as it should be.
+    pub(crate) async fn look_over(&self) -> Result<(), PgError> {
+        let found = self.doctor().await.map_err(|error| match error {
+            StoreError::Unavailable(error) => PgError::Connect(error),
+            StoreError::Internal(error) => PgError::MissingRights(error),
+            error => PgError::Statement(Box::new(error)),
+        })?;
+        for Finding { severity, code, message } in found {
+            match (severity, code) {
+                (_, MISSING_RIGHTS) => return Err(PgError::MissingRights(message.into())),
+                (_, VERSION) => return Err(PgError::ServerTooOld { found: message }),
+                (Severity::Error, _) => tracing::error!(code, "{message}"),
+                (Severity::Warning, _) => tracing::warn!(code, "{message}"),
+                (Severity::Note, _) => tracing::info!(code, "{message}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Findings with which nothing works.
+const MISSING_RIGHTS: &str = "missing_rights";
+const VERSION: &str = "version";
+
 fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     let mut found = |severity: Severity, code: &'static str, message: String| {
@@ -65,7 +90,7 @@ fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
     if version < OLDEST {
         found(
             Severity::Error,
-            "version",
+            VERSION,
             format!("Postgres {} is too old: 14 is the oldest", version / 10_000),
         );
     }
@@ -107,8 +132,8 @@ fn findings(row: &PgRow, here: Timestamp) -> Result<Vec<Finding>, Error> {
     }
     for (column, code, what) in [
         ("without_wall", "table_without_wall", "tables without row level security and FORCE"),
-        ("without_rights", "missing_rights", "rights on tables that the role lacks (see `grant_sql`)"),
-        ("not_callable", "missing_rights", "functions that the role may not call (see `grant_sql`)"),
+        ("without_rights", MISSING_RIGHTS, "rights on tables that the role lacks (see `grant_sql`)"),
+        ("not_callable", MISSING_RIGHTS, "functions that the role may not call (see `grant_sql`)"),
     ] {
         if let Some(names) = get::<Option<&str>>(row, column)? {
             found(Severity::Error, code, format!("{what}: {names}"));

@@ -32,6 +32,17 @@ pub enum PgError {
         /// The newest schema that this release knows.
         known: u32,
     },
+    /// The role lacks rights on the schema.
+    #[error(
+        "the role may not work with the schema `meshhook`: run `migrate` as its owner, then the statements of `grant_sql` for the role"
+    )]
+    MissingRights(#[source] Source),
+    /// The server is too old.
+    #[error("{found}")]
+    ServerTooOld {
+        /// What it is, and what is needed.
+        found: String,
+    },
     /// The database does not keep text as UTF-8.
     #[error("the database's encoding is {found}, MeshHook needs UTF8")]
     Encoding {
@@ -49,6 +60,16 @@ pub enum PgError {
     /// A statement failed.
     #[error("a statement failed")]
     Statement(#[source] Source),
+}
+
+impl PgError {
+    /// The error of a statement that looks at how a database is set up.
+    pub(crate) fn of_look(error: Error) -> Self {
+        match judge(&error) {
+            Verdict::Unfit => Self::MissingRights(Box::new(error)),
+            _ => Self::Statement(Box::new(error)),
+        }
+    }
 }
 
 /// What a call does, which decides what a lost reply means.

@@ -230,7 +230,7 @@ pub(crate) async fn found(connection: &mut PgConnection) -> Result<Found, PgErro
 }
 
 async fn applied(connection: &mut PgConnection) -> Result<Found, PgError> {
-    let failed = |error: Error| PgError::Statement(Box::new(error));
+    let failed = PgError::of_look;
     let exists = connection
         .fetch_one("SELECT to_regclass('meshhook.migrations') IS NOT NULL")
         .await

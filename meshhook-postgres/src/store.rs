@@ -36,7 +36,8 @@ pub struct PgStore {
 }
 
 impl PgStore {
-    /// Connects to a database that was [migrated](crate::migrate()), and checks that it was.
+    /// Connects to a database that was [migrated](crate::migrate()), and checks that it was, that the role has the rights
+    /// that it needs, and that the server is not too old. What else the [doctor](Self::doctor) finds is logged.
     ///
     /// The URL is one of libpq's, such as `postgres://user:password@host:5432/database?sslmode=require`; a folder with
     /// a Unix socket goes into `?host=`.
@@ -67,7 +68,9 @@ impl PgStore {
         }
         let wakes = Wakes::new(connect.clone(), options.listen && !pooled, &options);
         let sessions = Arc::new(Sessions::new(connect, pooled, &options));
-        Ok(Self { sessions, clock: options.clock, janitor: Janitor::default(), wakes })
+        let store = Self { sessions, clock: options.clock, janitor: Janitor::default(), wakes };
+        store.look_over().await?;
+        Ok(store)
     }
 
     /// Closes idle connections; others close when their call ends. Calls from now on are refused as unavailable.

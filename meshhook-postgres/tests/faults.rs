@@ -18,9 +18,10 @@ use meshhook_core::store::{
 };
 use meshhook_core::store::{CreateWorkflow, Inbox as _, Page};
 use meshhook_core::time::Timestamp;
-use meshhook_postgres::{PgOptions, PgStore};
+use meshhook_postgres::{PgError, PgOptions, PgStore};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use support::Database;
+use throwaway_postgres::{Server, Settings};
 
 const STEP: Duration = Duration::from_secs(1);
 
@@ -373,6 +374,51 @@ async fn a_database_without_the_schema_is_refused() {
     let unreachable =
         PgStore::connect("postgres://nobody@127.0.0.1:1/none", PgOptions::new()).await.unwrap_err();
     assert!(unreachable.to_string().contains("cannot connect"), "{unreachable}");
+}
+
+#[tokio::test]
+async fn a_role_without_rights_is_told_what_to_run() {
+    let revoke = |what: &str| format!("REVOKE {what} FROM {}", support::APP);
+    for (taken, named) in [
+        (revoke("ALL ON SCHEMA meshhook"), "schema meshhook"),
+        (revoke("ALL ON meshhook.migrations"), "migrations"),
+        (revoke("INSERT ON meshhook.history"), "history (INSERT)"),
+        (revoke("ALL ON FUNCTION meshhook.now_or(bigint)"), "now_or"),
+        (revoke("ALL ON ALL FUNCTIONS IN SCHEMA meshhook"), "permission denied"),
+    ] {
+        let database = Database::new();
+        database.sql(&taken);
+        let refused = PgStore::connect(&database.url(), PgOptions::new()).await.unwrap_err();
+        assert!(matches!(refused, PgError::MissingRights(_)), "{taken}: {refused:?}");
+        assert!(refused.to_string().contains("`migrate`") && refused.to_string().contains("`grant_sql`"));
+        let mut texts = Vec::new();
+        let mut cause: Option<&dyn std::error::Error> = Some(&refused);
+        while let Some(error) = cause {
+            texts.push(error.to_string());
+            cause = error.source();
+        }
+        assert!(texts.concat().contains(named), "{taken}: {texts:?}");
+    }
+}
+
+/// An administrator reads the server's log; a warning in it should mean something.
+#[tokio::test]
+async fn a_refused_call_ends_no_transaction_that_it_did_not_begin() {
+    let server = Server::start(&Settings::default()).unwrap();
+    let url = server.url("postgres");
+    meshhook_postgres::migrate(&url).await.unwrap();
+    for pooled in [false, true] {
+        let store = PgStore::connect(&url, PgOptions::new().pooled(pooled)).await.unwrap();
+        store.renew(&worker(), STEP * 60).await.unwrap();
+        for _ in 0..3 {
+            store.commit(vec![start(1)]).await.unwrap();
+            // A run twice goes in two waves, within one transaction.
+            assert_eq!(store.commit(vec![start(2), start(1), start(2)]).await.unwrap().len(), 3);
+        }
+    }
+    let log = std::fs::read_to_string(server.folder().unwrap().join("log")).unwrap();
+    assert!(log.contains("duplicate key"), "nothing was refused: {log}");
+    assert!(!log.contains("no transaction in progress"), "{log}");
 }
 
 #[tokio::test]
