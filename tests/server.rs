@@ -20,6 +20,8 @@ use sha2::Sha256;
 use tokio::time::Instant;
 
 const SECRET: &str = "a webhook secret";
+/// A master key.
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// The server's program: Cargo builds examples before it runs all tests, but not when it runs these alone.
 fn program() -> PathBuf {
@@ -260,7 +262,12 @@ async fn without_a_key_nobody_else_can_reach_it() {
 fn what_is_set_wrongly_is_said_clearly() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
-        (&["--database", "postgres://127.0.0.1:1/x"][..], "cannot connect to Postgres"),
+        (&["--database", "postgres://127.0.0.1:1/x", "--key", KEY][..], "cannot connect to Postgres"),
+        (&["--database", "postgres://127.0.0.1:1/x"], "set --key"),
+        (&["--migrate-only"], "--migrate-only is for Postgres"),
+        (&["--grant", "app"], "--migrate-only"),
+        (&["--previous-keys", "short"], "--previous-keys: a master key is"),
+        (&["--trusted-proxy", "nowhere"], "nowhere"),
         (&["--database", "mysql:x"], "sqlite:PATH"),
         (&["--database", "sqlite::memory:", "--key", "short"], "base64"),
         (&["--no-worker", "--worker-only"], "cannot be used with"),
@@ -271,6 +278,63 @@ fn what_is_set_wrongly_is_said_clearly() {
         let said = refused(directory.path(), &[&["--listen", "127.0.0.1:0"], arguments].concat());
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
+    assert_eq!(
+        std::fs::read_dir(directory.path()).unwrap().count(),
+        0,
+        "nothing is made before the flags are right"
+    );
+}
+
+#[tokio::test]
+async fn keys_that_open_nothing_keep_it_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let listen = ["--listen", "127.0.0.1:0"];
+    let server = Server::start(directory.path(), &listen);
+    let client = Client::new();
+    let put = async |server: &Server| {
+        send(&client, "PUT", &server.api("/secrets/token"), json!({ "value": "correct-horse" })).await.0
+    };
+    assert_eq!(put(&server).await, 204);
+    server.stop();
+    let wrong = [&listen[..], &["--key", KEY]].concat();
+    let said = refused(directory.path(), &wrong);
+    assert!(said.contains("no secret of the database can be opened") && said.contains("--key"), "{said}");
+    let server = Server::start(directory.path(), &[&wrong[..], &["--accept-lost-secrets"]].concat());
+    assert_eq!(put(&server).await, 204);
+    server.stop();
+    Server::start(directory.path(), &wrong).stop();
+}
+
+#[test]
+fn a_schema_is_made_and_granted_without_starting() {
+    let postgres = throwaway_postgres::Server::shared();
+    let name = format!("meshhook_server_{}", std::process::id());
+    let role = format!("{name}_app");
+    postgres.sql("postgres", &format!("CREATE DATABASE {name}")).unwrap();
+    postgres.sql("postgres", &format!("CREATE ROLE {role} LOGIN")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (owner, app) = (postgres.url(&name), postgres.url_as(Some(&role), &name));
+    let serve = ["--listen", "127.0.0.1:0", "--key", KEY, "--database", &app];
+    let said = refused(directory.path(), &serve);
+    assert!(said.contains("--migrate-only"), "{said}");
+    let migrate = ["--migrate-only", "--database", &owner];
+    let grant = [&migrate[..], &["--grant", &role]].concat();
+    let said = said_by(directory.path(), &migrate);
+    assert!(said.starts_with("the database has schema"), "{said}");
+    let said = refused(directory.path(), &serve);
+    assert!(said.contains("grant_sql") && said.contains("permission denied"), "{said}");
+    let said = said_by(directory.path(), &grant);
+    assert!(said.ends_with(&format!("and {role} may work with it\n")), "{said}");
+    Server::start(directory.path(), &serve).stop();
+    postgres.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)")).unwrap();
+    postgres.sql("postgres", &format!("DROP ROLE {role}")).unwrap();
+}
+
+/// What a server says that does something and exits.
+fn said_by(directory: &Path, arguments: &[&str]) -> String {
+    let output = command(directory, arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use meshhook::postgres::{PgOptions, PgStore, Severity};
+use meshhook::postgres::{MIGRATIONS, PgError, PgOptions, PgStore, grant_sql, migrate};
 use meshhook::sqlite::{SqliteOptions, SqliteStore};
 use meshhook::store::Store;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::Error;
 
@@ -53,18 +55,39 @@ impl Database {
         Ok(Self::Sqlite(Arc::new(sqlite)))
     }
 
-    /// Brings the schema up to date, which does nothing where it is, and says what a look at the server found.
+    /// Brings the schema up to date, which does nothing where it is, and connects.
     async fn connect(url: &str) -> Result<Self, Error> {
-        meshhook::postgres::migrate(url).await?;
-        let store = PgStore::connect(url, PgOptions::new()).await?;
-        for finding in store.doctor().await? {
-            match finding.severity {
-                Severity::Error => tracing::error!(code = finding.code, "{}", finding.message),
-                Severity::Warning => tracing::warn!(code = finding.code, "{}", finding.message),
-                _ => tracing::info!(code = finding.code, "{}", finding.message),
-            }
+        migrate(url).await.map_err(|error| match error {
+            PgError::Migration { version, source } => format!(
+                "cannot bring the database to schema {version}: {source}; a role that may can do it with --migrate-only"
+            )
+            .into(),
+            error => Error::from(error),
+        })?;
+        Ok(Self::Postgres(Arc::new(PgStore::connect(url, PgOptions::new()).await?)))
+    }
+
+    /// Brings the schema of a server's database up to date and lets a role work with it; answers what was done.
+    pub(crate) async fn migrate(url: &str, role: Option<&str>) -> Result<String, Error> {
+        let Location::Server(url) = Location::parse(url)? else {
+            return Err(
+                "--migrate-only is for Postgres: SQLite is brought up to date when it is opened".into()
+            );
+        };
+        migrate(&url).await?;
+        let version = MIGRATIONS.last().map_or(0, |migration| migration.version);
+        let mut done = format!("the database has schema {version}");
+        if let Some(role) = role {
+            let mut owner = PgConnection::connect(&url).await?;
+            let grants = AssertSqlSafe(format!("BEGIN; {} COMMIT;", grant_sql(role)));
+            sqlx::raw_sql(grants)
+                .execute(&mut owner)
+                .await
+                .map_err(|error| format!("cannot grant to {role}: {error}"))?;
+            owner.close().await?;
+            done.push_str(&format!(", and {role} may work with it"));
         }
-        Ok(Self::Postgres(Arc::new(store)))
+        Ok(done)
     }
 
     pub(crate) fn store(&self) -> Arc<dyn Store> {

@@ -21,7 +21,7 @@ pub(crate) struct Flags {
     #[arg(long, env = "PORT")]
     pub(crate) port: Option<u16>,
 
-    /// Where everything is kept: sqlite:PATH or sqlite::memory:
+    /// Where everything is kept: sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/DATABASE
     #[arg(
         long,
         env = "MESHHOOK_DATABASE_URL",
@@ -41,6 +41,10 @@ pub(crate) struct Flags {
     /// Older keys, separated by commas, that only open secrets until these are rotated
     #[arg(long, value_name = "KEYS", env = "MESHHOOK_MASTER_KEY_PREVIOUS", hide_env_values = true)]
     pub(crate) previous_keys: Option<String>,
+
+    /// Starts also where the keys open none of the secrets in the database: these are lost, and can be set anew
+    #[arg(long)]
+    pub(crate) accept_lost_secrets: bool,
 
     /// Key that may do everything, sent as `Authorization: Bearer …`
     #[arg(long, env = "MESHHOOK_ADMIN_KEY", hide_env_values = true, value_parser = admin_key)]
@@ -73,6 +77,14 @@ pub(crate) struct Flags {
     /// Only works: takes nothing in, and serves health and metrics alone
     #[arg(long)]
     pub(crate) worker_only: bool,
+
+    /// Brings the schema of a Postgres database up to date, as the role of --database, says so and exits
+    #[arg(long)]
+    pub(crate) migrate_only: bool,
+
+    /// With --migrate-only: lets this role work with the schema; servers then connect as that role
+    #[arg(long, value_name = "ROLE", requires = "migrate_only")]
+    pub(crate) grant: Option<String>,
 
     /// How long stopping may take
     #[arg(long, default_value = "30s", value_parser = duration)]

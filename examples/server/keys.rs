@@ -12,24 +12,50 @@ use crate::Error;
 use crate::database::Location;
 use crate::flags::Flags;
 
-/// The configured keys; else those beside the SQLite file, made at the first start. In memory a new one each time;
-/// with a database server there is no place for one.
-pub(crate) fn master_keys(flags: &Flags) -> Result<StaticKeys, Error> {
-    let mut keys = match (&flags.key, Location::parse(&flags.database)?) {
-        (Some(text), _) => StaticKeys::new(text.parse()?),
-        (None, Location::Memory) => StaticKeys::new(draw()?),
-        (None, Location::File(path)) => beside(&path)?,
-        (None, Location::Server(_)) => {
-            return Err("with Postgres set --key (32 bytes in base64): every process needs the same".into());
-        }
-    };
-    for text in flags.previous_keys.iter().flat_map(|keys| keys.split(',')) {
-        keys = keys.with_older(text.parse()?);
-    }
-    Ok(keys)
+/// Where the keys come from: the configured ones; else those beside the SQLite file, made at the first start. In memory a
+/// new one each time; with a database server there is no place for one.
+pub(crate) struct Keys {
+    first: First,
+    older: Vec<MasterKey>,
 }
 
-/// Called when the database is open, and so locked: no other process makes a key for it at the same time.
+enum First {
+    Given(MasterKey),
+    Beside(PathBuf),
+}
+
+impl Keys {
+    /// Reads what is configured. Nothing else is touched.
+    pub(crate) fn of(flags: &Flags) -> Result<Self, Error> {
+        let parse = |flag: &str, text: &str| text.parse().map_err(|error| format!("--{flag}: {error}"));
+        let first = match (&flags.key, Location::parse(&flags.database)?) {
+            (Some(text), _) => First::Given(parse("key", text)?),
+            (None, Location::Memory) => First::Given(draw()?),
+            (None, Location::File(path)) => First::Beside(path),
+            (None, Location::Server(_)) => {
+                let what = "with Postgres set --key or MESHHOOK_MASTER_KEY (32 bytes in base64: \
+                            `openssl rand -base64 32`): every process needs the same";
+                return Err(what.into());
+            }
+        };
+        let older = flags.previous_keys.iter().flat_map(|keys| keys.split(','));
+        let older = older.map(|text| parse("previous-keys", text)).collect::<Result<_, _>>()?;
+        Ok(Self { first, older })
+    }
+
+    /// The keys. Called when the database is open, and so locked: no other process makes a key for it at the same time.
+    pub(crate) fn open(self) -> Result<StaticKeys, Error> {
+        let mut keys = match self.first {
+            First::Given(key) => StaticKeys::new(key),
+            First::Beside(path) => beside(&path)?,
+        };
+        for older in self.older {
+            keys = keys.with_older(older);
+        }
+        Ok(keys)
+    }
+}
+
 fn beside(database: &Path) -> Result<StaticKeys, Error> {
     let mut path = database.as_os_str().to_owned();
     path.push(".key");

@@ -26,6 +26,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::database::Database;
 use crate::flags::Flags;
+use crate::keys::Keys;
 use crate::listen::Bounds;
 
 /// A run makes and drops many small values on whichever thread it happens to be, which the system's allocator is slow at.
@@ -66,6 +67,15 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 }
 
 async fn run(flags: Flags) -> Result<(), Error> {
+    if flags.migrate_only {
+        let done = Database::migrate(&flags.database, flags.grant.as_deref()).await?;
+        let _ = writeln!(std::io::stdout(), "{done}");
+        return Ok(());
+    }
+    // All that is set is looked at before anything is touched.
+    let keys = Keys::of(&flags)?;
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
+    let routes = router_options(&flags, metrics.clone())?;
     let address = flags.address().await?;
     // Signals count from here on, so that one that comes during the start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -76,7 +86,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
         format!("cannot listen on {address}: {error}; choose another with --port or --listen")
     })?;
     let database = Database::open(&flags.database).await?;
-    let keys = keys::master_keys(&flags)?;
+    let keys = keys.open()?;
     let mut executor = HttpExecutor::builder();
     if flags.allow_private_network {
         executor = executor.allow_private_network();
@@ -95,9 +105,11 @@ async fn run(flags: Flags) -> Result<(), Error> {
         .http_call(Arc::new(executor.build()?))
         .start()?;
 
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
-    let upkeep = tokio::spawn(keep_up(metrics.clone()));
-    let routes = router_options(&flags, metrics)?;
+    if let Err(error) = check_keys(&engine, &flags).await {
+        engine.shutdown(Duration::ZERO).await;
+        return Err(error);
+    }
+    let upkeep = tokio::spawn(keep_up(metrics));
     let app = if flags.worker_only {
         health_router(engine.clone(), routes)
     } else {
@@ -133,6 +145,22 @@ async fn run(flags: Flags) -> Result<(), Error> {
     }
     upkeep.abort();
     Ok(())
+}
+
+/// Notices keys that are not those of the database, before anything waits for a secret in vain.
+async fn check_keys(engine: &Engine, flags: &Flags) -> Result<(), Error> {
+    match engine.check_keys().await {
+        Ok(()) => Ok(()),
+        Err(error) if error.is_transient() || flags.accept_lost_secrets => {
+            tracing::error!(%error, "no secret of the database can be opened");
+            Ok(())
+        }
+        Err(error) => Err(format!(
+            "no secret of the database can be opened: {error}; set --key (or the file PATH.key beside SQLite), or \
+             --previous-keys, to what they were sealed with, or --accept-lost-secrets to go on without them"
+        )
+        .into()),
+    }
 }
 
 fn router_options(flags: &Flags, metrics: PrometheusHandle) -> Result<RouterOptions, Error> {
