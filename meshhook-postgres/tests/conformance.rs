@@ -29,6 +29,19 @@ mod pooled {
     });
 }
 
+/// With plans that nobody would choose: the functions' own settings ask for the opposite of what they are shipped with.
+mod with_other_plans {
+    use super::*;
+
+    meshhook_core::store_conformance!(|clock| async move {
+        let database = Database::new();
+        database.sql(support::OTHER_PLANS);
+        let options = PgOptions::new().connections(4).clock(Arc::new(clock));
+        let store = database.store(options).await;
+        Subject::new(store).keeping(database)
+    });
+}
+
 /// Behind a pooler that nobody speaks of: PgBouncer in transaction mode, which hands each transaction to another of
 /// three sessions. Where one is to be done without, as if there was one.
 mod behind_a_pooler {

@@ -238,3 +238,79 @@ async fn a_commit_reads_only_its_own_runs() {
     let read = read_by(&database, &[advance], &grow).await;
     assert!((2..50).contains(&read[0]), "an advance of one run read {} rows", read[0]);
 }
+
+/// Which runs a claim takes, as this many settings have it planned.
+async fn claims(database: &Database, settings: &[&str], limit: u32) -> Vec<(i64, String, String)> {
+    let mut owner = PgConnection::connect(&database.owner_url()).await.unwrap();
+    owner.execute("BEGIN").await.unwrap();
+    let ask = "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'meshhook'::regnamespace AND prokind = 'f'";
+    for function in owner.fetch_all(ask).await.unwrap() {
+        for setting in settings {
+            let alter = format!("ALTER FUNCTION {} SET {setting}", function.get::<String, _>(0));
+            owner.execute(sqlx::AssertSqlSafe(alter)).await.unwrap();
+        }
+    }
+    let claim = format!(
+        "SELECT place, project, run_id::text FROM meshhook.claim_v1(NULL, 'ann', 60000000, {limit}, 1, 8388608, 100) \
+         WHERE place > 0 ORDER BY place"
+    );
+    let rows = owner.fetch_all(sqlx::AssertSqlSafe(claim)).await.unwrap();
+    owner.execute("ROLLBACK").await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+}
+
+#[tokio::test]
+async fn whatever_the_plan_a_claim_takes_the_same_runs_and_no_more_than_it_was_asked_for() {
+    let database = Database::new();
+    // Some due runs of five projects, all at other times, and the orphans of a worker that died.
+    database.sql(&format!(
+        "{}; UPDATE meshhook.live_runs SET wake_at = wake_at - 3999999999999999; \
+         INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, run_id, test, project, workflow, \
+             status, owner, last_holder, digest) \
+         SELECT 0, 1, 1, 0, 0, gen_random_uuid(), false, 'p' || i % 7, 'flow', 'running', 'bob', 'bob', '' \
+         FROM generate_series(1, 200) i; \
+         INSERT INTO meshhook.workers (lease_until, retired, worker) VALUES (1, false, 'bob'); \
+         INSERT INTO meshhook.history (first_seq, last_seq, run_id, project, hash, chunk) \
+         SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs",
+        timers(400)
+    ));
+    for statistics in ["", "ANALYZE"] {
+        database.sql(&format!("SELECT 1; {statistics}"));
+        for limit in [1, 100] {
+            let shipped = claims(&database, &[], limit).await;
+            assert_eq!(shipped.len(), limit as usize);
+            for settings in [
+                &[
+                    "plan_cache_mode = auto",
+                    "enable_seqscan = on",
+                    "enable_sort = on",
+                    "enable_hashjoin = on",
+                ][..],
+                &["enable_seqscan = off", "enable_indexscan = off", "enable_bitmapscan = on"],
+                &[
+                    "enable_nestloop = off",
+                    "enable_hashjoin = on",
+                    "enable_seqscan = on",
+                    "enable_indexscan = off",
+                ],
+                &[
+                    "enable_nestloop = off",
+                    "enable_mergejoin = on",
+                    "enable_sort = on",
+                    "enable_material = on",
+                ],
+                &[
+                    "plan_cache_mode = force_custom_plan",
+                    "enable_nestloop = off",
+                    "enable_indexscan = off",
+                    "enable_seqscan = on",
+                    "enable_hashjoin = on",
+                    "enable_sort = on",
+                ],
+            ] {
+                let taken = claims(&database, settings, limit).await;
+                assert_eq!(taken, shipped, "{statistics} {settings:?} limit {limit}");
+            }
+        }
+    }
+}

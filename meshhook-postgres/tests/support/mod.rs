@@ -14,6 +14,22 @@ pub(crate) const OWNER: &str = "meshhook_test_owner";
 /// The role that the store works as: it owns nothing and is held to the wall between projects.
 pub(crate) const APP: &str = "meshhook_test_app";
 
+/// Has the schema's functions plan for the values at hand, without any index and without nested loops, where that can be done.
+pub(crate) const OTHER_PLANS: &str = "DO $$
+    DECLARE
+        f regprocedure;
+        s text;
+    BEGIN
+        FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'meshhook'::regnamespace AND prokind = 'f' LOOP
+            FOREACH s IN ARRAY ARRAY['plan_cache_mode = force_custom_plan', 'enable_seqscan = on', 'enable_indexscan = off',
+                'enable_indexonlyscan = off', 'enable_bitmapscan = off', 'enable_nestloop = off', 'enable_hashjoin = on',
+                'enable_mergejoin = on', 'enable_sort = on', 'enable_material = on'] LOOP
+                EXECUTE format('ALTER FUNCTION %s SET %s', f, s);
+            END LOOP;
+        END LOOP;
+    END
+$$";
+
 /// A database of its own, dropped with the value.
 pub(crate) struct Database {
     server: &'static Server,
