@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use meshhook::event::Chunk;
-use meshhook::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
+use meshhook::id::{DeliveryId, Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook::store::{
-    Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, HeldRun, Hold, HookRoute, Inbox, InboxId,
-    InboxItem, KeyHolder, Ledger, Listing, Page, Post, Posted, ProjectRecord, ProjectStore, PublishOutcome,
-    PublishWorkflow, Resealed, RunFilter, RunReader, RunRecord, SaveDraft, SecretRecord, SecretStore, Store,
-    StoreError, StoredRun, VersionRecord, WakeUp, WorkflowRecord, WorkflowStore, WorkflowStoreError,
+    Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, DeliveryFilter, DeliveryRecord, DeliveryStore,
+    HeldRun, Hold, HookRoute, Inbox, InboxId, InboxItem, KeyHolder, Ledger, Listing, Page, Post, Posted,
+    ProjectRecord, ProjectStore, PublishOutcome, PublishWorkflow, Resealed, RunFilter, RunReader, RunRecord,
+    SaveDraft, SecretRecord, SecretStore, Store, StoreError, StoredRun, VersionRecord, WakeUp,
+    WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
 use meshhook::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -177,5 +178,13 @@ watch! {
         fn create_project(record: ProjectRecord) -> Result<bool, StoreError>;
         fn project(project: &ProjectId) -> Result<Option<ProjectRecord>, StoreError>;
         fn projects(page: Page<(Timestamp, ProjectId)>) -> Result<Listing<ProjectRecord>, StoreError>;
+    }
+}
+
+watch! {
+    DeliveryStore {
+        fn record_deliveries(batch: Vec<DeliveryRecord>) -> Result<(), StoreError>;
+        fn deliveries(project: &ProjectId, filter: DeliveryFilter) -> Result<Listing<DeliveryRecord>, StoreError>;
+        fn delivery(project: &ProjectId, delivery: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
     }
 }

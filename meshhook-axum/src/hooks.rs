@@ -21,7 +21,7 @@ use meshhook_core::id::RunId;
 use meshhook_core::json;
 use meshhook_core::node::TerminateResponse;
 use meshhook_core::run::RunEnd;
-use meshhook_core::webhook::{HandshakeAnswer, RawRequest};
+use meshhook_core::webhook::{HandshakeAnswer, RawRequest, Verdict};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -108,24 +108,34 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
         .project(project)
         .await
         .map_err(|problem| if problem.status() == StatusCode::NOT_FOUND { no_hook() } else { problem })?;
-    let hook = project.hook(path).await?.ok_or_else(no_hook)?;
     let method = parts.method.as_str();
-    let is_taken = hook.takes(method);
-    if !is_taken && !hook.greets(method) {
-        return Err(method_not_allowed(&hook));
-    }
-    let bounds = BodyBounds { max_bytes: hook.max_body_bytes(), timeout: shared.options.body_timeout };
-    let body = match receive_body(body, &parts.headers, bounds).await {
-        Err(_) if !is_taken => return Err(method_not_allowed(&hook)),
-        body => body?,
-    };
     let query = parts.uri.query().unwrap_or("");
     let mut url = format!("{}{}", origin::base_url(&shared.options, &parts), parts.uri.path());
     if parts.uri.query().is_some() {
         url.push('?');
         url.push_str(query);
     }
-    let raw = RawRequest { method, url: &url, query, headers: &parts.headers, body: &body };
+    let head = RawRequest { method, url: &url, query, headers: &parts.headers, body: &[] };
+    let Some(hook) = project.hook(path).await? else {
+        project.turn_away(path, &head);
+        return Err(no_hook());
+    };
+    let is_taken = hook.takes(method);
+    if !is_taken && !hook.greets(method) {
+        hook.turn_away(&head, Verdict::MethodNotAllowed);
+        return Err(method_not_allowed(&hook));
+    }
+    let bounds = BodyBounds { max_bytes: hook.max_body_bytes(), timeout: shared.options.body_timeout };
+    let body = receive_body(body, &parts.headers, bounds).await.map_err(|problem| {
+        let (verdict, problem) = match problem.status() {
+            _ if !is_taken => (Verdict::MethodNotAllowed, method_not_allowed(&hook)),
+            StatusCode::PAYLOAD_TOO_LARGE => (Verdict::TooLarge, problem),
+            _ => (Verdict::Incomplete, problem),
+        };
+        hook.turn_away(&head, verdict);
+        problem
+    })?;
+    let raw = RawRequest { body: &body, ..head };
     let received = hook.receive(&raw).await.map_err(|refusal| match refusal {
         HookRefusal::MethodNotAllowed => method_not_allowed(&hook),
         refusal => refused(refusal),

@@ -28,6 +28,7 @@ mod auth;
 mod body;
 mod call;
 mod cursor;
+mod deliveries;
 mod health;
 mod hooks;
 mod member;

@@ -182,7 +182,8 @@ impl From<EngineError> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_definition", error.to_string())
                     .with("problems", problems)
             }
-            EngineError::InputInvalid { .. } => {
+            EngineError::NotKept { .. } => conflict("invalid_state"),
+            EngineError::InputInvalid { .. } | EngineError::Refused { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", error.to_string())
             }
             EngineError::InvalidArgument { message } => {

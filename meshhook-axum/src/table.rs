@@ -16,7 +16,8 @@ use crate::auth::Permission;
 use crate::call::{Call, Page, Shared};
 use crate::problem::Problem;
 use crate::{
-    health, hooks, node_types, openapi, preview, projects, runs, secrets, steps, streams, versions, workflows,
+    deliveries, health, hooks, node_types, openapi, preview, projects, runs, secrets, steps, streams,
+    versions, workflows,
 };
 
 /// Handles a call that was authorized and taken apart.
@@ -224,6 +225,7 @@ pub(crate) fn routes() -> Vec<Route> {
         runs::routes(),
         steps::routes(),
         streams::routes(),
+        deliveries::routes(),
         secrets::routes(),
         preview::routes(),
         node_types::routes(),

@@ -1,4 +1,4 @@
-//! Identities: projects, workflows, nodes, steps, runs, workers.
+//! Identities: projects, workflows, nodes, steps, runs, deliveries, workers.
 //!
 //! Each is a type of its own, so that one cannot stand where another is meant, and each is checked once, where
 //! it enters.
@@ -244,66 +244,80 @@ impl<'de> Deserialize<'de> for StepKey {
     }
 }
 
-/// One execution of one version: a UUIDv7 (RFC 9562), so that ids sort by creation.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(uuid::Uuid);
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(uuid::Uuid);
 
-impl RunId {
-    /// Makes an id from the time of creation and random bytes.
-    #[must_use]
-    pub fn new(created_at: Timestamp, random: [u8; 10]) -> Self {
-        let millis = u64::try_from(created_at.as_millis()).unwrap_or(0);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
-    }
+        impl $name {
+            /// Makes an id from the time of creation and random bytes.
+            #[must_use]
+            pub fn new(created_at: Timestamp, random: [u8; 10]) -> Self {
+                let millis = u64::try_from(created_at.as_millis()).unwrap_or(0);
+                Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+            }
 
-    /// Reads the 16 bytes of an id.
-    #[must_use]
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(uuid::Uuid::from_bytes(bytes))
-    }
+            /// Reads the 16 bytes of an id.
+            #[must_use]
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(uuid::Uuid::from_bytes(bytes))
+            }
 
-    /// The id's 16 bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0.as_hyphenated(), f)
-    }
-}
-
-impl fmt::Debug for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for RunId {
-    type Err = IdError;
-
-    /// Reads the hyphenated lower-case form only, so that an id has one spelling.
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let refused = IdError { what: "run id", grammar: "a lower-case hyphenated UUID" };
-        match uuid::Uuid::try_parse(text) {
-            Ok(id) if id.as_hyphenated().to_string() == text => Ok(Self(id)),
-            _ => Err(refused),
+            /// The id's 16 bytes.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
         }
-    }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0.as_hyphenated(), f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            /// Reads the hyphenated lower-case form only, so that an id has one spelling.
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let refused = IdError { what: $what, grammar: "a lower-case hyphenated UUID" };
+                match uuid::Uuid::try_parse(text) {
+                    Ok(id) if id.as_hyphenated().to_string() == text => Ok(Self(id)),
+                    _ => Err(refused),
+                }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
 }
 
-impl Serialize for RunId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+uuid_id! {
+    /// One execution of one version: a UUIDv7 (RFC 9562), so that ids sort by creation.
+    RunId, "run id"
 }
 
-impl<'de> Deserialize<'de> for RunId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
+uuid_id! {
+    /// One webhook request that was received: a UUIDv7 (RFC 9562), so that ids sort by arrival.
+    DeliveryId, "delivery id"
 }
 
 #[cfg(test)]

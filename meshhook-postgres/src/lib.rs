@@ -51,6 +51,7 @@
 //! # }
 //! ```
 
+mod deliveries;
 mod doctor;
 mod error;
 mod inbox;

@@ -58,6 +58,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(7, "0007", "inbox"),
     migration!(8, "0008", "views"),
     migration!(9, "0009", "comments"),
+    migration!(10, "0010", "deliveries"),
 ];
 
 impl Migration {
@@ -144,6 +145,7 @@ pub(crate) const RIGHTS: &[(&str, &[&str])] = &[
     ("history", &["SELECT", "INSERT"]),
     ("definitions", &["SELECT", "INSERT"]),
     ("secrets", &["SELECT", "INSERT", "UPDATE"]),
+    ("deliveries", &["SELECT", "INSERT", "DELETE"]),
     ("ended_runs", &["SELECT", "INSERT", "DELETE"]),
     ("versions", &["SELECT", "INSERT", "DELETE"]),
     ("hooks", &["SELECT", "INSERT", "DELETE"]),

@@ -6,12 +6,10 @@ use meshhook_core::id::{ProjectId, RunId};
 use meshhook_core::store::{
     Listing, MAX_LISTING_BYTES, RunFilter, RunReader, RunRecord, StoreError, StoredRun,
 };
-use meshhook_core::time::Timestamp;
 use sqlx::Error;
 use sqlx::postgres::PgRow;
-use uuid::Uuid;
 
-use crate::row::{chunk, chunk_of, int, record, uuid};
+use crate::row::{chunk, chunk_of, int, record, span_of_ids, uuid};
 use crate::session::{Session, get};
 use crate::{PgStore, sql};
 
@@ -32,21 +30,6 @@ fn listed(row: &PgRow, project: &ProjectId) -> Result<StoredRun, Error> {
         ends.push(chunk_of(seq, get(row, "last_last")?, get(row, "last_hash")?, get(row, "last_chunk")?)?);
     }
     Ok(StoredRun::new(record(row, project.clone())?, ends))
-}
-
-/// The least and the greatest id of what a filter asks for, in a list that goes down; `None` when there is none.
-///
-/// A run's id begins with the millisecond in which it was made, so a span of time is a range of ids, and months beside
-/// it are not opened.
-fn ids(filter: &RunFilter) -> Option<(Uuid, Uuid)> {
-    let millis = |at: Timestamp| u128::from(at.as_micros().max(0).unsigned_abs() / 1_000).min((1 << 48) - 1);
-    let least = filter.from.map_or(0, |from| millis(from) << 80);
-    let to = filter.to.map_or(u128::MAX, |to| millis(to) << 80 | ((1 << 80) - 1));
-    let greatest = match filter.page.after {
-        None => to,
-        Some(after) => u128::from_be_bytes(*after.as_bytes()).checked_sub(1)?.min(to),
-    };
-    (least <= greatest).then(|| (Uuid::from_u128(least), Uuid::from_u128(greatest)))
 }
 
 #[async_trait]
@@ -76,7 +59,8 @@ impl RunReader for PgStore {
 
     async fn runs(&self, project: &ProjectId, filter: RunFilter) -> Result<Listing<StoredRun>, StoreError> {
         let of = project.clone();
-        let Some((least, greatest)) = ids(&filter) else {
+        let after = filter.page.after.as_ref().map(|after| *after.as_bytes());
+        let Some((least, greatest)) = span_of_ids(filter.from, filter.to, after) else {
             return Ok(Listing::new(Vec::new(), false));
         };
         self.look(project, move |session| {

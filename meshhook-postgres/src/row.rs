@@ -25,6 +25,16 @@ where
     get::<&str>(row, column)?.parse().map_err(|error| unreadable(column, error))
 }
 
+/// Text that is an identity, or null.
+pub(crate) fn parsed_or_null<T>(row: &PgRow, column: &str) -> Result<Option<T>, Error>
+where
+    T: FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text = get::<Option<&str>>(row, column)?;
+    text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
+}
+
 pub(crate) fn run_id(row: &PgRow, column: &str) -> Result<RunId, Error> {
     get::<Uuid>(row, column).map(|id| RunId::from_bytes(id.into_bytes()))
 }
@@ -118,6 +128,26 @@ pub(crate) fn failure_text(failure: &Failure) -> String {
 fn failure_of(text: &str) -> Option<Failure> {
     let limits = JsonLimits::default().with_max_depth(JsonLimits::DEPTH_CEILING);
     Failure::from_value(&json::parse(text.as_bytes(), &limits).ok()?)
+}
+
+/// The least and the greatest id of a span of time, of those behind `after` in a list that goes down; `None` when there is
+/// none.
+///
+/// An id begins with the millisecond in which it was made, so a span of time is a range of ids, and months beside it are
+/// not opened.
+pub(crate) fn span_of_ids(
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    after: Option<[u8; 16]>,
+) -> Option<(Uuid, Uuid)> {
+    let millis = |at: Timestamp| u128::from(at.as_micros().max(0).unsigned_abs() / 1_000).min((1 << 48) - 1);
+    let least = from.map_or(0, |from| millis(from) << 80);
+    let to = to.map_or(u128::MAX, |to| millis(to) << 80 | ((1 << 80) - 1));
+    let greatest = match after {
+        None => to,
+        Some(after) => u128::from_be_bytes(after).checked_sub(1)?.min(to),
+    };
+    (least <= greatest).then(|| (Uuid::from_u128(least), Uuid::from_u128(greatest)))
 }
 
 /// A number as Postgres counts: what is past its largest means that one.

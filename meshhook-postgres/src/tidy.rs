@@ -1,4 +1,5 @@
-//! What is to be done now and then, by any worker: partitions made ahead, keys forgotten whose window is over.
+//! What is to be done now and then, by any worker: partitions made ahead, keys forgotten whose window is over, and
+//! deliveries whose time is.
 //!
 //! It is done by a task of its own, beside claims and never within one. Each statement happens or not; what one process
 //! leaves undone, the next one does, and several at once do not wait for each other.
@@ -44,8 +45,13 @@ async fn tidy(sessions: Arc<Sessions>, clock: Option<Arc<dyn Clock>>) {
         if let Err(error) = make_partitions(&sessions).await {
             tracing::warn!(%error, "could not make partitions ahead");
         }
-        if let Err(error) = drop_keys(&sessions, clock.as_deref()).await {
+        let keys = forget(&sessions, sql!("drop_keys"), KEYS_AT_ONCE, clock.as_deref());
+        if let Err(error) = keys.await {
             tracing::warn!(%error, "could not forget old keys");
+        }
+        let deliveries = forget(&sessions, sql!("drop_deliveries"), DELIVERIES_AT_ONCE, clock.as_deref());
+        if let Err(error) = deliveries.await {
+            tracing::warn!(%error, "could not forget old deliveries");
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -72,14 +78,19 @@ async fn make_partitions(sessions: &Arc<Sessions>) -> Result<(), StoreError> {
 }
 
 /// Forgets in batches, each a short transaction, until there are no more.
-async fn drop_keys(sessions: &Arc<Sessions>, clock: Option<&dyn Clock>) -> Result<(), StoreError> {
+async fn forget(
+    sessions: &Arc<Sessions>,
+    statement: &'static str,
+    at_once: i64,
+    clock: Option<&dyn Clock>,
+) -> Result<(), StoreError> {
     loop {
         let now = clock.map(|clock| clock.now().as_micros());
         let dropped = sessions.call(Lane::Other, Effect::Writes, move |session| {
-            let query = sqlx::query(sql!("drop_keys")).bind(now).bind(KEYS_AT_ONCE);
+            let query = sqlx::query(statement).bind(now).bind(at_once);
             Box::pin(async move { count::<i64>(&session.one(query).await?, "dropped") })
         });
-        if dropped.await? < KEYS_AT_ONCE {
+        if dropped.await? < at_once {
             return Ok(());
         }
     }
@@ -90,6 +101,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How many months are made ahead. The nearest is needed in a month at the earliest, so there is time to try again.
 const MONTHS_AHEAD: i32 = 2;
 const KEYS_AT_ONCE: i64 = 2_000;
+const DELIVERIES_AT_ONCE: i64 = 500;
 /// How often a partition is tried, and after which pause.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod deliveries;
 mod error;
 mod inbox;
 mod ledger;

@@ -71,6 +71,10 @@ fn claims_use_the_partial_indexes() {
         ("projects_first", "SCAN projects USING INDEX projects_by_creation"),
         ("projects_after", "INDEX projects_by_creation ((created_at,id)<(?,?))"),
         ("workflows_after", "INDEX workflows_by_creation (project=? AND (created_at,slug)<(?,?))"),
+        ("deliveries_all", "INDEX deliveries_by_project (project=? AND id<?)"),
+        ("deliveries_by_workflow", "INDEX deliveries_by_workflow (project=? AND workflow=? AND id<?)"),
+        ("deliveries_by_verdict", "INDEX deliveries_by_verdict (project=? AND verdict=? AND id<?)"),
+        ("deliveries_drop_expired", "INDEX deliveries_by_expiry (expires_at<?)"),
         ("dedupe_drop_expired", "INDEX dedupe_by_expiry (expires_at<?)"),
     ] {
         let (_, statement) = statements().into_iter().find(|(found, _)| found == name).unwrap();

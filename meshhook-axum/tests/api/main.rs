@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "helpers of tests")]
 
 mod access;
+mod deliveries;
 mod document;
 mod handshake;
 mod hooks;

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::committer::Committer;
 use super::long_work::LongWork;
 use super::projects::KnownProjects;
-use super::receive::{Refusals, Routes};
+use super::recorder::{self, Recorder};
 use super::registry::Registry;
+use super::routes::{Refusals, Routes};
 use super::stand_back::StandBack;
 use super::store_time::StoreTime;
 use super::task::Tasks;
@@ -173,8 +174,10 @@ impl EngineBuilder {
         let options = self.options;
         let stopping = Stopping::default();
         let committer = Committer::spawn(&self.tasks, self.store.clone(), &options, stopping.abandon.clone());
+        let (recorder, queued) = Recorder::new(&options);
         let inner = Arc::new(Inner {
             committer,
+            recorder,
             long_work: if self.tasks.is_gated() { LongWork::in_place() } else { LongWork::elsewhere() },
             registry: Registry::new(self.node_types, self.limits),
             vault: Vault::new(self.store.clone(), self.keys, self.entropy.clone()),
@@ -206,6 +209,7 @@ impl EngineBuilder {
             options,
             worker,
         });
+        inner.tasks.spawn(recorder::write(inner.clone(), queued));
         if inner.options.works {
             tracing::info!(worker = %inner.worker, "works");
             inner.tasks.spawn(worker::keep_lease(inner.clone()));

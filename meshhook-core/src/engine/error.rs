@@ -12,7 +12,7 @@ pub enum EngineError {
     /// There is no such thing in that project.
     #[error("no such {what}")]
     NotFound {
-        /// What was looked for: `project`, `workflow`, `version`, `run`, `secret`.
+        /// What was looked for: `project`, `workflow`, `version`, `run`, `secret`, `delivery`, `hook`.
         what: &'static str,
     },
     /// There is a project of that id.
@@ -80,6 +80,18 @@ pub enum EngineError {
     NotReady {
         /// Why not.
         why: String,
+    },
+    /// What was sent with the delivery is not there, or not as a whole.
+    #[error("{why}")]
+    NotKept {
+        /// Why not.
+        why: &'static str,
+    },
+    /// The hook refuses what was to be routed again.
+    #[error("the hook refuses it: {message}")]
+    Refused {
+        /// Why.
+        message: String,
     },
     /// Too many messages wait for the run already. Trying again later makes sense.
     #[error("too many messages wait for the run")]

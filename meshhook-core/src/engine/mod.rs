@@ -19,9 +19,11 @@ mod builder;
 mod committer;
 mod contained;
 mod deadline;
+mod delivery;
 mod draft;
 mod error;
 mod fresh;
+mod greet;
 mod intake;
 mod long_work;
 mod options;
@@ -30,7 +32,9 @@ mod preview;
 mod project;
 mod projects;
 mod receive;
+mod recorder;
 mod registry;
+mod routes;
 mod runner;
 mod runs;
 mod stand_back;
@@ -54,6 +58,7 @@ use tokio::sync::{Notify, Semaphore, watch as tokio_watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::builder::{BuildError, EngineBuilder};
+pub use self::delivery::{CheckedDelivery, DeliveryView, KeptRequest};
 pub use self::error::EngineError;
 pub use self::intake::{StartRequest, Started};
 pub use self::options::EngineOptions;
@@ -203,8 +208,9 @@ pub(crate) struct Inner {
     executors: BTreeMap<String, Arc<dyn Executor>>,
     registry: registry::Registry,
     vault: vault::Vault,
-    routes: receive::Routes,
-    refusals: receive::Refusals,
+    routes: routes::Routes,
+    refusals: routes::Refusals,
+    recorder: recorder::Recorder,
     projects: projects::KnownProjects,
     committer: committer::Committer,
     long_work: long_work::LongWork,

@@ -33,6 +33,10 @@ pub struct EngineOptions {
     pub suspect_after: Duration,
     /// The most bytes that a run's history may have. 64 MiB.
     pub max_history_bytes: u64,
+    /// How long deliveries are kept; zero records none. 72 h.
+    pub delivery_retention: Duration,
+    /// How much is kept of a body that started no run, in bytes. 256 KiB.
+    pub max_kept_body_bytes: usize,
 }
 
 impl Default for EngineOptions {
@@ -51,6 +55,8 @@ impl Default for EngineOptions {
             quarantine_after: 3,
             suspect_after: Duration::from_secs(10),
             max_history_bytes: 64 << 20,
+            delivery_retention: Duration::from_secs(72 * 3_600),
+            max_kept_body_bytes: 256 << 10,
         }
     }
 }

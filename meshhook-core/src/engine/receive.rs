@@ -15,32 +15,34 @@
 //! before it is durable.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::fresh::Fresh;
 use super::intake::{NewRun, Started};
 use super::project::Project;
+use super::recorder::Seen;
 use super::{EngineError, Inner};
 use crate::definition::{Respond, Trigger, TriggerKind, ValidDefinition, WebhookTrigger};
-use crate::expr::{Env, Expression, View};
-use crate::id::{ProjectId, RunId, WorkflowSlug};
+use crate::event::RunStatus;
+use crate::expr::{Env, View};
+use crate::id::{DeliveryId, ProjectId, RunId, WorkflowSlug};
 use crate::json;
+use crate::node::TerminateResponse;
 use crate::run::RunEnd;
 use crate::store::{Dedupe, HookRoute};
+use crate::time::Timestamp;
 use crate::webhook::{
-    BodyError, BodyKind, BodyLimits, HandshakeAnswer, HandshakeRule, HookPath, RawRequest, Refusal, Trust,
-    Verified, headers_value, query_value, read_body, redact_headers,
+    BodyError, BodyKind, BodyLimits, HandshakeAnswer, HeadError, HookPath, RawRequest, Refusal, Verdict,
+    Verified, VerifyConfig, headers_value, query_value, read_body, redact_headers,
 };
 
 /// A live hook.
 #[derive(Debug, Clone)]
 pub struct LiveHook {
-    inner: Arc<Inner>,
-    project: ProjectId,
-    path: String,
+    pub(super) inner: Arc<Inner>,
+    pub(super) project: ProjectId,
+    pub(super) path: String,
     route: HookRoute,
     definition: ValidDefinition,
     trigger: usize,
@@ -107,21 +109,52 @@ pub enum HookRefusal {
 }
 
 impl HookRefusal {
-    /// What was found, as a stable name: for logs and metrics.
+    /// What was found, in one word.
     #[must_use]
-    pub fn verdict(&self) -> &'static str {
+    pub fn verdict(&self) -> Verdict {
         match self {
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::TooLarge(_) => "too_large",
-            Self::Unauthorized(refusal) => refusal.code(),
-            Self::UnsupportedMedia(_) => "unsupported_media_type",
-            Self::InvalidJson(_) => "invalid_json",
-            Self::Malformed(_) => "malformed",
-            Self::KeyReused { .. } => "key_reused",
-            Self::SchemaViolation(_) => "schema_violation",
-            Self::Engine(error) if error.is_transient() => "unavailable",
-            Self::Engine(_) => "internal",
+            Self::MethodNotAllowed => Verdict::MethodNotAllowed,
+            Self::TooLarge(_) => Verdict::TooLarge,
+            Self::Unauthorized(refusal) => (*refusal).into(),
+            Self::UnsupportedMedia(_) => Verdict::UnsupportedMedia,
+            Self::InvalidJson(_) | Self::Malformed(_) => Verdict::Malformed,
+            Self::KeyReused { .. } => Verdict::KeyReused,
+            Self::SchemaViolation(_) => Verdict::InvalidSchema,
+            Self::Engine(error) if error.is_transient() => Verdict::Overloaded,
+            Self::Engine(_) => Verdict::Internal,
         }
+    }
+}
+
+impl Received {
+    /// What became of the request, in one word, and the status that its sender is answered with.
+    fn verdict(&self) -> (Verdict, u16) {
+        match self {
+            Self::Accepted { duplicate: true, .. } => (Verdict::Duplicate, Verdict::Duplicate.status()),
+            Self::Accepted { .. } => (Verdict::Accepted, Verdict::Accepted.status()),
+            Self::Waited { end, .. } => {
+                let status = end.as_ref().map(answered_with);
+                (Verdict::Accepted, status.unwrap_or(Verdict::Accepted.status()))
+            }
+            Self::Ignored => (Verdict::Filtered, Verdict::Filtered.status()),
+            Self::Handshake(answer) => (Verdict::Handshake, answer.status),
+        }
+    }
+
+    fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Accepted { run, .. } | Self::Waited { run, .. } => Some(*run),
+            Self::Ignored | Self::Handshake(_) => None,
+        }
+    }
+}
+
+/// The status that a sender who waited for a run's end is answered with.
+fn answered_with(end: &RunEnd) -> u16 {
+    match end.response.as_deref().and_then(TerminateResponse::from_value) {
+        Some(response) => response.status,
+        None if end.status == RunStatus::Succeeded => 200,
+        None => 500,
     }
 }
 
@@ -142,10 +175,45 @@ impl Project {
         let (inner, project, path) = (self.inner.clone(), self.id.clone(), path.as_str().to_owned());
         Ok(Some(LiveHook { inner, project, path, route, definition, trigger }))
     }
+
+    /// Takes note of a request to a path at which no hook is live; its body was not received.
+    pub fn turn_away(&self, path: &str, request: &RawRequest<'_>) {
+        let verdict = Verdict::UnknownPath;
+        self.inner.record(Seen {
+            project: &self.id,
+            workflow: None,
+            trigger: None,
+            path,
+            request,
+            has_body: false,
+            credentials: Vec::new(),
+            verdict,
+            status: verdict.status(),
+            run: None,
+            key: None,
+            delivery_id: None,
+            signed_at: None,
+            detail: None,
+        });
+    }
+}
+
+/// What came out while a request was looked at.
+#[derive(Debug, Default)]
+struct Found {
+    /// The name of the secret that matched.
+    key: Option<String>,
+    verified: Option<Verified>,
 }
 
 impl LiveHook {
-    fn trigger(&self) -> (&str, &WebhookTrigger) {
+    /// The workflow that the hook belongs to.
+    #[must_use]
+    pub fn workflow(&self) -> &WorkflowSlug {
+        &self.route.workflow
+    }
+
+    pub(super) fn trigger(&self) -> (&str, &WebhookTrigger) {
         match &self.definition.triggers()[self.trigger] {
             Trigger { id, kind: TriggerKind::Webhook(webhook), .. } => (id, webhook),
             _ => unreachable!("a live hook is made from a webhook trigger"),
@@ -176,110 +244,193 @@ impl LiveHook {
         usize::try_from(self.trigger().1.max_body_bytes).unwrap_or(usize::MAX)
     }
 
-    /// Takes a request: verifies, reads, filters, commits a run, and waits for its end where the hook says so.
+    /// Takes a request: verifies, reads, filters, commits a run, and waits for its end where the hook says so. What became
+    /// of it is recorded as a delivery.
     ///
     /// # Errors
     ///
     /// [`HookRefusal`]; nothing was stored, except where the engine's error is
     /// [transient](EngineError::is_transient): then the run may exist, and the same delivery sent again finds it.
     pub async fn receive(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
-        self.take(request).await.inspect_err(|refusal| self.tell(refusal))
+        let mut found = Found::default();
+        let outcome = self.take(request, &mut found).await;
+        match &outcome {
+            Ok(received) => {
+                let (verdict, status) = received.verdict();
+                self.note(request, found, Outcome { verdict, status, run: received.run(), detail: None });
+            }
+            Err(refusal) => {
+                let verdict = refusal.verdict();
+                let run = match refusal {
+                    HookRefusal::KeyReused { run } => Some(*run),
+                    _ => None,
+                };
+                let detail = (!matches!(refusal, HookRefusal::Unauthorized(_))).then(|| refusal.to_string());
+                self.note(request, found, Outcome { verdict, status: verdict.status(), run, detail });
+                self.tell(verdict);
+            }
+        }
+        outcome
+    }
+
+    /// Takes note of a request that was refused before its body was received.
+    pub fn turn_away(&self, request: &RawRequest<'_>, verdict: Verdict) {
+        let outcome = Outcome { verdict, status: verdict.status(), run: None, detail: None };
+        self.record(request, Found::default(), outcome, false);
+        self.tell(verdict);
+    }
+
+    fn note(&self, request: &RawRequest<'_>, found: Found, outcome: Outcome) {
+        self.record(request, found, outcome, true);
+    }
+
+    fn record(&self, request: &RawRequest<'_>, found: Found, outcome: Outcome, has_body: bool) {
+        let (id, webhook) = self.trigger();
+        let (delivery_id, signed_at) = match found.verified {
+            Some(verified) => (verified.delivery_id, verified.timestamp),
+            None if has_body => {
+                let claims = webhook.verify.claims(request);
+                (claims.delivery_id, claims.timestamp)
+            }
+            None => (None, None),
+        };
+        let Outcome { verdict, status, run, detail } = outcome;
+        self.inner.record(Seen {
+            project: &self.project,
+            workflow: Some(&self.route.workflow),
+            trigger: Some(id),
+            path: &self.path,
+            request,
+            has_body,
+            credentials: webhook.verify.credential_headers().into_iter().map(str::to_owned).collect(),
+            verdict,
+            status,
+            run,
+            key: found.key,
+            delivery_id,
+            signed_at,
+            detail,
+        });
     }
 
     /// Says why a request was refused: in the log only the first time in a while, since anybody can send anything.
-    fn tell(&self, refusal: &HookRefusal) {
-        let verdict = refusal.verdict();
-        metrics::counter!("meshhook_deliveries_refused_total", "reason" => verdict).increment(1);
+    fn tell(&self, verdict: Verdict) {
+        metrics::counter!("meshhook_deliveries_refused_total", "reason" => verdict.as_str()).increment(1);
         if self.inner.refusals.is_first((self.project.clone(), self.path.clone(), verdict)) {
+            let verdict = verdict.as_str();
             tracing::warn!(project_id = %self.project, path = self.path, workflow = %self.route.workflow, verdict, "hook refused");
         }
     }
 
-    async fn take(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
-        let (id, webhook) = self.trigger();
+    async fn take(&self, request: &RawRequest<'_>, found: &mut Found) -> Result<Received, HookRefusal> {
+        let webhook = self.trigger().1;
         if request.body.len() > self.max_body_bytes() {
             return Err(body_refusal(&BodyError::TooLarge { max_bytes: self.max_body_bytes() }));
         }
         if let Some(answer) = self.greet(webhook, request).await? {
             return Ok(Received::Handshake(answer));
         }
-        let verified = match self.verify(webhook, request).await {
+        let now = self.inner.time.by_own_clock();
+        let verified = match self.verify(&webhook.verify, request, now).await {
             // Whoever cannot show that it is a handshake has only a method that the hook does not take.
             Err(HookRefusal::Unauthorized(_)) if !self.takes(request.method) => {
                 return Err(HookRefusal::MethodNotAllowed);
             }
             verified => verified?,
         };
+        found.key = matched_key(&webhook.verify, &verified);
+        found.verified = Some(verified.clone());
         if let Some(answer) = self.greet_signed(webhook, request, &verified).await? {
             return Ok(Received::Handshake(answer));
         }
         if !self.takes(request.method) {
             return Err(HookRefusal::MethodNotAllowed);
         }
-        let headers =
-            headers_value(request.headers).map_err(|error| HookRefusal::Malformed(error.to_string()))?;
-        let query = query_value(request.query).map_err(|error| HookRefusal::Malformed(error.to_string()))?;
-        let limits = BodyLimits::with_max_bytes(self.max_body_bytes());
-        let body = read_body(request.headers, request.body, &limits).map_err(|error| body_refusal(&error))?;
-        if webhook.body_schema.is_some() && body.kind != BodyKind::Json {
-            return Err(HookRefusal::UnsupportedMedia("this hook takes JSON only".into()));
-        }
-        let method = Value::from(request.method);
-        let root = View::object([
-            ("headers", View::from(&headers)),
-            ("query", View::from(&query)),
-            ("body", View::from(&body.value)),
-            ("method", View::from(&method)),
-        ]);
-        let env = Env::new(self.inner.time.now(), b"filter");
-        if let Some(filter) = &webhook.filter
-            && !filter.evaluate_truthy(&root, &env).unwrap_or(false)
-        {
+        let read = self.read(request)?;
+        if !self.wants(&read) {
             return Ok(Received::Ignored);
         }
-        let key = self.dedupe_key(webhook.dedupe.key.as_ref(), &root, &env, &verified)?;
-        let dedupe = key.map(|key| Dedupe {
+        let key = self.dedupe_key(&read, verified.delivery_id.as_deref())?;
+        self.start(request, read, Start { key, delivery_id: verified.delivery_id, replay_of: None }).await
+    }
+
+    /// Reads a request as it declares itself.
+    pub(super) fn read(&self, request: &RawRequest<'_>) -> Result<Read, HookRefusal> {
+        let malformed = |error: HeadError| HookRefusal::Malformed(error.to_string());
+        let headers = headers_value(request.headers).map_err(malformed)?;
+        let query = query_value(request.query).map_err(malformed)?;
+        let limits = BodyLimits::with_max_bytes(self.max_body_bytes());
+        let body = read_body(request.headers, request.body, &limits).map_err(|error| body_refusal(&error))?;
+        if self.trigger().1.body_schema.is_some() && body.kind != BodyKind::Json {
+            return Err(HookRefusal::UnsupportedMedia("this hook takes JSON only".into()));
+        }
+        Ok(Read { headers, query, body: body.value, method: Value::from(request.method) })
+    }
+
+    /// Whether the filter wants a request. One that fails does not.
+    pub(super) fn wants(&self, read: &Read) -> bool {
+        let filter = self.trigger().1.filter.as_ref();
+        filter.is_none_or(|filter| filter.evaluate_truthy(&read.root(), &self.env()).unwrap_or(false))
+    }
+
+    /// What does not please the hook's schema, or that of the workflow's input. The body is the run's input, so it has to
+    /// please both.
+    pub(super) fn violation(&self, read: &Read) -> Option<String> {
+        let schemas = [self.trigger().1.body_schema.as_ref(), self.definition.input_schema()];
+        let violations =
+            schemas.into_iter().flatten().find_map(|schema| schema.validate(&read.body).err())?;
+        Some(violations.first().map(ToString::to_string).unwrap_or_default())
+    }
+
+    /// Starts a run with what was read, unless there is one for its key.
+    pub(super) async fn start(
+        &self,
+        request: &RawRequest<'_>,
+        read: Read,
+        start: Start,
+    ) -> Result<Received, HookRefusal> {
+        let (id, webhook) = self.trigger();
+        let dedupe = start.key.map(|key| Dedupe {
             scope: format!("hook:{}/{id}", self.route.workflow),
             key,
             fingerprint: Sha256::digest(request.body).into(),
             window: webhook.dedupe.window,
         });
         let wait = match webhook.respond {
-            Respond::Wait(wait) => Some(wait),
+            Respond::Wait(wait) if start.replay_of.is_none() => Some(wait),
             _ => None,
         };
         let accepted = |Started { run, duplicate, end }| match wait {
             Some(_) if !duplicate => Received::Waited { run, end },
             _ => Received::Accepted { run, duplicate },
         };
-        // The body is the run's input, so it has to please both.
-        let schemas = [webhook.body_schema.as_ref(), self.definition.input_schema()];
-        if let Some(violations) =
-            schemas.into_iter().flatten().find_map(|schema| schema.validate(&body.value).err())
-        {
+        if let Some(violation) = self.violation(&read) {
             // A repetition is one also when the schema has changed since.
             let first = self.inner.started_before(&self.project, dedupe.as_ref()).await;
             return match first.map_err(engine_refusal)? {
                 Some(first) => Ok(accepted(first)),
-                None => Err(HookRefusal::SchemaViolation(
-                    violations.first().map(ToString::to_string).unwrap_or_default(),
-                )),
+                None => Err(HookRefusal::SchemaViolation(violation)),
             };
         }
         // The filter saw the credentials; nothing that is kept does.
-        let mut headers = headers;
+        let Read { mut headers, query, body, method } = read;
         redact_headers(&mut headers, &webhook.verify.credential_headers());
-        let members = [
+        let mut trigger: Map<String, Value> = [
             ("type", Value::from("webhook")),
             ("id", id.into()),
             ("method", method),
             ("path", self.path.clone().into()),
             ("headers", headers),
             ("query", query),
-            ("body", body.value),
-            ("delivery_id", verified.delivery_id.into()),
-        ];
-        let trigger = members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+            ("body", body),
+            ("delivery_id", start.delivery_id.into()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect();
+        if let Some(delivery) = start.replay_of {
+            trigger.insert("replay_of".to_owned(), delivery.to_string().into());
+        }
         let new = NewRun {
             project: self.project.clone(),
             workflow: self.route.workflow.clone(),
@@ -294,18 +445,20 @@ impl LiveHook {
         self.inner.start_run(new).await.map(accepted).map_err(engine_refusal)
     }
 
-    async fn verify(
+    /// Whether a request comes from whom it should, by a scheme with the project's secrets, at a time.
+    pub(super) async fn verify(
         &self,
-        webhook: &WebhookTrigger,
+        verify: &VerifyConfig,
         request: &RawRequest<'_>,
+        now: Timestamp,
     ) -> Result<Verified, HookRefusal> {
-        let names = webhook.verify.secret_names();
+        let names = verify.secret_names();
         let verified = if names.is_empty() {
-            webhook.verify.verify(request, &[], self.inner.time.by_own_clock())
+            verify.verify(request, &[], now)
         } else {
             let secrets = self.inner.unsealed(&self.project).await?;
             let values: Vec<_> = names.iter().map(|name| secrets.get(name.as_str())).collect();
-            let verified = webhook.verify.verify(request, &values, self.inner.time.by_own_clock());
+            let verified = verify.verify(request, &values, now);
             // What one secret does not accept may be signed with the other, which nobody can tell now.
             let unopened = names.iter().find(|name| secrets.is_unopened(name.as_str()));
             if let (Err(_), Some(name)) = (&verified, unopened) {
@@ -316,82 +469,14 @@ impl LiveHook {
         verified.map_err(HookRefusal::Unauthorized)
     }
 
-    /// All handshakes of the hook: that of its config, and those of its scheme.
-    fn handshakes(&self) -> impl Iterator<Item = &HandshakeRule> {
-        let webhook = self.trigger().1;
-        let configured = webhook.handshake.iter().flat_map(|handshake| &handshake.rules);
-        configured.chain(webhook.verify.handshakes())
-    }
-
-    /// The answer to a handshake that its provider does not sign.
-    async fn greet(
+    /// What repetitions of a request have in common with it.
+    pub(super) fn dedupe_key(
         &self,
-        webhook: &WebhookTrigger,
-        request: &RawRequest<'_>,
-    ) -> Result<Option<HandshakeAnswer>, HookRefusal> {
-        let is_meant = |rule: &&HandshakeRule| rule.trust != Trust::Signature && rule.is_meant_by(request);
-        let Some(rule) = self.handshakes().find(is_meant) else { return Ok(None) };
-        let name = webhook.handshake.as_ref().and_then(|handshake| handshake.secret.as_ref());
-        let secrets = match name {
-            Some(_) => Some(self.inner.unsealed(&self.project).await?),
-            None => None,
-        };
-        let named = name.zip(secrets.as_ref());
-        if let Some((name, _)) = named.filter(|(name, secrets)| secrets.is_unopened(name.as_str())) {
-            return Err(EngineError::SecretUnopened { name: name.to_string() }.into());
-        }
-        let secret = named.map(|(name, secrets)| secrets.get(name.as_str()));
-        let answer = match secret {
-            Some(None) => Err(Refusal::NeedsSecret),
-            secret => rule.answer(request, secret.flatten()),
-        };
-        let answer = answer.map_err(HookRefusal::Unauthorized)?;
-        if let Some(key) = &answer.tell {
-            self.tell_key(webhook, key).await?;
-        }
-        Ok(Some(answer))
-    }
-
-    /// The answer to a handshake that came with a valid signature.
-    async fn greet_signed(
-        &self,
-        webhook: &WebhookTrigger,
-        request: &RawRequest<'_>,
-        verified: &Verified,
-    ) -> Result<Option<HandshakeAnswer>, HookRefusal> {
-        let is_meant = |rule: &&HandshakeRule| rule.trust == Trust::Signature && rule.is_meant_by(request);
-        let Some(rule) = self.handshakes().find(is_meant) else { return Ok(None) };
-        let matched = verified.key_index.and_then(|index| webhook.verify.secret_names().get(index));
-        let answer = match matched {
-            Some(name) => {
-                let secrets = self.inner.unsealed(&self.project).await?;
-                rule.answer(request, secrets.get(name.as_str()))
-            }
-            None => rule.answer(request, None),
-        };
-        answer.map(Some).map_err(HookRefusal::Unauthorized)
-    }
-
-    /// Tells the hook's owner the key that a provider made for it, as long as the hook has none: the provider shows it
-    /// nowhere else, and what anybody sends once there is a key is no news.
-    async fn tell_key(&self, webhook: &WebhookTrigger, key: &str) -> Result<(), HookRefusal> {
-        let secrets = self.inner.unsealed(&self.project).await?;
-        if webhook.verify.secret_names().iter().all(|name| secrets.get(name.as_str()).is_none()) {
-            let (project_id, path) = (&self.project, &self.path);
-            tracing::info!(%project_id, path, key, "a provider made a key for this hook: confirm it there and set it as its secret");
-        }
-        Ok(())
-    }
-
-    fn dedupe_key(
-        &self,
-        key: Option<&Expression>,
-        root: &View<'_>,
-        env: &Env<'_>,
-        verified: &Verified,
+        read: &Read,
+        delivery_id: Option<&str>,
     ) -> Result<Option<String>, HookRefusal> {
-        let Some(key) = key else { return Ok(verified.delivery_id.clone()) };
-        match key.evaluate(root, env) {
+        let Some(key) = &self.trigger().1.dedupe.key else { return Ok(delivery_id.map(str::to_owned)) };
+        match key.evaluate(&read.root(), &self.env()) {
             Ok(Value::Null) => Ok(None),
             Ok(Value::String(key)) => Ok(Some(key)),
             Ok(other) => Ok(Some(json::to_canonical_string(&other))),
@@ -400,6 +485,55 @@ impl LiveHook {
             }
         }
     }
+
+    fn env(&self) -> Env<'static> {
+        Env::new(self.inner.time.now(), b"filter")
+    }
+}
+
+/// A request that was read.
+#[derive(Debug)]
+pub(super) struct Read {
+    headers: Value,
+    query: Value,
+    pub(super) body: Value,
+    method: Value,
+}
+
+impl Read {
+    /// What a hook's expressions see.
+    fn root(&self) -> View<'_> {
+        View::object([
+            ("headers", View::from(&self.headers)),
+            ("query", View::from(&self.query)),
+            ("body", View::from(&self.body)),
+            ("method", View::from(&self.method)),
+        ])
+    }
+}
+
+/// How a run is to be started.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// What repetitions have in common.
+    pub(super) key: Option<String>,
+    /// The delivery's identity by the scheme.
+    pub(super) delivery_id: Option<String>,
+    /// The delivery that somebody wants to be routed again.
+    pub(super) replay_of: Option<DeliveryId>,
+}
+
+/// How a request ended.
+struct Outcome {
+    verdict: Verdict,
+    status: u16,
+    run: Option<RunId>,
+    detail: Option<String>,
+}
+
+/// The name of the secret that accepted a request.
+pub(super) fn matched_key(verify: &VerifyConfig, verified: &Verified) -> Option<String> {
+    verified.key_index.and_then(|index| verify.secret_names().get(index)).map(ToString::to_string)
 }
 
 fn engine_refusal(error: EngineError) -> HookRefusal {
@@ -415,77 +549,5 @@ fn body_refusal(error: &BodyError) -> HookRefusal {
         413 => HookRefusal::TooLarge(error.to_string()),
         415 => HookRefusal::UnsupportedMedia(error.to_string()),
         _ => HookRefusal::Malformed(error.to_string()),
-    }
-}
-
-/// Live hooks that were looked up, by project and path.
-///
-/// What this process publishes is live at once; what another one publishes, or takes down, after [`FRESH`] at the latest.
-#[derive(Debug)]
-pub(super) struct Routes(Fresh<(ProjectId, String), HookRoute>);
-
-/// How long a route is believed.
-const FRESH: Duration = Duration::from_secs(1);
-/// The most routes kept.
-const MAX_KNOWN: usize = 100_000;
-
-impl Default for Routes {
-    fn default() -> Self {
-        Self(Fresh::new(FRESH, MAX_KNOWN))
-    }
-}
-
-impl Routes {
-    /// Forgets a project's routes: they were changed.
-    pub(super) fn forget(&self, project: &ProjectId) {
-        self.0.forget(|(known, _)| known == project);
-    }
-}
-
-/// Refusals that the log tells of, by project, path and verdict: each once in [`TOLD`].
-#[derive(Debug)]
-pub(super) struct Refusals(Fresh<(ProjectId, String, &'static str), ()>);
-
-/// For how long a refusal is not told again.
-const TOLD: Duration = Duration::from_secs(60);
-
-impl Default for Refusals {
-    fn default() -> Self {
-        Self(Fresh::new(TOLD, MAX_KNOWN))
-    }
-}
-
-impl Refusals {
-    fn is_first(&self, refusal: (ProjectId, String, &'static str)) -> bool {
-        let is_first = self.0.get(&refusal).is_none();
-        if is_first {
-            self.0.keep(self.0.begin(), refusal, ());
-        }
-        is_first
-    }
-}
-
-impl Inner {
-    async fn route(&self, project: &ProjectId, path: &str) -> Result<Option<HookRoute>, EngineError> {
-        let key = (project.clone(), path.to_owned());
-        let routes = &self.routes.0;
-        if let Some(route) = routes.get(&key) {
-            return Ok(Some(route));
-        }
-        // Unknown paths are not remembered: whoever tries many of them must not fill the memory.
-        let reading = routes.begin();
-        let found = self.store.hook(project, path).await?;
-        if let Some(route) = &found {
-            routes.keep(reading, key, route.clone());
-        }
-        Ok(found)
-    }
-}
-
-impl LiveHook {
-    /// The workflow that the hook belongs to.
-    #[must_use]
-    pub fn workflow(&self) -> &WorkflowSlug {
-        &self.route.workflow
     }
 }

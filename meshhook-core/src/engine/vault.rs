@@ -16,13 +16,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::error::EngineError;
 use super::fresh::Fresh;
 use crate::clock::Entropy;
-use crate::id::ProjectId;
+use crate::id::{DeliveryId, ProjectId};
 use crate::secret::{
-    EnvelopeRandom, KeyProvider, Masker, MasterKey, SecretContext, SecretName, SecretValue, key_of, open,
-    rewrap, seal,
+    DeliveryContext, EnvelopeRandom, KeyProvider, Masker, MasterKey, SecretContext, SecretName, SecretValue,
+    key_of, open, open_delivery, rewrap, seal, seal_delivery,
 };
 use crate::store::{Resealed, SecretRecord, Store, StoreError};
 use crate::time::Timestamp;
@@ -230,6 +232,33 @@ impl Vault {
         let unsealed = Arc::new(Unsealed { values, unopened, masker });
         self.fresh.keep(reading, project.clone(), unsealed.clone());
         Ok(unsealed)
+    }
+
+    /// Seals what was sent with a delivery; `None` when there is no master key.
+    pub(super) async fn seal_delivery(
+        &self,
+        project: &ProjectId,
+        id: DeliveryId,
+        sent: &[u8],
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let Ok(keys) = self.keys() else { return Ok(None) };
+        let key = keys.active_key().await.map_err(vault_error)?;
+        let context = DeliveryContext { project, id };
+        seal_delivery(sent, context, &key, self.random()?).map(Some).map_err(vault_error)
+    }
+
+    /// Opens what was sealed of a delivery.
+    pub(super) async fn open_delivery(
+        &self,
+        project: &ProjectId,
+        id: DeliveryId,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, EngineError> {
+        let key_id = key_of(sealed).map_err(vault_error)?;
+        let key = self.keys()?.find_key(key_id).await.map_err(vault_error)?;
+        let key =
+            key.ok_or_else(|| vault_error(format!("the key {key_id:?} that seals a delivery is not known")))?;
+        open_delivery(sealed, DeliveryContext { project, id }, &key).map_err(vault_error)
     }
 
     async fn open(&self, project: &ProjectId, record: &SecretRecord) -> Result<SecretValue, EngineError> {

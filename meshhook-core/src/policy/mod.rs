@@ -1,9 +1,11 @@
-//! Policies: what the engine does around the attempts of a side effect.
+//! Policies: what the engine does around the attempts of a side effect, and how much it lets in.
 
+mod bucket;
 mod retry;
 
 use std::time::Duration;
 
+pub use self::bucket::Bucket;
 pub use self::retry::{Jitter, RetryPolicy, retry_random};
 
 /// Retries and time limits of one side-effect node.

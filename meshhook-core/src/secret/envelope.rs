@@ -16,6 +16,9 @@
 //! A data key encrypts exactly one message, so the payload's nonce cannot repeat under it. The wrap's nonce is
 //! random under a long-lived key: 2³² wraps is the limit, and a broken random source must be an error at its
 //! source. Two draws that only a broken source makes are refused here all the same.
+//!
+//! What a stranger sent to a webhook is sealed in the same form, since it may hold credentials: bound to the delivery
+//! that it belongs to, under a domain of its own, so that no delivery opens as a secret.
 
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
@@ -24,7 +27,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::key::{KeyId, MasterKey};
 use super::name::SecretName;
 use super::value::SecretValue;
-use crate::id::ProjectId;
+use crate::id::{DeliveryId, ProjectId};
 
 /// Where a secret belongs. An envelope opens only in the context it was sealed for.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,60 @@ pub struct SecretContext<'a> {
     pub name: &'a SecretName,
     /// The version of the secret, counted from 1.
     pub version: u64,
+}
+
+/// Where a delivery's raw request belongs.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveryContext<'a> {
+    /// The project that the delivery was sent to.
+    pub project: &'a ProjectId,
+    /// The delivery.
+    pub id: DeliveryId,
+}
+
+/// What an envelope is bound to.
+trait Place: Copy {
+    /// The associated data of the wrap, without the master key's id.
+    fn wrap(self) -> Vec<u8>;
+    /// The associated data of the payload.
+    fn payload(self) -> Vec<u8>;
+}
+
+impl Place for SecretContext<'_> {
+    fn wrap(self) -> Vec<u8> {
+        self.binding(b"meshhook/secret/wrap")
+    }
+
+    fn payload(self) -> Vec<u8> {
+        self.binding(b"meshhook/secret/payload")
+    }
+}
+
+impl SecretContext<'_> {
+    fn binding(self, domain: &[u8]) -> Vec<u8> {
+        let mut bound = binding(domain, self.project);
+        push_part(&mut bound, self.name.as_str().as_bytes());
+        push_part(&mut bound, &self.version.to_be_bytes());
+        bound
+    }
+}
+
+impl Place for DeliveryContext<'_> {
+    fn wrap(self) -> Vec<u8> {
+        self.binding(b"meshhook/delivery/wrap")
+    }
+
+    fn payload(self) -> Vec<u8> {
+        self.binding(b"meshhook/delivery/payload")
+    }
+}
+
+impl DeliveryContext<'_> {
+    fn binding(self, domain: &[u8]) -> Vec<u8> {
+        let mut bound = binding(domain, self.project);
+        push_part(&mut bound, self.id.as_bytes());
+        bound
+    }
 }
 
 /// The random bytes of one envelope, drawn by the caller from a cryptographic source, used once.
@@ -76,17 +133,62 @@ pub fn seal(
     if plaintext.len() > SecretValue::MAX_BYTES {
         return Err(EnvelopeError::TooLong);
     }
+    seal_in(plaintext, context, key, &random)
+}
+
+/// Encrypts what was sent with a delivery.
+///
+/// # Errors
+///
+/// [`EnvelopeError::WeakRandom`] when the random bytes cannot be random.
+#[expect(clippy::needless_pass_by_value, reason = "taken by value so that it cannot be used twice")]
+pub fn seal_delivery(
+    plaintext: &[u8],
+    context: DeliveryContext<'_>,
+    key: &MasterKey,
+    random: EnvelopeRandom,
+) -> Result<Vec<u8>, EnvelopeError> {
+    seal_in(plaintext, context, key, &random)
+}
+
+/// Decrypts what was sent with a delivery. `key` is the one that [`key_of`] names.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_delivery(
+    row: &[u8],
+    context: DeliveryContext<'_>,
+    key: &MasterKey,
+) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    open_in(row, context, key)
+}
+
+fn seal_in(
+    plaintext: &[u8],
+    place: impl Place,
+    key: &MasterKey,
+    random: &EnvelopeRandom,
+) -> Result<Vec<u8>, EnvelopeError> {
     if is_constant(&random.dek) || random.dek[..12] == random.wrap_nonce {
         return Err(EnvelopeError::WeakRandom);
     }
     let mut row = Vec::with_capacity(PAYLOAD + plaintext.len() + TAG);
-    push_wrapped(&mut row, &random.dek, context, key, &random.wrap_nonce);
+    push_wrapped(&mut row, &random.dek, place, key, &random.wrap_nonce);
     row.extend_from_slice(&random.payload_nonce);
     row.extend_from_slice(plaintext);
-    let associated = payload_binding(context);
-    let tag = encrypt(&random.dek, &random.payload_nonce, &associated, &mut row[PAYLOAD..]);
+    let tag = encrypt(&random.dek, &random.payload_nonce, &place.payload(), &mut row[PAYLOAD..]);
     row.extend_from_slice(&tag);
     Ok(row)
+}
+
+fn open_in(row: &[u8], place: impl Place, key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    let dek = unwrap_dek(row, place, key)?;
+    let nonce: &[u8; 12] = array(row, PAYLOAD - NONCE);
+    let (body, tag) = row[PAYLOAD..].split_at(row.len() - PAYLOAD - TAG);
+    let mut plaintext = Zeroizing::new(body.to_vec());
+    decrypt(&dek, nonce, &place.payload(), &mut plaintext, array(tag, 0))?;
+    Ok(plaintext)
 }
 
 /// Decrypts a secret in its place. `key` is the one that [`key_of`] names.
@@ -97,11 +199,7 @@ pub fn seal(
 /// [`EnvelopeError::WrongKey`] when another key wrapped it, [`EnvelopeError::Rejected`] when it was altered or
 /// belongs elsewhere.
 pub fn open(row: &[u8], context: SecretContext<'_>, key: &MasterKey) -> Result<SecretValue, EnvelopeError> {
-    let dek = unwrap_dek(row, context, key)?;
-    let nonce: &[u8; 12] = array(row, PAYLOAD - NONCE);
-    let (body, tag) = row[PAYLOAD..].split_at(row.len() - PAYLOAD - TAG);
-    let mut plaintext = Zeroizing::new(body.to_vec());
-    decrypt(&dek, nonce, &payload_binding(context), &mut plaintext, array(tag, 0))?;
+    let plaintext = open_in(row, context, key)?;
     match std::str::from_utf8(&plaintext) {
         Ok(text) => Ok(SecretValue::from(text)),
         Err(_) => Err(EnvelopeError::Malformed),
@@ -182,55 +280,39 @@ pub enum EnvelopeError {
     Rejected,
 }
 
-fn push_wrapped(
-    row: &mut Vec<u8>,
-    dek: &[u8; 32],
-    context: SecretContext<'_>,
-    key: &MasterKey,
-    nonce: &[u8; 12],
-) {
+fn push_wrapped(row: &mut Vec<u8>, dek: &[u8; 32], place: impl Place, key: &MasterKey, nonce: &[u8; 12]) {
     row.extend_from_slice(&MAGIC);
     row.extend_from_slice(&[FORMAT, ALG_AES_256_GCM]);
     row.extend_from_slice(&key.id().0);
     row.extend_from_slice(nonce);
     let mut wrapped = Zeroizing::new(*dek);
-    let tag = encrypt(key.bytes(), nonce, &wrap_binding(context, key.id()), &mut *wrapped);
+    let tag = encrypt(key.bytes(), nonce, &wrap_binding(place, key.id()), &mut *wrapped);
     row.extend_from_slice(&*wrapped);
     row.extend_from_slice(&tag);
 }
 
-fn unwrap_dek(
-    row: &[u8],
-    context: SecretContext<'_>,
-    key: &MasterKey,
-) -> Result<Zeroizing<[u8; 32]>, EnvelopeError> {
+fn unwrap_dek(row: &[u8], place: impl Place, key: &MasterKey) -> Result<Zeroizing<[u8; 32]>, EnvelopeError> {
     let needed = key_of(row)?;
     if needed != key.id() {
         return Err(EnvelopeError::WrongKey { needed });
     }
     let mut dek = Zeroizing::new(*array::<32>(row, HEADER + NONCE));
     let tag = array(row, HEADER + NONCE + DEK);
-    decrypt(key.bytes(), array(row, HEADER), &wrap_binding(context, needed), &mut *dek, tag)?;
+    decrypt(key.bytes(), array(row, HEADER), &wrap_binding(place, needed), &mut *dek, tag)?;
     Ok(dek)
 }
 
-fn wrap_binding(context: SecretContext<'_>, key: KeyId) -> Vec<u8> {
-    let mut bound = binding(b"meshhook/secret/wrap", context);
+fn wrap_binding(place: impl Place, key: KeyId) -> Vec<u8> {
+    let mut bound = place.wrap();
     push_part(&mut bound, &key.0);
     bound
 }
 
-fn payload_binding(context: SecretContext<'_>) -> Vec<u8> {
-    binding(b"meshhook/secret/payload", context)
-}
-
-fn binding(domain: &[u8], context: SecretContext<'_>) -> Vec<u8> {
+fn binding(domain: &[u8], project: &ProjectId) -> Vec<u8> {
     let mut bound = Vec::with_capacity(128);
     push_part(&mut bound, domain);
     push_part(&mut bound, &[FORMAT, ALG_AES_256_GCM]);
-    push_part(&mut bound, context.project.as_str().as_bytes());
-    push_part(&mut bound, context.name.as_str().as_bytes());
-    push_part(&mut bound, &context.version.to_be_bytes());
+    push_part(&mut bound, project.as_str().as_bytes());
     bound
 }
 
@@ -311,6 +393,25 @@ mod tests {
             assert_eq!(row.len(), PAYLOAD + text.len() + TAG);
             assert_eq!(open(&row, context, &key(1)).unwrap().expose(), text);
             assert_eq!(key_of(&row), Ok(key(1).id()));
+        }
+    }
+
+    #[test]
+    fn a_delivery_opens_as_itself_and_as_nothing_else() {
+        let (home, other, name) = (project("p1"), project("p2"), name("token"));
+        let id = DeliveryId::from_bytes([3; 16]);
+        let context = DeliveryContext { project: &home, id };
+        for sent in [&b""[..], &[0xFF, 0, 10], &[7; 100_000]] {
+            let row = seal_delivery(sent, context, &key(1), random(9)).unwrap();
+            assert_eq!(open_delivery(&row, context, &key(1)).unwrap().as_slice(), sent);
+            for elsewhere in [
+                DeliveryContext { project: &other, id },
+                DeliveryContext { project: &home, id: DeliveryId::from_bytes([4; 16]) },
+            ] {
+                assert_eq!(open_delivery(&row, elsewhere, &key(1)), Err(EnvelopeError::Rejected));
+            }
+            let secret = SecretContext { project: &home, name: &name, version: 1 };
+            assert_eq!(open(&row, secret, &key(1)).err(), Some(EnvelopeError::Rejected));
         }
     }
 

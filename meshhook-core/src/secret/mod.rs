@@ -17,7 +17,10 @@ mod name;
 mod value;
 mod view;
 
-pub use envelope::{EnvelopeError, EnvelopeRandom, SecretContext, key_of, open, rewrap, seal};
+pub use envelope::{
+    DeliveryContext, EnvelopeError, EnvelopeRandom, SecretContext, key_of, open, open_delivery, rewrap, seal,
+    seal_delivery,
+};
 pub use key::{KeyId, KeyProvider, KeyProviderError, MasterKey, MasterKeyError, StaticKeys};
 pub use mask::{MASK, MIN_MASKED_BYTES, Masker};
 pub use name::{InvalidSecretName, SecretName};

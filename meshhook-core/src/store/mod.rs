@@ -13,6 +13,7 @@
 //! | [`WorkflowStore`] | drafts, versions, definitions, hooks |
 //! | [`SecretStore`] | sealed secrets |
 //! | [`ProjectStore`] | which projects exist |
+//! | [`DeliveryStore`] | what was sent to hooks |
 //!
 //! Rules that hold for every method:
 //!
@@ -22,6 +23,7 @@
 //! - Text is returned byte for byte as it was given.
 
 mod claim;
+mod deliveries;
 mod error;
 mod inbox;
 mod ledger;
@@ -33,6 +35,7 @@ mod secrets;
 mod workflows;
 
 pub use self::claim::ClaimCandidate;
+pub use self::deliveries::{DeliveryFilter, DeliveryRecord, DeliveryStore};
 pub use self::error::StoreError;
 pub use self::inbox::{Inbox, InboxId, InboxItem, MAX_MESSAGES_READ, Message, Post, Posted};
 pub use self::ledger::{
@@ -49,6 +52,12 @@ pub use self::workflows::{
 };
 
 /// Everything the engine asks of a database, in one object.
-pub trait Store: Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore {}
+pub trait Store:
+    Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore + DeliveryStore
+{
+}
 
-impl<T: Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore> Store for T {}
+impl<T> Store for T where
+    T: Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore + DeliveryStore
+{
+}

@@ -13,6 +13,7 @@
 //! - Verification takes the time, the secrets and the raw request as arguments. What it refuses, it refuses with
 //!   a [`Refusal`] that is recorded for the hook's owner and never shown to the sender.
 //! - So is a provider's question whether the hook is there ([`HandshakeRule`]): it is answered and starts no run.
+//! - What became of a request is a [`Verdict`], of a closed list.
 //! - Bodies are decoded only after the signature was accepted, and every step is bounded.
 
 mod body;
@@ -25,6 +26,7 @@ mod preset;
 mod scheme;
 mod sign;
 mod signature;
+mod verdict;
 mod verify;
 
 pub use body::{Body, BodyError, BodyKind, BodyLimits, read_body};
@@ -42,4 +44,5 @@ pub use scheme::{
     SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
 };
 pub use sign::{SignError, StandardSigner};
-pub use verify::{RawRequest, Refusal, Verified};
+pub use verdict::Verdict;
+pub use verify::{Claims, RawRequest, Refusal, Verified};

@@ -58,6 +58,16 @@ pub struct Verified {
     pub timestamp: Option<Timestamp>,
 }
 
+/// What a request says of itself, whoever sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Claims {
+    /// The delivery's identity by the scheme.
+    pub delivery_id: Option<String>,
+    /// When the request was signed.
+    pub timestamp: Option<Timestamp>,
+}
+
 /// Why a request was refused. Recorded for the hook's owner by its [`code`](Refusal::code), never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -172,6 +182,33 @@ impl VerifyConfig {
             Scheme::Jwt(scheme) => scheme.verify(request, &secrets, now),
             Scheme::Token(scheme) => verify_token(scheme, request, &secrets),
             Scheme::Basic { username } => verify_basic(username, request, &secrets),
+        }
+    }
+
+    /// What the request says of itself where the scheme looks for it, verified or not: for people who look at what was
+    /// refused, and for what somebody else vouches for.
+    #[must_use]
+    pub fn claims(&self, request: &RawRequest<'_>) -> Claims {
+        match &self.scheme {
+            Scheme::Signature(schemes) => {
+                let of_each = schemes.iter().map(|scheme| {
+                    let found = Found::new(scheme, request);
+                    let found = found.unwrap_or_else(|_| Found::without_signature(request));
+                    let timestamp = scheme.timestamp.as_ref().and_then(|rule| {
+                        parse_timestamp(&found.get(&rule.source).ok().flatten()?, rule.unit)
+                    });
+                    let delivery_id = delivery_id(&found, &scheme.delivery_id).ok().flatten();
+                    Claims { delivery_id, timestamp }
+                });
+                let some = |claims: &Claims| claims.delivery_id.is_some() || claims.timestamp.is_some();
+                of_each.into_iter().find(some).unwrap_or_default()
+            }
+            Scheme::Token(scheme) => {
+                let found = Found::without_signature(request);
+                let delivery_id = delivery_id(&found, &scheme.delivery_id).ok().flatten();
+                Claims { delivery_id, timestamp: None }
+            }
+            Scheme::None | Scheme::Jwt(_) | Scheme::Basic { .. } => Claims::default(),
         }
     }
 

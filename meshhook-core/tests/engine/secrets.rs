@@ -10,7 +10,7 @@ use meshhook_core::id::{ProjectId, WorkflowSlug};
 use meshhook_core::secret::{MasterKey, SecretName, SecretValue, StaticKeys};
 use meshhook_core::store::memory::{MemoryStore, Operation};
 use meshhook_core::testing::VirtualClock;
-use meshhook_core::webhook::{RawRequest, Refusal};
+use meshhook_core::webhook::{RawRequest, Refusal, Verdict};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -192,7 +192,7 @@ async fn a_webhook_that_needs_it_is_told_to_come_again() {
     let accepted = send("both", "the-value-of-good").await;
     assert!(matches!(accepted, Ok(Received::Accepted { .. })), "{accepted:?}");
     let later = send("both", "the-value-of-bad").await.unwrap_err();
-    assert_eq!(later.verdict(), "unavailable");
+    assert_eq!(later.verdict(), Verdict::Overloaded);
     let HookRefusal::Engine(error) = later else { panic!("{later:?}") };
     assert!(error.is_transient() && matches!(&error, EngineError::SecretUnopened { name } if name == "bad"));
     let refused = send("good", "nonsense").await.unwrap_err();

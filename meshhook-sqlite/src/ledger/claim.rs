@@ -8,6 +8,7 @@ use meshhook_core::store::{Claim, ClaimCandidate, Claimed, ClaimedRun};
 use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
+use crate::deliveries::drop_expired;
 use crate::reader::history;
 use crate::row::{all, count, execute, first, int, parsed, parsed_or_null, record, run_id, time};
 use crate::sql;
@@ -37,8 +38,12 @@ pub(super) fn claim(connection: &Connection, claim: &Claim, now: Timestamp) -> r
         claimed.extend(run);
     }
     execute(connection, sql!("workers_drop_spent"), params![now.as_micros()])?;
+    drop_expired(connection, now, DELIVERIES_AT_ONCE)?;
     Ok(Claimed::new(claimed, messages, next_wake_up(connection)?, now))
 }
+
+/// The most deliveries that a look forgets, whose time is over.
+const DELIVERIES_AT_ONCE: usize = 100;
 
 /// The earliest time at which a run wakes up.
 fn next_wake_up(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {

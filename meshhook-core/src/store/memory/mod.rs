@@ -5,6 +5,7 @@
 //! With the feature `testing` operations can be delayed, refused, given up and done later, or their answers lost, as a plan
 //! says.
 
+mod deliveries;
 #[cfg(feature = "testing")]
 mod fault;
 mod inbox;
@@ -71,6 +72,8 @@ pub enum Operation {
     SecretWrite,
     /// [`ProjectStore::create_project`](super::ProjectStore::create_project).
     ProjectWrite,
+    /// [`DeliveryStore::record_deliveries`](super::DeliveryStore::record_deliveries).
+    DeliveryWrite,
     /// [`Ledger::held`](super::Ledger::held).
     Held,
     /// What else only reads.
@@ -92,6 +95,7 @@ struct State {
     workflows: workflows::Workflows,
     secrets: secrets::Secrets,
     projects: projects::Projects,
+    deliveries: deliveries::Deliveries,
 }
 
 impl MemoryStore {

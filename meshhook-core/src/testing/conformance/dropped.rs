@@ -4,10 +4,12 @@ use std::task::{Context, Poll};
 use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
+use crate::id::DeliveryId;
 use crate::store::{
-    ClaimedRun, Commit, CommitOutcome, CreateWorkflow, Page, PublishWorkflow, RunFilter, SaveDraft, Store,
-    WakeUp,
+    ClaimedRun, Commit, CommitOutcome, CreateWorkflow, DeliveryFilter, DeliveryRecord, Page, PublishWorkflow,
+    RunFilter, SaveDraft, Store, WakeUp,
 };
+use crate::webhook::Verdict;
 
 /// Polls a call a number of times and drops it then, unless it has ended.
 struct DropAfter<F> {
@@ -143,6 +145,11 @@ pub async fn the_store_is_usable_after_any_call_was_dropped(kit: Kit) {
     drop_everywhere(|_| store.secret_version(&acme, "s")).await.unwrap();
     drop_everywhere(|_| store.secrets(&acme)).await.unwrap();
     drop_everywhere(|_| store.delete_secret(&acme, "s")).await.unwrap();
+    let delivery =
+        || DeliveryRecord::new(acme.clone(), DeliveryId::from_bytes([1; 16]), (at, at), Verdict::Accepted);
+    drop_everywhere(|_| store.record_deliveries(vec![delivery()])).await.unwrap();
+    drop_everywhere(|_| store.deliveries(&acme, DeliveryFilter::default())).await.unwrap();
+    drop_everywhere(|_| store.delivery(&acme, delivery().id)).await.unwrap();
     drop_everywhere(|_| store.forget(&bob, &[], WakeUp::Now)).await.unwrap();
     drop_everywhere(|_| store.find_key(&acme, "hook", "k")).await.unwrap();
     drop_everywhere(|_| store.retire(&bob)).await.unwrap();

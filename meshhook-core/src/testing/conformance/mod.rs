@@ -20,6 +20,8 @@ pub mod commits;
 #[doc(hidden)]
 pub mod dedupe;
 #[doc(hidden)]
+pub mod deliveries;
+#[doc(hidden)]
 pub mod dropped;
 #[doc(hidden)]
 pub mod founding;
@@ -276,6 +278,16 @@ macro_rules! store_conformance {
                 a_seal_is_replaced_without_a_new_version
                 a_seal_of_another_version_is_left_alone
             }
+            deliveries {
+                a_delivery_reads_back_as_recorded
+                every_verdict_is_kept
+                recording_again_changes_nothing
+                deliveries_belong_to_their_project
+                deliveries_are_paged_newest_first
+                deliveries_are_filtered_by_workflow_verdict_and_time
+                a_delivery_is_forgotten_when_its_time_is_over
+                large_deliveries_come_in_smaller_parts
+            }
             text {
                 large_texts_are_kept_byte_for_byte
                 odd_characters_are_kept_byte_for_byte
@@ -323,6 +335,7 @@ mod tests {
             include_str!("claims.rs"),
             include_str!("commits.rs"),
             include_str!("dedupe.rs"),
+            include_str!("deliveries.rs"),
             include_str!("dropped.rs"),
             include_str!("founding.rs"),
             include_str!("inbox.rs"),

@@ -1,0 +1,325 @@
+use std::time::Duration;
+
+use axum::body::Body;
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
+use http::Request;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::kit::{Reply, Server, doubling};
+
+/// A workflow with one hook at `/hooks/default/in`.
+fn hooked(config: Value) -> Value {
+    let mut definition = doubling();
+    let mut all = json!({ "path": "in", "verify": { "scheme": "github", "secret": "s" } });
+    all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    definition["triggers"] = json!([{ "id": "hook", "type": "webhook", "config": all }]);
+    definition
+}
+
+async fn serving(config: Value) -> Server {
+    let server = Server::open();
+    server.publish_with_warnings("w", hooked(config)).await;
+    server.call("PUT", "/secrets/s", json!({ "value": "the old secret" })).await;
+    server
+}
+
+/// A delivery as GitHub sends it.
+fn signed(secret: &str, delivery: &str, body: &str) -> Request<Body> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    Request::post("/hooks/default/in?from=there")
+        .header("content-type", "application/json")
+        .header("x-github-delivery", delivery)
+        .header("x-hub-signature-256", format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
+        .body(Body::from(body.to_owned()))
+        .unwrap()
+}
+
+/// The deliveries that a query finds, once there are so many of them.
+async fn recorded(server: &Server, query: &str, count: usize) -> Vec<Value> {
+    for _ in 0..100 {
+        let items = server.get(&format!("/deliveries{query}")).await.json()["items"].take();
+        let items = items.as_array().unwrap().clone();
+        if items.len() >= count {
+            assert_eq!(items.len(), count, "{items:#?}");
+            return items;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no {count} deliveries: {:#}", server.get("/deliveries").await.json());
+}
+
+async fn newest(server: &Server, count: usize) -> Value {
+    recorded(server, "", count).await.swap_remove(0)
+}
+
+fn id(delivery: &Value) -> &str {
+    delivery["id"].as_str().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_checked_and_replayed() {
+    let server = serving(json!({})).await;
+    // The sender has a new secret, which nobody has set yet.
+    let request = || signed("the new secret", "d-1", r#"{"n":4}"#);
+    assert_eq!(server.send(request()).await.status, 401);
+    let refused = newest(&server, 1).await;
+    assert_eq!((&refused["verdict"], &refused["status"]), (&json!("mismatch"), &json!(401)));
+    assert_eq!((&refused["body"], &refused["kept"]), (&json!({ "n": 4 }), &json!("whole")));
+    let at = format!("/deliveries/{}", id(&refused));
+    let check = async |body: Value| server.post_owned(format!("{at}/check"), body).await.json();
+    assert_eq!(check(json!({})).await["verdict"], "mismatch");
+    server.call("PUT", "/secrets/fresh", json!({ "value": "the new secret" })).await;
+    let verify = json!({ "scheme": "github", "secret": ["s", "fresh"] });
+    let checked = check(json!({ "verify": verify })).await;
+    assert_eq!((&checked["verdict"], &checked["key"]), (&json!("accepted"), &json!("fresh")));
+    assert_eq!(checked["delivery_id"], "d-1");
+
+    let replayed = server.post_owned(format!("{at}/replay"), Value::Null).await;
+    assert_eq!(replayed.status, 201, "{replayed:?}");
+    let run = replayed.json()["run_id"].as_str().unwrap().to_owned();
+    server.until(&run, "succeeded").await;
+    let view = server.get(&format!("/runs/{run}")).await.json();
+    assert_eq!(view["output"], json!({ "doubled": 8 }));
+    assert_eq!(view["trigger"]["replay_of"], refused["id"]);
+    assert_eq!(view["trigger"]["delivery_id"], "d-1");
+    assert_eq!(view["trigger"]["query"], json!({ "from": "there" }));
+
+    // Again, and when the provider sends it again with a secret that is known by then, it is the same run.
+    let again = server.post_owned(format!("{at}/replay"), Value::Null).await;
+    assert_eq!((again.status.as_u16(), &again.json()["run_id"]), (200, &json!(run)));
+    server.call("PUT", "/secrets/s", json!({ "value": "the new secret" })).await;
+    let late = server.send(request()).await.json();
+    assert_eq!((&late["run_id"], &late["duplicate"]), (&json!(run), &json!(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_has_its_verdict() {
+    let config = json!({ "max_body": 100, "filter": "body.n != `0`", "methods": ["POST"],
+        "body_schema": { "type": "object", "required": ["n"] } });
+    let server = serving(config).await;
+    let good = || signed("the old secret", "d-1", r#"{"n":4}"#);
+    let with = |change: fn(&mut Request<Body>)| {
+        let mut request = good();
+        change(&mut request);
+        request
+    };
+    let mut sent = 0;
+    let mut check = async |request: Request<Body>, status: u16, verdict: &str| {
+        let reply: Reply = server.send(request).await;
+        sent += 1;
+        let found = newest(&server, sent).await;
+        let expected = (status, json!(verdict), json!(status));
+        assert_eq!(
+            (reply.status.as_u16(), found["verdict"].clone(), found["status"].clone()),
+            expected,
+            "{found:#}"
+        );
+        found
+    };
+    check(good(), 202, "accepted").await;
+    check(good(), 202, "duplicate").await;
+    check(signed("the old secret", "d-1", r#"{"n":5}"#), 409, "key_reused").await;
+    check(signed("the old secret", "d-2", r#"{"n":0}"#), 200, "filtered").await;
+    let schema = check(signed("the old secret", "d-3", "{}"), 422, "invalid_schema").await;
+    assert!(schema["detail"].as_str().unwrap().contains('n'), "{schema}");
+    check(signed("the old secret", "d-4", "{"), 400, "malformed").await;
+    check(signed("another secret", "d-5", "{}"), 401, "mismatch").await;
+    check(with(|r| drop(r.headers_mut().remove("x-hub-signature-256"))), 401, "header_missing").await;
+    let wrong =
+        |r: &mut Request<Body>| drop(r.headers_mut().insert("x-hub-signature-256", "x".parse().unwrap()));
+    check(with(wrong), 401, "bad_encoding").await;
+    check(with(|r| *r.method_mut() = http::Method::PUT), 405, "method_not_allowed").await;
+    check(signed("the old secret", "d-6", &" ".repeat(101)), 413, "too_large").await;
+    let brotli =
+        |r: &mut Request<Body>| drop(r.headers_mut().insert("content-encoding", "br".parse().unwrap()));
+    check(with(brotli), 415, "unsupported_media").await;
+    let astray = Request::post("/hooks/default/nowhere").body(Body::from("{}")).unwrap();
+    let astray = check(astray, 404, "unknown_path").await;
+    assert_eq!((&astray["workflow"], &astray["path"]), (&Value::Null, &json!("nowhere")));
+    server.call("DELETE", "/secrets/s", Value::Null).await;
+    check(good(), 401, "needs_secret").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_delivery_shows_what_its_run_was_given() {
+    let server = serving(json!({})).await;
+    let mut request = signed("the old secret", "d-1", r#"{"n":4,"said":"the old secret"}"#);
+    request.headers_mut().insert("authorization", "Bearer abc".parse().unwrap());
+    let run = server.send(request).await.json()["run_id"].clone();
+    let listed = newest(&server, 1).await;
+    let shown = server.get(&format!("/deliveries/{}", id(&listed))).await.json();
+    assert_eq!(listed, shown);
+    assert_eq!((&shown["run_id"], &shown["kept"]), (&run, &json!("in_run")));
+    assert_eq!(
+        (&shown["workflow"], &shown["trigger"], &shown["path"]),
+        (&json!("w"), &json!("hook"), &json!("in"))
+    );
+    assert_eq!((&shown["key"], &shown["delivery_id"]), (&json!("s"), &json!("d-1")));
+    assert_eq!(shown["body"], json!({ "n": 4, "said": "***" }));
+    assert_eq!(
+        (&shown["headers"]["authorization"], &shown["headers"]["x-github-delivery"]),
+        (&json!("***"), &json!("d-1"))
+    );
+    let replayed = server.post_owned(format!("/deliveries/{}/replay", id(&listed)), Value::Null).await;
+    assert_eq!(replayed.problem().1, "invalid_state");
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_of_what_was_refused_are_hidden() {
+    let server = serving(json!({})).await;
+    let mut request = signed("wrong", "d-1", r#"{"said":"the old secret"}"#);
+    for (name, value) in
+        [("authorization", "Bearer abc"), ("x-gitlab-token", "abc"), ("x-said", "the old secret")]
+    {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    server.send(request).await;
+    let shown = newest(&server, 1).await;
+    for name in ["authorization", "x-gitlab-token", "x-said"] {
+        assert_eq!(shown["headers"][name], "***", "{name}");
+    }
+    assert_eq!(shown["body"], json!({ "said": "***" }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_delivery_shows_its_skew_and_is_judged_at_its_time() {
+    let verify = json!({ "scheme": "hmac", "secret": "s", "header": "x-sig", "algorithm": "sha256", "encoding": "hex",
+        "signed": "{timestamp}.{body}", "timestamp_header": "x-time" });
+    let server = serving(json!({ "verify": verify })).await;
+    // The clock of the tests begins here.
+    let at = 1_767_323_045 - 301;
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"the old secret").unwrap();
+    mac.update(format!("{at}.{{\"n\":1}}").as_bytes());
+    let request = Request::post("/hooks/default/in")
+        .header("content-type", "application/json")
+        .header("x-sig", hex::encode(mac.finalize().into_bytes()))
+        .header("x-time", at.to_string());
+    assert_eq!(server.send(request.body(Body::from("{\"n\":1}")).unwrap()).await.status, 401);
+    let stale = newest(&server, 1).await;
+    assert_eq!(stale["verdict"], "stale");
+    let skew = stale["skew_ms"].as_i64().unwrap();
+    assert!((-303_000..=-301_000).contains(&skew), "{skew}");
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let mut wider = verify.clone();
+    wider["tolerance"] = json!("6m");
+    let check = async |verify: Value| {
+        let path = format!("/deliveries/{}/check", id(&stale));
+        server.post_owned(path, json!({ "verify": verify })).await.json()["verdict"].clone()
+    };
+    assert_eq!((check(verify).await, check(wider).await), (json!("stale"), json!("accepted")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_refused_requests_does_not_fill_the_table() {
+    let server = serving(json!({})).await;
+    for n in 0..700 {
+        assert_eq!(server.send_unchecked(signed("wrong", "d", &format!("{{\"n\":{n}}}"))).await.status, 401);
+        let astray = Request::post(format!("/hooks/default/nowhere-{n}")).body(Body::empty()).unwrap();
+        assert_eq!(server.send_unchecked(astray).await.status, 404);
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut count = [0, 0];
+    for (counted, verdict) in count.iter_mut().zip(["mismatch", "unknown_path"]) {
+        let mut query = format!("/deliveries?limit=200&verdict={verdict}");
+        loop {
+            let page = server.get(&query).await.json();
+            *counted += page["items"].as_array().unwrap().len();
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            query = format!("/deliveries?limit=200&verdict={verdict}&cursor={cursor}");
+        }
+    }
+    assert!((500..510).contains(&count[0]) && (50..55).contains(&count[1]), "{count:?}");
+    // Who is known is recorded all the same.
+    assert_eq!(server.send(signed("the old secret", "d", r#"{"n":1}"#)).await.status, 202);
+    recorded(&server, "?verdict=accepted", 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_bodies_are_cut_and_then_neither_checked_nor_replayed() {
+    let server = serving(json!({})).await;
+    let body = format!("{{\"n\":\"{}\"}}", "x".repeat(300_000));
+    server.send(signed("wrong", "d", &body)).await;
+    let cut = newest(&server, 1).await;
+    assert_eq!((&cut["kept"], &cut["bytes"]), (&json!("cut"), &json!(body.len())));
+    assert_eq!(cut["body"].as_str().unwrap(), &body[..256 << 10]);
+    for what in ["check", "replay"] {
+        let refused = server.post_owned(format!("/deliveries/{}/{what}", id(&cut)), Value::Null).await;
+        assert_eq!(refused.problem().1, "invalid_state");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_master_key_only_masked_headers_are_kept() {
+    let server = Server::without_keys();
+    server.publish_with_warnings("w", hooked(json!({}))).await;
+    server.send(signed("any", "d-1", "{}")).await;
+    let shown = newest(&server, 1).await;
+    assert_eq!(
+        (&shown["verdict"], &shown["kept"], &shown["body"]),
+        (&json!("needs_secret"), &json!("none"), &Value::Null)
+    );
+    assert_eq!(shown["headers"]["x-github-delivery"], "d-1");
+    let refused = server.post_owned(format!("/deliveries/{}/check", id(&shown)), Value::Null).await;
+    assert_eq!(refused.problem().1, "invalid_state");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_are_filtered_and_paged() {
+    let server = serving(json!({})).await;
+    for n in 0..5 {
+        let secret = if n % 2 == 0 { "the old secret" } else { "wrong" };
+        server.send(signed(secret, &format!("d-{n}"), r#"{"n":1}"#)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let all = recorded(&server, "", 5).await;
+    let ids = |items: &[Value]| items.iter().map(|item| item["delivery_id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&all), ["d-4", "d-3", "d-2", "d-1", "d-0"]);
+    assert_eq!(ids(&recorded(&server, "?verdict=mismatch", 2).await), ["d-3", "d-1"]);
+    assert_eq!(recorded(&server, "?workflow=w", 5).await.len(), 5);
+    assert!(recorded(&server, "?workflow=other", 0).await.is_empty());
+    let from = all[1]["at"].as_str().unwrap();
+    assert_eq!(ids(&recorded(&server, &format!("?from={from}"), 2).await), ["d-4", "d-3"]);
+    assert_eq!(ids(&recorded(&server, &format!("?to={from}"), 3).await), ["d-2", "d-1", "d-0"]);
+    let page = server.get("/deliveries?limit=2").await.json();
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let next = server.get(&format!("/deliveries?limit=2&cursor={cursor}")).await.json();
+    assert_eq!(ids(next["items"].as_array().unwrap()), ["d-2", "d-1"]);
+    for bad in ["verdict=nice", "workflow=A", "from=then", "limit=0", "what=1"] {
+        assert_eq!(server.get(&format!("/deliveries?{bad}")).await.problem().1, "invalid_request", "{bad}");
+    }
+    for missing in ["x", "019b6968-0000-7000-8000-000000000001"] {
+        assert_eq!(server.get(&format!("/deliveries/{missing}")).await.status, 404);
+        let check = server.post_owned(format!("/deliveries/{missing}/check"), Value::Null).await;
+        assert_eq!(check.status, 404);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hook_refuses_cannot_be_replayed() {
+    let schema = json!({ "type": "object", "required": ["n"] });
+    let server = serving(json!({ "body_schema": schema, "filter": "body.skip != `true`" })).await;
+    let mut sent = 0;
+    let mut replay = async |body: &str| {
+        server.send(signed("wrong", "d", body)).await;
+        sent += 1;
+        let delivery = newest(&server, sent).await;
+        server.post_owned(format!("/deliveries/{}/replay", id(&delivery)), Value::Null).await
+    };
+    assert_eq!(replay("{}").await.problem().1, "input_invalid");
+    assert_eq!(replay("{").await.problem().1, "input_invalid");
+    assert_eq!(replay(r#"{"skip":true}"#).await.json(), json!({ "status": "ignored" }));
+    assert_eq!(replay(r#"{"n":1}"#).await.status, 201);
+    let other = replay(r#"{"n":2}"#).await;
+    assert_eq!((other.status.as_u16(), other.problem().1.as_str()), (409, "idempotency_key_reused"));
+    let delivery = newest(&server, sent).await;
+    let bad = json!({ "verify": { "scheme": "nope" } });
+    let refused = server.post_owned(format!("/deliveries/{}/check", id(&delivery)), bad).await;
+    assert_eq!(refused.problem().1, "invalid_definition");
+    server.call("POST", "/workflows/w/unpublish", Value::Null).await;
+    let gone = server.post_owned(format!("/deliveries/{}/replay", id(&delivery)), Value::Null).await;
+    assert_eq!(gone.status, 404);
+}

@@ -1,0 +1,376 @@
+//! Deliveries as people look at them; and trying what was refused again.
+//!
+//! ```text
+//!   refused ──► check    the bytes as they came, at the time at which they came, against the hook's present config or
+//!                        another one: says what it would be now. Changes nothing.
+//!           ──► replay   the same bytes through filter, key and schema; whoever asks for it vouches for the sender
+//! ```
+//!
+//! A replay starts a run unless there is one for its key: the hook's own key where the request has one, else the
+//! delivery's id, so that the same delivery replayed twice is one run. Its trigger says `replay_of`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+
+use super::project::Project;
+use super::receive::{HookRefusal, LiveHook, Read, Received, Start, matched_key};
+use super::recorder::{Facts, Sent};
+use super::{EngineError, vault};
+use crate::definition::Problem;
+use crate::event::EventData;
+use crate::id::{DeliveryId, RunId, WorkflowSlug};
+use crate::store::{DeliveryFilter, DeliveryRecord, Listing, StoreError};
+use crate::time::Timestamp;
+use crate::webhook::{BodyLimits, HandshakeRule, Verdict, VerifyConfig, read_body};
+
+/// A delivery.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct DeliveryView {
+    /// Its id.
+    pub id: DeliveryId,
+    /// When it came.
+    pub at: Timestamp,
+    /// The workflow that it was sent to; `None` where no hook listens.
+    pub workflow: Option<WorkflowSlug>,
+    /// The trigger's id.
+    pub trigger: Option<String>,
+    /// The method.
+    pub method: String,
+    /// The path, below the project's hooks.
+    pub path: String,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// What is wrong, in words.
+    pub detail: Option<String>,
+    /// The status that its sender was answered with.
+    pub status: u16,
+    /// The run that it started, or that has its key.
+    pub run: Option<RunId>,
+    /// The name of the secret that accepted it.
+    pub key: Option<String>,
+    /// Its identity by the scheme, as it says.
+    pub delivery_id: Option<String>,
+    /// When it was signed, as it says.
+    pub signed_at: Option<Timestamp>,
+    /// How many milliseconds the signature's time was ahead of the receiver's clock; negative: behind it.
+    pub skew_millis: Option<i64>,
+    /// The length of the body in bytes, if it was received.
+    pub bytes: Option<u64>,
+    /// The headers, without credentials.
+    pub headers: Value,
+    /// The body, read as it is declared where it can be, with secrets masked; null where it is not kept.
+    pub body: Value,
+    /// What is kept of the request.
+    pub kept: KeptRequest,
+}
+
+/// What is kept of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeptRequest {
+    /// All of it, as it came.
+    Whole,
+    /// Its head, and the first part of its body.
+    Cut,
+    /// It stands in its run.
+    InRun,
+    /// Its masked headers at most.
+    None,
+}
+
+impl KeptRequest {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KeptRequest::Whole => "whole",
+            KeptRequest::Cut => "cut",
+            KeptRequest::InRun => "in_run",
+            KeptRequest::None => "none",
+        }
+    }
+}
+
+/// What a delivery would be now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckedDelivery {
+    /// In one word; `accepted` is without a look at whether its key is taken, its rate, or the load.
+    pub verdict: Verdict,
+    /// What is wrong, in words.
+    pub detail: Option<String>,
+    /// The name of the secret that accepts it.
+    pub key: Option<String>,
+    /// Its identity by the scheme.
+    pub delivery_id: Option<String>,
+    /// When it was signed.
+    pub signed_at: Option<Timestamp>,
+}
+
+impl Project {
+    /// Deliveries, newest first.
+    ///
+    /// # Errors
+    ///
+    /// A store error.
+    pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Listing<DeliveryView>, EngineError> {
+        let limit = filter.page.limit;
+        let Listing { items, more, .. } = self.inner.store.deliveries(&self.id, filter).await?;
+        let views = stream::iter(items).map(|record| self.delivery_view(record)).buffered(READ_AT_ONCE);
+        let views: Vec<Result<DeliveryView, EngineError>> = views.collect().await;
+        // What stands in runs adds to it.
+        let mut part = Listing::gather(views, limit, DeliveryView::bytes_held)?;
+        part.more |= more;
+        Ok(part)
+    }
+
+    /// One delivery.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] or a store error.
+    pub async fn delivery(&self, id: DeliveryId) -> Result<DeliveryView, EngineError> {
+        let record = self.delivery_record(id).await?;
+        self.delivery_view(record).await
+    }
+
+    /// Says what a delivery would be now, by the bytes and at the time of its arrival: with its hook's present config, or
+    /// with another `verify` (as in a trigger's config, its secrets by name). Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] when there is no such delivery or no hook listens at its path any more,
+    /// [`EngineError::NotKept`] when what was sent is not there as a whole, [`EngineError::InvalidDefinition`] with the
+    /// problems of `verify`, or a store error.
+    pub async fn check_delivery(
+        &self,
+        id: DeliveryId,
+        verify: Option<&Value>,
+    ) -> Result<CheckedDelivery, EngineError> {
+        let verify = verify.map(parse_verify).transpose()?;
+        let (hook, sent, judged_at) = self.sent_again(id).await?;
+        hook.check(&sent, verify.as_ref(), judged_at).await
+    }
+
+    /// Routes a delivery again through its path's hook as it is now, whatever its signature: who asks for it vouches for the
+    /// sender. `actor` says who that is, for the log.
+    ///
+    /// # Errors
+    ///
+    /// As for [`check_delivery`](Self::check_delivery), and [`EngineError::Refused`] when the request does not parse or
+    /// please the schema, [`EngineError::KeyReused`], [`EngineError::Overloaded`].
+    pub async fn replay_delivery(
+        &self,
+        id: DeliveryId,
+        actor: Option<&str>,
+    ) -> Result<Received, EngineError> {
+        let (hook, sent, _) = self.sent_again(id).await?;
+        let replayed = hook.replay(&sent, id).await;
+        tracing::info!(project_id = %self.id, delivery_id = %id, actor, is_taken = replayed.is_ok(), "replayed a delivery");
+        replayed
+    }
+
+    async fn delivery_record(&self, id: DeliveryId) -> Result<DeliveryRecord, EngineError> {
+        let found = self.inner.store.delivery(&self.id, id).await?;
+        found.ok_or(EngineError::NotFound { what: "delivery" })
+    }
+
+    /// What was sent with a delivery, the hook at its path, and the time by which it was judged.
+    async fn sent_again(&self, id: DeliveryId) -> Result<(LiveHook, Sent, Timestamp), EngineError> {
+        let record = self.delivery_record(id).await?;
+        let facts = facts_of(&record)?;
+        let not_kept = |why| EngineError::NotKept { why };
+        if matches!(record.verdict, Verdict::Accepted | Verdict::Duplicate) {
+            return Err(not_kept("the delivery has a run, in which its request stands: rerun that"));
+        }
+        let sent = match (&record.sealed, facts.is_whole) {
+            (Some(_), Some(true)) => self.open_sent(&record, true).await?,
+            (Some(_), _) => return Err(not_kept("the body was too large to be kept as a whole")),
+            (None, _) => return Err(not_kept("what was sent is not kept")),
+        };
+        let hook = self.hook(&facts.path).await?.ok_or(EngineError::NotFound { what: "hook" })?;
+        Ok((hook, sent, facts.judged_at.unwrap_or(record.at)))
+    }
+
+    async fn open_sent(&self, record: &DeliveryRecord, is_whole: bool) -> Result<Sent, EngineError> {
+        let sealed = record.sealed.as_deref().unwrap_or_default();
+        let opened = self.inner.vault.open_delivery(&self.id, record.id, sealed).await?;
+        let corrupt = || StoreError::corrupt(format!("what was sent with delivery {}", record.id));
+        Ok(Sent::decode(&opened, is_whole).ok_or_else(corrupt)?)
+    }
+
+    async fn delivery_view(&self, record: DeliveryRecord) -> Result<DeliveryView, EngineError> {
+        let facts = facts_of(&record)?;
+        let stands_in_run = matches!(record.verdict, Verdict::Accepted | Verdict::Duplicate);
+        let (mut headers, mut body, mut kept) = (facts.headers, Value::Null, KeptRequest::None);
+        if let (Some(is_whole), Some(_)) = (facts.is_whole, &record.sealed) {
+            match self.open_sent(&record, is_whole).await {
+                Ok(sent) => {
+                    body = shown_body(&sent, &*self.inner.unsealed(&self.id).await?);
+                    kept = if is_whole { KeptRequest::Whole } else { KeptRequest::Cut };
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, delivery_id = %record.id, "cannot open what was sent with a delivery");
+                }
+            }
+        } else if stands_in_run
+            && let Some(run) = facts.run_id
+            && let Some(trigger) = self.trigger_of(run).await?
+        {
+            let take = |name: &str| trigger.get(name).cloned();
+            headers = headers.or_else(|| take("headers"));
+            body = take("body").unwrap_or_default();
+            kept = KeptRequest::InRun;
+        }
+        let skew =
+            |signed: Timestamp, judged: Timestamp| signed.as_millis().saturating_sub(judged.as_millis());
+        Ok(DeliveryView {
+            id: record.id,
+            at: record.at,
+            workflow: record.workflow,
+            trigger: facts.trigger,
+            method: facts.method,
+            path: facts.path,
+            verdict: record.verdict,
+            detail: facts.detail,
+            status: facts.status,
+            run: facts.run_id,
+            key: facts.key,
+            delivery_id: facts.delivery_id,
+            signed_at: facts.signed_at,
+            skew_millis: facts.signed_at.zip(facts.judged_at).map(|(signed, judged)| skew(signed, judged)),
+            bytes: facts.bytes,
+            headers: headers.unwrap_or_else(|| json!({})),
+            body,
+            kept,
+        })
+    }
+
+    /// What started a run, if the run is still there.
+    async fn trigger_of(&self, run: RunId) -> Result<Option<Value>, EngineError> {
+        let first = self.inner.store.chunks_after(&self.id, run, 0, 1).await?;
+        let Some(first) = first.items.first() else { return Ok(None) };
+        let unreadable = |error: crate::event::CodecError| StoreError::corrupt(error.to_string());
+        let event = first.events().map_err(unreadable)?.into_iter().next();
+        Ok(event.and_then(|event| match event.data {
+            EventData::RunCreated(created) => Some((*created.trigger).clone()),
+            _ => None,
+        }))
+    }
+}
+
+impl DeliveryView {
+    /// How large it is, for lists.
+    fn bytes_held(&self) -> usize {
+        super::long_work::text_len(&self.body).saturating_add(super::long_work::text_len(&self.headers))
+    }
+}
+
+impl LiveHook {
+    async fn check(
+        &self,
+        sent: &Sent,
+        verify: Option<&VerifyConfig>,
+        at: Timestamp,
+    ) -> Result<CheckedDelivery, EngineError> {
+        let request = sent.request();
+        let verify = verify.unwrap_or(&self.trigger().1.verify);
+        let mut checked = CheckedDelivery {
+            verdict: Verdict::Accepted,
+            detail: None,
+            key: None,
+            delivery_id: None,
+            signed_at: None,
+        };
+        let is_meant = |rule: &HandshakeRule| rule.is_meant_by(&request);
+        let found = match self.verify(verify, &request, at).await {
+            Ok(verified) => {
+                checked.key = matched_key(verify, &verified);
+                checked.delivery_id = verified.delivery_id;
+                checked.signed_at = verified.timestamp;
+                if self.handshakes().any(is_meant) {
+                    checked.verdict = Verdict::Handshake;
+                    return Ok(checked);
+                }
+                self.judge(&request)
+            }
+            Err(HookRefusal::Engine(error)) => return Err(error),
+            Err(refusal) => {
+                checked.signed_at = verify.claims(&request).timestamp;
+                Err(refusal)
+            }
+        };
+        match found {
+            Ok((verdict, _)) => checked.verdict = verdict,
+            Err(refusal) => {
+                checked.verdict = refusal.verdict();
+                checked.detail = Some(refusal.to_string());
+            }
+        }
+        Ok(checked)
+    }
+
+    /// What becomes of a request whose sender is known, before its key is looked at.
+    fn judge(&self, request: &crate::webhook::RawRequest<'_>) -> Result<(Verdict, Read), HookRefusal> {
+        if !self.takes(request.method) {
+            return Err(HookRefusal::MethodNotAllowed);
+        }
+        let read = self.read(request)?;
+        if !self.wants(&read) {
+            return Ok((Verdict::Filtered, read));
+        }
+        self.dedupe_key(&read, None)?;
+        match self.violation(&read) {
+            Some(violation) => Err(HookRefusal::SchemaViolation(violation)),
+            None => Ok((Verdict::Accepted, read)),
+        }
+    }
+
+    async fn replay(&self, sent: &Sent, id: DeliveryId) -> Result<Received, EngineError> {
+        let request = sent.request();
+        let refused = |refusal| match refusal {
+            HookRefusal::KeyReused { run } => EngineError::KeyReused { run },
+            HookRefusal::Engine(error) => error,
+            refusal => EngineError::Refused { message: refusal.to_string() },
+        };
+        let (verdict, read) = self.judge(&request).map_err(refused)?;
+        if verdict == Verdict::Filtered {
+            return Ok(Received::Ignored);
+        }
+        let claimed = self.trigger().1.verify.claims(&request).delivery_id;
+        let key = self.dedupe_key(&read, claimed.as_deref()).map_err(refused)?;
+        let key = key.or_else(|| Some(format!("replay of {id}")));
+        let start = Start { key, delivery_id: claimed, replay_of: Some(id) };
+        self.start(&request, read, start).await.map_err(refused)
+    }
+}
+
+fn facts_of(record: &DeliveryRecord) -> Result<Facts, EngineError> {
+    let corrupt = |error| StoreError::corrupt(format!("delivery {}: {error}", record.id));
+    Ok(serde_json::from_str(&record.facts).map_err(corrupt)?)
+}
+
+fn parse_verify(verify: &Value) -> Result<VerifyConfig, EngineError> {
+    let parsed = VerifyConfig::parse(verify, "verify");
+    parsed.map_err(|problems: Vec<Problem>| EngineError::InvalidDefinition { problems })
+}
+
+/// A body as people see it: as a workflow would, else as text, else as bytes.
+fn shown_body(sent: &Sent, secrets: &vault::Unsealed) -> Value {
+    let limits = BodyLimits::with_max_bytes(sent.body.len().saturating_mul(4).max(1 << 20));
+    let read = if sent.is_whole { read_body(&sent.headers, &sent.body, &limits).ok() } else { None };
+    let mut body = match (read, std::str::from_utf8(&sent.body)) {
+        (Some(body), _) => body.value,
+        (None, Ok(text)) => Value::from(text),
+        (None, Err(_)) => json!({ "raw": STANDARD.encode(secrets.masker().mask_bytes(&sent.body)) }),
+    };
+    secrets.masker().mask_value(&mut body);
+    body
+}
+
+/// How many runs are looked at at once for a list.
+const READ_AT_ONCE: usize = 8;

@@ -1,0 +1,75 @@
+//! Handshakes: a provider asks whether the hook is there, and is answered.
+
+use super::EngineError;
+use super::receive::{HookRefusal, LiveHook};
+use crate::definition::WebhookTrigger;
+use crate::webhook::{HandshakeAnswer, HandshakeRule, RawRequest, Refusal, Trust, Verified};
+
+impl LiveHook {
+    /// All handshakes of the hook: that of its config, and those of its scheme.
+    pub(super) fn handshakes(&self) -> impl Iterator<Item = &HandshakeRule> {
+        let webhook = self.trigger().1;
+        let configured = webhook.handshake.iter().flat_map(|handshake| &handshake.rules);
+        configured.chain(webhook.verify.handshakes())
+    }
+
+    /// The answer to a handshake that its provider does not sign.
+    pub(super) async fn greet(
+        &self,
+        webhook: &WebhookTrigger,
+        request: &RawRequest<'_>,
+    ) -> Result<Option<HandshakeAnswer>, HookRefusal> {
+        let is_meant = |rule: &&HandshakeRule| rule.trust != Trust::Signature && rule.is_meant_by(request);
+        let Some(rule) = self.handshakes().find(is_meant) else { return Ok(None) };
+        let name = webhook.handshake.as_ref().and_then(|handshake| handshake.secret.as_ref());
+        let secrets = match name {
+            Some(_) => Some(self.inner.unsealed(&self.project).await?),
+            None => None,
+        };
+        let named = name.zip(secrets.as_ref());
+        if let Some((name, _)) = named.filter(|(name, secrets)| secrets.is_unopened(name.as_str())) {
+            return Err(EngineError::SecretUnopened { name: name.to_string() }.into());
+        }
+        let secret = named.map(|(name, secrets)| secrets.get(name.as_str()));
+        let answer = match secret {
+            Some(None) => Err(Refusal::NeedsSecret),
+            secret => rule.answer(request, secret.flatten()),
+        };
+        let answer = answer.map_err(HookRefusal::Unauthorized)?;
+        if let Some(key) = &answer.tell {
+            self.tell_key(webhook, key).await?;
+        }
+        Ok(Some(answer))
+    }
+
+    /// The answer to a handshake that came with a valid signature.
+    pub(super) async fn greet_signed(
+        &self,
+        webhook: &WebhookTrigger,
+        request: &RawRequest<'_>,
+        verified: &Verified,
+    ) -> Result<Option<HandshakeAnswer>, HookRefusal> {
+        let is_meant = |rule: &&HandshakeRule| rule.trust == Trust::Signature && rule.is_meant_by(request);
+        let Some(rule) = self.handshakes().find(is_meant) else { return Ok(None) };
+        let matched = verified.key_index.and_then(|index| webhook.verify.secret_names().get(index));
+        let answer = match matched {
+            Some(name) => {
+                let secrets = self.inner.unsealed(&self.project).await?;
+                rule.answer(request, secrets.get(name.as_str()))
+            }
+            None => rule.answer(request, None),
+        };
+        answer.map(Some).map_err(HookRefusal::Unauthorized)
+    }
+
+    /// Tells the hook's owner the key that a provider made for it, as long as the hook has none: the provider shows it
+    /// nowhere else, and what anybody sends once there is a key is no news.
+    async fn tell_key(&self, webhook: &WebhookTrigger, key: &str) -> Result<(), HookRefusal> {
+        let secrets = self.inner.unsealed(&self.project).await?;
+        if webhook.verify.secret_names().iter().all(|name| secrets.get(name.as_str()).is_none()) {
+            let (project_id, path) = (&self.project, &self.path);
+            tracing::info!(%project_id, path, key, "a provider made a key for this hook: confirm it there and set it as its secret");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,468 @@
+//! The recorder: what was sent to hooks is written down beside the work, and never in its way.
+//!
+//! ```text
+//!   receive ─► verdict ─► answer
+//!                 │ is there room for another of its kind?   no: counted
+//!                 ▼
+//!          [ bounded queue ]                                 full: counted
+//!                 ▼
+//!       one writer: masks, seals ─► store.record_deliveries  batch by batch
+//! ```
+//!
+//! A run is durable before its sender gets a `202`; its delivery is a note about it, written a moment later. So a delivery
+//! may be lost: when the process dies in that moment, when the queue is full, or when the store cannot be reached for long.
+//! What is lost is counted, in `meshhook_deliveries_unrecorded_total`.
+//!
+//! Of an accepted delivery the row says little: headers and body stand in its run. What started no run is kept as it came,
+//! since somebody may want to know why, and to try again; sealed under the master key, because it may hold credentials.
+//! Without a master key there are only the masked headers.
+//!
+//! Anybody can send anything to a hook. So that nobody fills the table, there is a [bucket](Bucket) of rows and one of
+//! bytes for each path, and one for all paths of a project that lead nowhere. What does not fit is only counted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::deadline::answer;
+use super::{EngineError, EngineOptions, Inner};
+use crate::id::{DeliveryId, ProjectId, RunId, WorkflowSlug};
+use crate::json;
+use crate::policy::Bucket;
+use crate::secret::{MASK, Masker};
+use crate::store::{DeliveryRecord, StoreError};
+use crate::time::Timestamp;
+use crate::webhook::{RawRequest, Verdict, headers_value, redact_headers};
+
+/// Takes notes of deliveries.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    queue: mpsc::Sender<Queued>,
+    /// How many bytes there is room for in the queue.
+    room: Arc<Semaphore>,
+    buckets: Mutex<HashMap<(ProjectId, String), Buckets>>,
+    retention: Duration,
+    max_body_bytes: usize,
+}
+
+/// What waits to be written.
+pub(super) struct Queued {
+    note: Note,
+    _room: OwnedSemaphorePermit,
+}
+
+/// When the buckets of a path will be full.
+#[derive(Debug, Clone, Copy)]
+struct Buckets {
+    rows: Timestamp,
+    bytes: Timestamp,
+}
+
+/// A request that was answered.
+pub(super) struct Seen<'a> {
+    pub(super) project: &'a ProjectId,
+    pub(super) workflow: Option<&'a WorkflowSlug>,
+    pub(super) trigger: Option<&'a str>,
+    /// The hook's path, or what came in its place.
+    pub(super) path: &'a str,
+    pub(super) request: &'a RawRequest<'a>,
+    /// Whether the body was received.
+    pub(super) has_body: bool,
+    /// Headers whose value is a credential.
+    pub(super) credentials: Vec<String>,
+    pub(super) verdict: Verdict,
+    pub(super) status: u16,
+    pub(super) run: Option<RunId>,
+    /// The name of the secret that matched.
+    pub(super) key: Option<String>,
+    /// The delivery's identity by the scheme, verified or not.
+    pub(super) delivery_id: Option<String>,
+    /// When it says that it was signed.
+    pub(super) signed_at: Option<Timestamp>,
+    /// What is wrong, in words.
+    pub(super) detail: Option<String>,
+}
+
+/// A delivery on its way to the store.
+struct Note {
+    project: ProjectId,
+    id: DeliveryId,
+    at: Timestamp,
+    workflow: Option<WorkflowSlug>,
+    verdict: Verdict,
+    facts: Facts,
+    credentials: Vec<String>,
+    sent: Option<Sent>,
+}
+
+/// What a row says of a delivery, besides what lists go by. Fields are added, never changed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Facts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trigger: Option<String>,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run_id: Option<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) delivery_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) signed_at: Option<Timestamp>,
+    /// The time that signatures were judged by: the receiving machine's.
+    pub(super) judged_at: Option<Timestamp>,
+    /// How long the body was, where it was received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) headers: Option<Value>,
+    /// Whether what was sent is sealed in the row, and as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) is_whole: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<String>,
+}
+
+/// What was sent.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    pub(super) method: String,
+    pub(super) url: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    /// Its body, or the first part of it.
+    pub(super) body: Vec<u8>,
+    /// Whether all of the body is here.
+    pub(super) is_whole: bool,
+    /// Whether it is to be kept, or only its headers are to be shown.
+    is_kept: bool,
+}
+
+/// The head of a sealed request; its body follows after a line feed, which canonical JSON has none of.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    method: String,
+    url: String,
+    query: String,
+    /// Names and values, each byte of a value as one character.
+    headers: Vec<(String, String)>,
+}
+
+impl Sent {
+    /// As bytes to be sealed.
+    fn encode(&self) -> Vec<u8> {
+        let text = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect::<String>();
+        let headers = self.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes())));
+        let head = Head {
+            method: self.method.clone(),
+            url: self.url.clone(),
+            query: self.query.clone(),
+            headers: headers.collect(),
+        };
+        let head = serde_json::to_value(&head).unwrap_or_default();
+        let mut bytes = json::to_canonical_string(&head).into_bytes();
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    /// Reads back what was sealed; `None` when it is something else.
+    pub(super) fn decode(bytes: &[u8], is_whole: bool) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let Head { method, url, query, headers: pairs } = serde_json::from_slice(&bytes[..end]).ok()?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let value: Vec<u8> = value.chars().map(u8::try_from).collect::<Result<_, _>>().ok()?;
+            let name = http::HeaderName::from_bytes(name.as_bytes()).ok()?;
+            headers.append(name, http::HeaderValue::from_bytes(&value).ok()?);
+        }
+        Some(Self { method, url, query, headers, body: bytes[end + 1..].to_vec(), is_whole, is_kept: true })
+    }
+
+    pub(super) fn request(&self) -> RawRequest<'_> {
+        let Self { method, url, query, headers, body, .. } = self;
+        RawRequest { method, url, query, headers, body }
+    }
+}
+
+impl Recorder {
+    /// A recorder, and what its writer reads.
+    pub(super) fn new(options: &EngineOptions) -> (Self, mpsc::Receiver<Queued>) {
+        let (queue, queued) = mpsc::channel(MAX_QUEUED);
+        let recorder = Self {
+            queue,
+            room: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)),
+            buckets: Mutex::default(),
+            retention: options.delivery_retention,
+            max_body_bytes: options.max_kept_body_bytes,
+        };
+        (recorder, queued)
+    }
+
+    fn record(&self, seen: Seen<'_>, now: (Timestamp, Timestamp), id: DeliveryId) {
+        if self.retention.is_zero() {
+            return;
+        }
+        let (at, judged_at) = now;
+        let request = seen.request;
+        let headers_bytes: usize =
+            request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let body_bytes = request.body.len().min(self.max_body_bytes);
+        // The body of a repetition stands in the run that the first delivery started.
+        let wants_body = seen.has_body
+            && !matches!(seen.verdict, Verdict::Accepted | Verdict::Duplicate)
+            && headers_bytes <= MAX_HEADER_BYTES;
+        let mut is_kept = false;
+        if seen.verdict != Verdict::Accepted {
+            let known_path = if seen.workflow.is_some() { seen.path } else { "" };
+            let bytes = if wants_body { headers_bytes + body_bytes + request.url.len() } else { 0 };
+            match self.room_for((seen.project, known_path), seen.verdict, bytes, judged_at) {
+                None => return unrecorded("flood", 1),
+                Some(fits) => is_kept = wants_body && fits,
+            }
+        }
+        let sent = (seen.verdict != Verdict::Accepted).then(|| Sent {
+            method: cut(request.method, 32),
+            url: request.url.to_owned(),
+            query: request.query.to_owned(),
+            headers: if headers_bytes <= MAX_HEADER_BYTES {
+                request.headers.clone()
+            } else {
+                HeaderMap::new()
+            },
+            body: if is_kept { request.body[..body_bytes].to_vec() } else { Vec::new() },
+            is_whole: body_bytes == request.body.len(),
+            is_kept,
+        });
+        let facts = Facts {
+            trigger: seen.trigger.map(str::to_owned),
+            method: cut(request.method, 32),
+            path: cut(seen.path, 256),
+            status: seen.status,
+            run_id: seen.run,
+            key: seen.key,
+            delivery_id: seen.delivery_id,
+            signed_at: seen.signed_at,
+            judged_at: Some(judged_at),
+            bytes: seen.has_body.then_some(request.body.len() as u64),
+            headers: None,
+            is_whole: None,
+            detail: seen.detail.map(|detail| cut(&detail, 1_000)),
+        };
+        let bytes = 1_024
+            + sent
+                .as_ref()
+                .map_or(0, |sent| sent.body.len() + sent.url.len() + sent.query.len() + headers_bytes);
+        let note = Note {
+            project: seen.project.clone(),
+            id,
+            at,
+            workflow: seen.workflow.cloned(),
+            verdict: seen.verdict,
+            facts,
+            credentials: seen.credentials,
+            sent,
+        };
+        let room = u32::try_from(bytes.min(MAX_QUEUED_BYTES)).unwrap_or(u32::MAX);
+        let Ok(room) = self.room.clone().try_acquire_many_owned(room) else { return unrecorded("queue", 1) };
+        if self.queue.try_send(Queued { note, _room: room }).is_err() {
+            unrecorded("queue", 1);
+        }
+    }
+
+    /// Whether there is room for a row, and for so many bytes in it.
+    fn room_for(
+        &self,
+        (project, path): (&ProjectId, &str),
+        verdict: Verdict,
+        bytes: usize,
+        now: Timestamp,
+    ) -> Option<bool> {
+        let rows = if path.is_empty() { ASTRAY } else { ROWS };
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MAX_BUCKETS {
+            buckets.retain(|_, bucket| bucket.rows > now || bucket.bytes > now);
+        }
+        // Known senders have buckets of their own, which strangers cannot empty.
+        let of = if verdict.is_refusal() { path.to_owned() } else { format!("{path} ") };
+        let key = (project.clone(), of);
+        let known = buckets.get(&key).copied();
+        if known.is_none() && buckets.len() >= MAX_BUCKETS {
+            return None;
+        }
+        let row = rows.take(known.map(|known| known.rows), now, 1).ok()?;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let kept = BYTES.take(known.map(|known| known.bytes), now, bytes);
+        let then = Buckets { rows: row, bytes: kept.unwrap_or(known.map_or(now, |known| known.bytes)) };
+        buckets.insert(key, then);
+        Some(kept.is_ok())
+    }
+}
+
+impl Inner {
+    /// Takes note of a request that was answered.
+    pub(super) fn record(&self, seen: Seen<'_>) {
+        let at = self.time.now();
+        let mut random = [0; 10];
+        if self.entropy.fill(&mut random).is_err() {
+            return unrecorded("entropy", 1);
+        }
+        let verdict = seen.verdict.as_str();
+        metrics::counter!("meshhook_deliveries_total", "verdict" => verdict).increment(1);
+        self.recorder.record(seen, (at, self.time.by_own_clock()), DeliveryId::new(at, random));
+    }
+
+    /// What is stored of a delivery.
+    async fn write_down(&self, note: Note) -> Result<DeliveryRecord, EngineError> {
+        let Note { project, id, at, workflow, verdict, mut facts, credentials, sent } = note;
+        let secrets = self.unsealed(&project).await?;
+        let masker = secrets.masker();
+        let mut sealed = None;
+        if let Some(sent) = sent {
+            facts.headers = headers_value(&sent.headers).ok().map(|mut headers| {
+                mask_headers(&mut headers, &credentials, masker);
+                headers
+            });
+            if sent.is_kept
+                && let Some(row) = self.vault.seal_delivery(&project, id, &sent.encode()).await?
+            {
+                facts.is_whole = Some(sent.is_whole);
+                sealed = Some(row);
+            }
+        }
+        masker.mask_string(&mut facts.path);
+        for text in [&mut facts.detail, &mut facts.delivery_id].into_iter().flatten() {
+            masker.mask_string(text);
+        }
+        let facts = serde_json::to_value(&facts).map_err(|error| StoreError::internal(error.to_string()))?;
+        let expires_at = at.after(self.recorder.retention);
+        let mut record = DeliveryRecord::new(project, id, (at, expires_at), verdict);
+        record.workflow = workflow;
+        record.facts = json::to_canonical_string(&facts);
+        record.sealed = sealed;
+        Ok(record)
+    }
+
+    async fn write_batch(&self, notes: Vec<Queued>) {
+        let mut batch = Vec::with_capacity(notes.len());
+        // Room in the queue is given back when the batch is written.
+        let (notes, rooms): (Vec<Note>, Vec<_>) =
+            notes.into_iter().map(|queued| (queued.note, queued._room)).unzip();
+        for note in notes {
+            match self.write_down(note).await {
+                Ok(record) => batch.push(record),
+                Err(error) => {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "could not write a delivery down"
+                    );
+                    unrecorded("store", 1);
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+        let mut wait = Duration::from_millis(100);
+        while !batch.is_empty() {
+            match answer(self.options.lease, self.store.record_deliveries(batch.clone())).await {
+                Ok(()) => break,
+                Err(error) if error.is_transient() && wait < Duration::from_secs(2) => {
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, deliveries = batch.len(), "could not record deliveries");
+                    unrecorded("store", batch.len() as u64);
+                    break;
+                }
+            }
+        }
+        drop(rooms);
+    }
+}
+
+/// Writes what is recorded, until the engine is to drop everything; then what waits is written once more.
+pub(super) async fn write(inner: Arc<Inner>, mut queued: mpsc::Receiver<Queued>) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    loop {
+        tokio::select! {
+            biased;
+            () = inner.stopping.abandon.cancelled() => break,
+            received = queued.recv_many(&mut batch, MAX_BATCH) => {
+                if received == 0 {
+                    return;
+                }
+            }
+        }
+        inner.write_batch(std::mem::take(&mut batch)).await;
+    }
+    let rest = async {
+        while let Ok(one) = queued.try_recv() {
+            batch.push(one);
+            if batch.len() == MAX_BATCH {
+                inner.write_batch(std::mem::take(&mut batch)).await;
+            }
+        }
+        inner.write_batch(std::mem::take(&mut batch)).await;
+    };
+    if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
+        tracing::warn!("deliveries were left unrecorded at the end");
+    }
+}
+
+fn unrecorded(reason: &'static str, count: u64) {
+    metrics::counter!("meshhook_deliveries_unrecorded_total", "reason" => reason).increment(count);
+}
+
+/// Hides credentials: by the headers that carry one, by those whose name says so, and wherever a secret of the project
+/// stands.
+pub(super) fn mask_headers(headers: &mut Value, credentials: &[String], masker: &Masker) {
+    let also: Vec<&str> = credentials.iter().map(String::as_str).collect();
+    redact_headers(headers, &also);
+    if let Value::Object(members) = headers {
+        for (name, value) in members.iter_mut() {
+            if TELLING.iter().any(|part| name.contains(part)) {
+                *value = Value::String(MASK.to_owned());
+            }
+        }
+    }
+    masker.mask_value(headers);
+}
+
+/// What stands in the names of headers that carry a credential. A request that was sent to the wrong place carries one that
+/// no hook knows of.
+const TELLING: [&str; 7] = ["authorization", "token", "secret", "password", "api-key", "apikey", "cookie"];
+
+/// The first characters of a text.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// The most deliveries that wait to be written, and the most bytes in them.
+const MAX_QUEUED: usize = 4_096;
+const MAX_QUEUED_BYTES: usize = 16 << 20;
+/// The most deliveries that are written at once.
+const MAX_BATCH: usize = 256;
+/// The most bytes of headers that are kept.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+/// The most paths whose buckets are not full.
+const MAX_BUCKETS: usize = 20_000;
+/// How long what waits at the end is still written for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Rows of one path that started no run: two a second, and as many as people look at in one go.
+const ROWS: Bucket = Bucket { every_micros: 500_000, burst: 500 };
+/// The same for all paths of a project that lead nowhere.
+const ASTRAY: Bucket = Bucket { every_micros: 5_000_000, burst: 50 };
+/// Bytes of what was sent to one path: 4 KiB a second, of which 1 GiB comes together in three days.
+const BYTES: Bucket = Bucket { every_micros: 244, burst: 16 << 20 };
