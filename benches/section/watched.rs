@@ -125,6 +125,10 @@ watch! {
         async fn hinted(&self, worker: &WorkerId) {
             self.inner.hinted(worker).await;
         }
+
+        fn hears_hints(&self) -> bool {
+            self.inner.hears_hints()
+        }
     }
 }
 

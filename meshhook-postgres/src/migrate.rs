@@ -12,9 +12,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Error, Executor as _, PgConnection, Row as _,
-};
+use sqlx::{AssertSqlSafe, Connection as _, Error, Executor as _, PgConnection, Row as _};
 
 use crate::error::PgError;
 use crate::options::PgOptions;

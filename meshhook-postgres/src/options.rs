@@ -1,9 +1,12 @@
 //! How a store uses its database.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meshhook_core::clock::Clock;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Error, PgConnection};
 
 /// How a store uses its database.
 #[derive(Debug, Clone)]
@@ -78,6 +81,30 @@ impl PgOptions {
     pub fn application_name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
+    }
+}
+
+/// How to connect. Its password is shown nowhere.
+#[derive(Clone)]
+pub(crate) struct Connect(Box<PgConnectOptions>);
+
+impl Connect {
+    pub(crate) fn new(options: PgConnectOptions) -> Self {
+        Self(Box::new(options))
+    }
+
+    pub(crate) async fn connect(&self) -> Result<PgConnection, Error> {
+        self.0.connect().await
+    }
+
+    pub(crate) fn options(&self) -> &PgConnectOptions {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connect")
     }
 }
 

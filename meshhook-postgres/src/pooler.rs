@@ -8,8 +8,10 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Error, Executor as _, PgConnection, Row as _};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use sqlx::{AssertSqlSafe, Error, Executor as _, PgConnection, Row as _};
+
+use crate::options::Connect;
 
 /// Whether an error says that the server's session is not the one in which statements were prepared.
 pub(crate) fn is_of_another_session(error: &Error) -> bool {
@@ -29,7 +31,7 @@ pub(crate) fn is_of_another_session(error: &Error) -> bool {
 ///
 /// Takes one connection and makes another for a moment; where there may be only one, it cannot tell.
 pub(crate) async fn is_pooled(
-    connect: &PgConnectOptions,
+    connect: &Connect,
     mut one: PgConnection,
     patience: Duration,
 ) -> Result<bool, Error> {

@@ -23,12 +23,12 @@ use std::time::Duration;
 
 use meshhook_core::id::ProjectId;
 use meshhook_core::store::StoreError;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Error, Executor as _, PgConnection, Postgres, Row as _};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{AssertSqlSafe, Error, Executor as _, PgConnection, Postgres, Row as _};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 
 use crate::error::{Effect, Verdict, judge, store_error};
-use crate::options::PgOptions;
+use crate::options::{Connect, PgOptions};
 use crate::pooler::{POOLER_FOUND, is_of_another_session, server_session};
 
 /// A statement with its arguments.
@@ -51,10 +51,10 @@ pub(crate) enum Lane {
 /// Some connections.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    connect: PgConnectOptions,
+    connect: Connect,
     permits: Permits,
     idle: Mutex<Vec<Session>>,
-    pooled: AtomicBool,
+    pooled: Arc<AtomicBool>,
     /// What a transaction sets for itself behind a pooler.
     local: Arc<str>,
     acquire: Duration,
@@ -158,12 +158,12 @@ impl Permits {
 }
 
 impl Sessions {
-    pub(crate) fn new(connect: PgConnectOptions, pooled: bool, options: &PgOptions) -> Self {
+    pub(crate) fn new(connect: Connect, pooled: bool, options: &PgOptions) -> Self {
         Self {
             connect,
             permits: Permits::new(options.connections),
             idle: Mutex::default(),
-            pooled: AtomicBool::new(pooled),
+            pooled: Arc::new(AtomicBool::new(pooled)),
             local: settings("SET LOCAL", options.timeout).into(),
             acquire: options.acquire,
             timeout: options.timeout,
@@ -270,8 +270,8 @@ impl Sessions {
     }
 
     /// Whether each call is a transaction that sets for itself what it rests on.
-    pub(crate) fn are_pooled(&self) -> bool {
-        self.pooled.load(Ordering::Acquire)
+    pub(crate) fn pooled(&self) -> Arc<AtomicBool> {
+        self.pooled.clone()
     }
 
     /// An idle session, or a new one; and whether it is new.
@@ -280,7 +280,7 @@ impl Sessions {
         if let Some(session) = idle {
             return Ok((session, false));
         }
-        let pooled = self.are_pooled();
+        let pooled = self.pooled.load(Ordering::Acquire);
         let connecting = async {
             let mut connection = self.connect.connect().await?;
             let mut server = 0;

@@ -16,7 +16,7 @@ use sqlx::{ConnectOptions as _, Error, PgConnection};
 use crate::error::{Effect, PgError, store_error};
 use crate::ledger::commit::start_in;
 use crate::migrate::{self, Found};
-use crate::options::PgOptions;
+use crate::options::{Connect, PgOptions};
 use crate::pooler::{POOLER_FOUND, is_pooled};
 use crate::row::count;
 use crate::session::{Lane, Session, Sessions, Work};
@@ -66,8 +66,8 @@ impl PgStore {
         if pooled && !options.pooled {
             tracing::warn!("{POOLER_FOUND}");
         }
-        let wakes = Wakes::new(connect.clone(), options.listen && !pooled, &options);
-        let sessions = Arc::new(Sessions::new(connect, pooled, &options));
+        let sessions = Arc::new(Sessions::new(connect.clone(), pooled, &options));
+        let wakes = Wakes::new(connect, options.listen, sessions.pooled(), &options);
         let store = Self { sessions, clock: options.clock, janitor: Janitor::default(), wakes };
         store.look_over().await?;
         Ok(store)
@@ -82,7 +82,7 @@ impl PgStore {
 
     /// Has a worker of another process look soon, or all of them.
     pub(crate) fn hint_at(&self, worker: Option<&WorkerId>) {
-        self.wakes.hint(worker, &self.sessions);
+        self.wakes.hint(worker);
     }
 
     /// Makes a planned run durable within a transaction of the caller's: the run exists if and only if that commits. A
@@ -252,10 +252,11 @@ const DROP_TRIES: u32 = 20;
 const DROP_AGAIN: Duration = Duration::from_millis(200);
 
 /// The settings of a connection, from a URL.
-pub(crate) fn settings(url: &str, options: &PgOptions) -> Result<PgConnectOptions, PgError> {
+pub(crate) fn settings(url: &str, options: &PgOptions) -> Result<Connect, PgError> {
     let settings = PgConnectOptions::from_str(url).map_err(|error| PgError::Settings(Box::new(error)))?;
     // Poolers refuse start-up parameters that they do not know; floats are not stored.
-    Ok(settings.extra_float_digits(None).application_name(&options.name).disable_statement_logging())
+    let settings = settings.extra_float_digits(None).application_name(&options.name);
+    Ok(Connect::new(settings.disable_statement_logging()))
 }
 
 /// The answer of a change that nothing refuses.

@@ -17,6 +17,8 @@ use support::Database;
 
 /// Long past what a notification takes, long before anybody would look by themselves.
 const SOON: Duration = Duration::from_secs(10);
+/// Until a connection that worked is made again, with some time to spare.
+const AGAIN: Duration = Duration::from_secs(5);
 const NEVER: Duration = Duration::from_secs(600);
 
 fn worker(name: &str) -> WorkerId {
@@ -53,14 +55,87 @@ async fn a_listener_that_was_cut_off_wakes_everybody_and_listens_again() {
     let there = database.store(PgOptions::new()).await;
     let ann = worker("ann");
     listening(&here, &ann).await;
-    database.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-         WHERE query LIKE 'LISTEN%' AND datname = current_database()",
-    );
-    tokio::time::timeout(SOON, here.hinted(&ann)).await.expect("what was lost meanwhile is looked for");
+    // A connection that worked is no failure: the third is made again as soon as the first.
+    for _ in 0..3 {
+        assert!(here.hears_hints());
+        database.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE query LIKE 'LISTEN%' AND datname = current_database()",
+        );
+        tokio::time::timeout(SOON, here.hinted(&ann)).await.expect("what was lost meanwhile is looked for");
+        assert!(!here.hears_hints());
+        let again = tokio::time::timeout(AGAIN, here.hinted(&ann)).await;
+        again.expect("what was lost before it listened is looked for");
+        listening(&here, &ann).await;
+        there.hint(Some(&ann));
+        tokio::time::timeout(SOON, here.hinted(&ann)).await.expect("ann is woken");
+    }
+}
+
+#[tokio::test]
+async fn hints_are_said_and_heard_on_one_connection_which_ends_with_the_store() {
+    let database = Database::new();
+    let here = database.store(PgOptions::new()).await;
+    let there = database.store(PgOptions::new()).await;
+    let (ann, bob) = (worker("ann"), worker("bob"));
     listening(&here, &ann).await;
-    there.hint(Some(&ann));
-    tokio::time::timeout(SOON, here.hinted(&ann)).await.expect("ann is woken");
+    listening(&there, &bob).await;
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()";
+    let last = "SELECT query LIKE '%pg_notify%' FROM pg_stat_activity WHERE pid = ";
+    let first = database.sql(&LISTENER.replace("pid, state", "min(pid)"));
+    let other = database.sql(&LISTENER.replace("pid, state", "max(pid)"));
+    let idle = database.sql(sessions);
+    here.hint(Some(&bob));
+    tokio::time::timeout(SOON, there.hinted(&bob)).await.expect("bob is woken");
+    assert_eq!(database.sql(sessions), idle);
+    let said = [first, other].map(|pid| database.sql(&format!("{last}{pid}")));
+    assert!(said.contains(&"t".to_owned()), "{said:?}");
+    for store in [&here, &there] {
+        store.close();
+        store.hint(Some(&worker("cid")));
+        let hinted = tokio::time::timeout(Duration::from_millis(100), store.hinted(&worker("dan"))).await;
+        assert!(hinted.is_err());
+    }
+    let end = tokio::time::Instant::now() + SOON;
+    while database.sql(sessions) != "0" {
+        assert!(tokio::time::Instant::now() < end, "{}", database.sql(sessions));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn without_hints_whoever_has_found_something_looks_again_sooner() {
+    let database = Database::new();
+    let mut options = EngineOptions::default();
+    options.poll = Duration::from_secs(4);
+    options.hold = NEVER;
+    let engine = async |works: bool| {
+        let mut options = options.clone();
+        options.works = works;
+        let store = Arc::new(database.store(PgOptions::new().listen(false)).await);
+        Engine::builder(store).options(options).start().unwrap()
+    };
+    let (owner, other) = (engine(true).await, engine(false).await);
+    let project = owner.project(&ProjectId::default_project());
+    let elsewhere = other.project(&ProjectId::default_project());
+    let slug = WorkflowSlug::new("waits").unwrap();
+    let definition = json!({
+        "name": "Waits",
+        "nodes": [{ "id": "paid", "type": "wait", "config": { "event": "paid", "timeout": "1h" } }],
+    });
+    project.create_workflow(&slug, definition).await.unwrap();
+    project.publish(&slug).await.unwrap();
+    let mut took = Vec::new();
+    for _ in 0..2 {
+        let run = project.start_run(&slug, StartRequest::new(json!(null))).await.unwrap().run;
+        let began = tokio::time::Instant::now();
+        elsewhere.send_event(run, "paid", None, json!(1)).await.unwrap();
+        assert_eq!(project.wait_for_end(run, SOON).await.unwrap(), RunStatus::Succeeded);
+        took.push(began.elapsed());
+    }
+    assert!(took[1] < Duration::from_secs(3), "{took:?}");
+    other.shutdown(SOON).await;
+    owner.shutdown(SOON).await;
 }
 
 /// The server's process for the listening session, and in which state that is.

@@ -16,7 +16,8 @@
 //! What is due is for the store's clock to say: the next look is planned by the difference of two of its times, and a
 //! claimed run finds itself due by the [same time](super::store_time).
 //!
-//! Being woken is a hint; looking at every poll alone would give the same result, later. The worker trusts its own
+//! Being woken is a hint; looking at every poll alone would give the same result, later. Where no hints of other processes
+//! are heard, whoever has found something looks again sooner, and each time after twice as long while there is nothing. The worker trusts its own
 //! clock only to stop *earlier*: when it could not renew its lease for as long as that lasts, it drops what it holds,
 //! because others may have taken it over. The claim of each run refuses what it might still commit.
 
@@ -107,7 +108,7 @@ pub(super) async fn claim_runs(inner: Arc<Inner>) {
                 () = inner.stopping.drain.cancelled() => return,
                 () = inner.wake.notified() => {}
                 // There may be messages, however short a while ago they were asked for.
-                () = inner.store.hinted(&inner.worker) => messages = Messages::default(),
+                () = inner.store.hinted(&inner.worker) => messages.asked = None,
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -140,10 +141,11 @@ impl Doubt {
     }
 }
 
-/// When messages from other processes were asked for last.
+/// When messages from other processes were asked for last, and how long to wait for what nobody hints at.
 #[derive(Default)]
 struct Messages {
     asked: Option<tokio::time::Instant>,
+    pace: Duration,
 }
 
 impl Messages {
@@ -155,6 +157,13 @@ impl Messages {
         }
         self.asked = Some(now);
         MESSAGE_LIMIT
+    }
+
+    /// How long to wait for what others leave or start and nobody hints at.
+    fn pace(&mut self, has_found: bool, inner: &Inner) -> Duration {
+        let poll = inner.options.poll;
+        self.pace = if has_found { poll / 8 } else { (self.pace * 2).clamp(poll / 8, poll) };
+        if inner.store.hears_hints() { poll } else { self.pace }
     }
 }
 
@@ -211,12 +220,13 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
     inner.blind.over();
     inner.time.learn(before, claimed.now);
     inner.note_renewal(began);
+    let pace = messages.pace(!claimed.runs.is_empty() || !claimed.messages.is_empty(), inner);
     *inner.looked.lock().unwrap_or_else(PoisonError::into_inner) = began;
     for (_, run) in claimed.messages {
         inner.poke_inbox(run);
     }
     // Until when there is nothing to do, by the clock that decides what is due.
-    let next = claimed.next_wake_up.unwrap_or(Timestamp::MAX).min(claimed.now.after(poll));
+    let next = claimed.next_wake_up.unwrap_or(Timestamp::MAX).min(claimed.now.after(pace));
     let next = inner.stand_back.get_up(next);
     *inner.planned.lock().unwrap_or_else(PoisonError::into_inner) = next;
     let bytes: usize = claimed.runs.iter().map(ClaimedRun::bytes).sum();

@@ -146,6 +146,12 @@ pub trait Ledger: Send + Sync + 'static {
         std::future::pending::<()>().await;
     }
 
+    /// Whether hints of other processes are heard here now, or there are none that could give any. Where they are not,
+    /// workers look more often while there is work.
+    fn hears_hints(&self) -> bool {
+        true
+    }
+
     /// Answers the store's time, as soon as it can: for whoever wants to know whether the store can be reached.
     ///
     /// # Errors

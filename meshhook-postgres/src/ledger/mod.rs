@@ -96,6 +96,10 @@ impl Ledger for PgStore {
         self.wakes.hinted(worker).await;
     }
 
+    fn hears_hints(&self) -> bool {
+        self.wakes.hears()
+    }
+
     async fn ping(&self) -> Result<Timestamp, StoreError> {
         let now = self.now();
         let answer = self.person(Effect::Reads, move |session| {
