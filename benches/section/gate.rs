@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::host::{Host, Setup};
 use super::load::Place;
 use super::measure::{Bench, Sample, Subject};
+use super::raw::Raw;
 use super::shape::Shape;
 use super::throughput::stop;
 use crate::kit::stub::stub;
@@ -44,13 +45,23 @@ pub(crate) async fn gate(bench: &Bench) -> bool {
     is_open
 }
 
-async fn figures(bench: &Bench) -> Vec<(String, f64)> {
+/// What was measured, by name.
+type Figures = Vec<(String, f64)>;
+
+async fn figures(bench: &Bench) -> Figures {
     let mut figures = Vec::new();
+    alone(bench, &mut figures).await;
+    saturated(bench, &mut figures).await;
+    idle(bench, &mut figures).await;
+    figures
+}
+
+/// One run after the other: what each costs when nothing is shared.
+async fn alone(bench: &Bench, figures: &mut Figures) {
     let database = bench.cluster.database();
     let setup = Setup { stub: stub(Duration::ZERO).await, is_calm: true, ..Setup::on(&database) };
     let host = Host::start(&setup).await;
     let (store, place) = (host.store.clone(), Place::Here(host));
-    let mut note = |name: &str, what: &str, figure: f64| figures.push((format!("{name}: {what}"), figure));
     for (shape, name) in [
         (Shape::Pure, "pure"),
         (Shape::OneCall, "1 call"),
@@ -62,35 +73,67 @@ async fn figures(bench: &Bench) -> Vec<(String, f64)> {
         let before = store.counts();
         let sample = bench.sample(&alone, ALONE).await;
         let commits = store.counts().of("commit") - before.of("commit");
-        note(name, "commits, alone", commits as f64 / sample.runs);
-        note(name, "store calls, alone", sample.calls);
-        note(name, "write transactions, alone", sample.writes);
-        note(name, "WAL bytes, alone", sample.log);
+        for (what, figure) in [
+            ("commits", commits as f64 / sample.runs),
+            ("store calls", sample.calls),
+            ("write transactions", sample.writes),
+            ("WAL bytes", sample.log),
+        ] {
+            figures.push((format!("{name}: {what}, alone"), figure));
+        }
     }
+    stop(place).await;
+}
+
+/// Many runs on a store that is slower than they are, however slow this build and machine may be; beside the same rows
+/// written by nobody in particular.
+async fn saturated(bench: &Bench, figures: &mut Figures) {
+    let database = bench.cluster.database();
+    let delay = SLOW.as_millis() as u64;
+    let setup = Setup { is_calm: true, commit_delay_ms: delay, ..Setup::on(&database) };
+    let place = Place::Here(Host::start(&setup).await);
+    let raw = Raw::like(&bench.cluster, &database, &place).await;
+    let (raw, half) = (&raw, bench.in_flight / 2);
     for (shape, name) in [(Shape::Pure, "pure"), (Shape::Strict, "strict")] {
         let many = Subject::closed(name, &place, shape, bench.in_flight);
         bench.sample(&many, WARM_UP).await;
         let sample: Sample = bench.sample(&many, MANY).await;
-        note(name, "write transactions, many in flight", sample.writes);
-        note(name, "WAL bytes, many in flight", sample.log);
+        let rows = Subject::new("raw", std::process::id(), move |span| raw.batched(shape, 2, half, span));
+        bench.sample(&rows, WARM_UP).await;
+        let rows = bench.sample(&rows, ALONE).await;
+        figures.push((format!("{name}: write transactions, saturated"), sample.writes));
+        figures.push((format!("{name}: WAL bytes, saturated"), sample.log));
+        figures.push((format!("{name}: WAL bytes, saturated, to raw rows"), sample.log / rows.log));
     }
     stop(place).await;
+}
 
+/// A process without work. Watched from one look to the end of so many seconds, so that no look more is counted than there
+/// were intervals.
+async fn idle(bench: &Bench, figures: &mut Figures) {
     let database = bench.cluster.database();
     let host = Host::start(&Setup::on(&database)).await;
     tokio::time::sleep(SETTLE).await;
     let calls = || host.store.counts().total();
+    let looked = calls();
+    while calls() == looked {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The look itself is to be over.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let (before_calls, before) = (calls(), bench.cluster.spent());
     tokio::time::sleep(IDLE).await;
     let per_second = |count: f64| count / IDLE.as_secs_f64();
-    note("idle", "store calls per second", per_second((calls() - before_calls) as f64));
-    note("idle", "write transactions per second", per_second(bench.cluster.spent().writes - before.writes));
+    let writes = bench.cluster.spent().writes - before.writes;
+    figures.push(("idle: store calls per second".into(), per_second((calls() - before_calls) as f64)));
+    figures.push(("idle: write transactions per second".into(), per_second(writes)));
     host.stop().await;
-    figures
 }
 
 const WARM_UP: Duration = Duration::from_millis(300);
 const ALONE: Duration = Duration::from_millis(700);
 const MANY: Duration = Duration::from_secs(2);
+/// How long a commit takes on the slow store.
+const SLOW: Duration = Duration::from_millis(20);
 const SETTLE: Duration = Duration::from_secs(2);
 const IDLE: Duration = Duration::from_secs(6);
