@@ -151,7 +151,11 @@ async fn run(flags: Flags) -> Result<(), Error> {
 async fn check_keys(engine: &Engine, flags: &Flags) -> Result<(), Error> {
     match engine.check_keys().await {
         Ok(()) => Ok(()),
-        Err(error) if error.is_transient() || flags.accept_lost_secrets => {
+        Err(error) if error.is_transient() => {
+            tracing::warn!(%error, "could not look whether the keys fit the database");
+            Ok(())
+        }
+        Err(error) if flags.accept_lost_secrets => {
             tracing::error!(%error, "no secret of the database can be opened");
             Ok(())
         }

@@ -107,7 +107,9 @@ pub async fn migrate(url: &str) -> Result<(), PgError> {
 
 /// Applies what is missing, in order.
 async fn bring(connection: &mut PgConnection, migrations: &[Migration]) -> Result<(), PgError> {
-    for migration in migrations {
+    // What is there is not looked at again under the lock: a server that starts has little to ask.
+    let done = applied(connection).await?.version;
+    for migration in migrations.iter().filter(|migration| migration.version > done) {
         let mut tries = 0;
         loop {
             match step(connection, migration).await {
