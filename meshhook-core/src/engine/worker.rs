@@ -238,8 +238,8 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
     if full { Look::MoreIsDue } else { Look::NextIn(next.since(claimed.now)) }
 }
 
-/// How long a store that had no room for a commit is believed to have none.
-const FULL_FOR: Duration = Duration::from_secs(10);
+/// How long a store that had no room for a commit is believed to have none. Runs that are held try more often than that.
+const FULL_FOR: Duration = Duration::from_secs(6);
 
 /// The shortest time between two looks when nobody wakes the worker.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
