@@ -108,6 +108,17 @@ fn partitions_are_there_for_this_month_and_the_next_ones() {
 }
 
 #[test]
+fn histories_are_packed_by_lz4_in_every_month_where_the_server_has_it() {
+    let database = Database::new();
+    let has_it = "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'";
+    let wanted = if rows(&database, has_it) == ["t"] { "l" } else { "" };
+    let packed = "SELECT DISTINCT attcompression FROM pg_attribute WHERE attname = 'chunk' AND attrelid IN (
+            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'meshhook.history'::regclass
+            UNION SELECT 'meshhook.history'::regclass)";
+    assert_eq!(rows(&database, packed), [wanted]);
+}
+
+#[test]
 fn months_are_the_same_in_every_time_zone() {
     // Clocks are put forward and back within these months, and half an hour counts.
     let zones = ["UTC", "Asia/Kolkata", "America/New_York", "Pacific/Kiritimati"];

@@ -11,7 +11,6 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use super::contained::contained;
-use super::long_work::text_len;
 use super::runner::{Loaded, Runner, Standing, wake_up};
 use super::watch::News;
 use super::{EngineError, Inner, Project, ended};
@@ -100,6 +99,8 @@ pub(super) struct NewRun {
     pub(super) trigger: Value,
     /// The run's input; the webhook's body without it.
     pub(super) input: Option<Value>,
+    /// How much text trigger and input are, roughly.
+    pub(super) bytes: usize,
     pub(super) test: bool,
     pub(super) dedupe: Option<Dedupe>,
     pub(super) wait: Option<Duration>,
@@ -168,7 +169,6 @@ impl Inner {
         meta.test = new.test;
         let (definition, begun) = (new.definition.clone(), meta.clone());
         let (mut trigger, input) = (new.trigger, new.input);
-        let bytes = text_len(&trigger).saturating_add(input.as_ref().map_or(0, text_len));
         let beginning = move || {
             secrets.masker().mask_value(&mut trigger);
             let input = match input {
@@ -184,7 +184,8 @@ impl Inner {
             let owed = state.outstanding(&definition);
             (state, Chunk::encode(genesis(run), &events), owed)
         };
-        let (state, chunk, owed) = contained(self.long_work.run(&new.definition, bytes, beginning)).await?;
+        let (state, chunk, owed) =
+            contained(self.long_work.run(&new.definition, new.bytes, beginning)).await?;
         let next_due = owed.iter().map(Owed::due_at).min().map_or(WakeUp::Now, wake_up);
         Ok(Begun { meta, definition: new.definition, state, chunk, next_due, dedupe: new.dedupe })
     }

@@ -364,7 +364,7 @@ impl LiveHook {
         if self.trigger().1.body_schema.is_some() && body.kind != BodyKind::Json {
             return Err(HookRefusal::UnsupportedMedia("this hook takes JSON only".into()));
         }
-        Ok(Read { headers, query, body: body.value, method: Value::from(request.method) })
+        Ok(Read { headers, query, body: body.value, bytes: body.bytes, method: Value::from(request.method) })
     }
 
     /// Whether the filter wants a request. One that fails does not.
@@ -413,7 +413,7 @@ impl LiveHook {
             };
         }
         // The filter saw the credentials; nothing that is kept does.
-        let Read { mut headers, query, body, method } = read;
+        let Read { mut headers, query, body, bytes, method } = read;
         redact_headers(&mut headers, &webhook.verify.credential_headers());
         let mut trigger: Map<String, Value> = [
             ("type", Value::from("webhook")),
@@ -438,6 +438,7 @@ impl LiveHook {
             definition: self.definition.clone(),
             trigger: Value::Object(trigger),
             input: None,
+            bytes,
             test: false,
             dedupe,
             wait,
@@ -497,6 +498,7 @@ pub(super) struct Read {
     headers: Value,
     query: Value,
     pub(super) body: Value,
+    bytes: usize,
     method: Value,
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::contained::contained;
 use super::intake::{Asked, MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
+use super::long_work::text_len;
 use super::project::parse_stored;
 use super::view::{EventPage, RunView, Verdict, run_end, run_view, summary, verdict};
 use super::{EngineError, Project};
@@ -70,10 +71,22 @@ impl Project {
                 return first.map(Asked::Before).ok_or(refusal);
             }
         };
+        let bytes = text_len(&input);
         let (trigger, input) = (json!({ "type": "manual" }), Some(input));
         let (project, workflow) = (self.id.clone(), slug.clone());
         let (test, wait) = (request.test, request.wait);
-        Ok(Asked::New(NewRun { project, workflow, version, definition, trigger, input, test, dedupe, wait }))
+        Ok(Asked::New(NewRun {
+            project,
+            workflow,
+            version,
+            definition,
+            trigger,
+            input,
+            bytes,
+            test,
+            dedupe,
+            wait,
+        }))
     }
 
     async fn startable(

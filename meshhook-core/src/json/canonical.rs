@@ -182,10 +182,8 @@ fn write_str<S: Sink>(value: &str, sink: &mut S) -> bool {
         return false;
     }
     let mut written = 0;
-    for (index, byte) in value.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
+    while let Some(index) = next_escaped(value.as_bytes(), written) {
+        let byte = value.as_bytes()[index];
         let mut unicode = [b'\\', b'u', b'0', b'0', 0, 0];
         let escape = match byte {
             b'"' => "\\\"",
@@ -207,6 +205,15 @@ fn write_str<S: Sink>(value: &str, sink: &mut S) -> bool {
         written = index + 1;
     }
     sink.push(&value[written..]) && sink.push("\"")
+}
+
+/// Where the next byte from `start` on stands that cannot stand for itself. Sixteen are looked at in one go.
+fn next_escaped(bytes: &[u8], start: usize) -> Option<usize> {
+    let is_escaped = |byte: &u8| *byte < 0x20 || matches!(*byte, b'"' | b'\\');
+    let rest = &bytes[start..];
+    let is_plain = |sixteen: &&[u8]| !sixteen.iter().fold(false, |found, byte| found | is_escaped(byte));
+    let plain = rest.chunks_exact(16).take_while(is_plain).count() * 16;
+    rest[plain..].iter().position(is_escaped).map(|place| start + plain + place)
 }
 
 #[cfg(test)]

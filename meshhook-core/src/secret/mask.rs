@@ -228,7 +228,8 @@ impl Masker {
         let mut cut_at = if end == End::Cut { self.cut_head(text) } else { None };
         let is_mark =
             |b: &u8| matches!(b, b'%' | b'\\' | b'&' | b'\n' | b'\r') || (*b == b'+' && self.has_space);
-        if !text.iter().any(is_mark) {
+        // Without leaving early within a piece, pieces are looked at whole.
+        if !text.chunks(64).any(|piece| piece.iter().fold(false, |found, byte| found | is_mark(byte))) {
             ranges.extend(cut_at.map(|from| (from, text.len())));
             return Ok(ranges);
         }

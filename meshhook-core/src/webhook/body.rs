@@ -62,6 +62,8 @@ pub struct Body {
     pub value: Value,
     /// How the body was declared.
     pub kind: BodyKind,
+    /// Its length in bytes, without what packed it.
+    pub bytes: usize,
 }
 
 /// How a body was declared.
@@ -106,7 +108,7 @@ pub fn read_body(headers: &HeaderMap, bytes: &[u8], limits: &BodyLimits) -> Resu
         BodyKind::Raw if media.essence.is_empty() && bytes.is_empty() => Value::Null,
         BodyKind::Raw => json!({ "raw": STANDARD.encode(bytes) }),
     };
-    Ok(Body { value, kind })
+    Ok(Body { value, kind, bytes: bytes.len() })
 }
 
 /// Why a body was not read.
