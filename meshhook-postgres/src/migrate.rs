@@ -234,7 +234,12 @@ pub(crate) async fn found(connection: &mut PgConnection) -> Result<Found, PgErro
 async fn applied(connection: &mut PgConnection) -> Result<Found, PgError> {
     let failed = PgError::of_look;
     let exists = connection
-        .fetch_one("SELECT to_regclass('meshhook.migrations') IS NOT NULL")
+        // By the catalogue's rows: what a session has looked up once by name it may believe in although somebody else has
+        // made it since.
+        .fetch_one(
+            "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = 'meshhook' AND c.relname = 'migrations')",
+        )
         .await
         .map_err(failed)?;
     if !exists.try_get::<bool, _>(0).map_err(failed)? {
