@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use meshhook::event::Chunk;
 use meshhook::id::{DeliveryId, Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook::store::{
-    Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, DeliveryFilter, DeliveryRecord, DeliveryStore,
-    HeldRun, Hold, HookRoute, Inbox, InboxId, InboxItem, KeyHolder, Ledger, Listing, Page, Post, Posted,
-    ProjectRecord, ProjectStore, PublishOutcome, PublishWorkflow, Resealed, RunFilter, RunReader, RunRecord,
-    SaveDraft, SecretRecord, SecretStore, Store, StoreError, StoredRun, VersionRecord, WakeUp,
-    WorkflowRecord, WorkflowStore, WorkflowStoreError,
+    Admit, Admitted, Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, DeliveryFilter, DeliveryRecord,
+    DeliveryStore, HeldRun, Hold, HookRoute, Inbox, InboxId, InboxItem, KeyHolder, Ledger, Listing, Page,
+    Post, Posted, ProjectRecord, ProjectStore, PublishOutcome, PublishWorkflow, RateStore, Resealed,
+    RunFilter, RunReader, RunRecord, SaveDraft, SecretRecord, SecretStore, Store, StoreError, StoredRun,
+    VersionRecord, WakeUp, WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
 use meshhook::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -190,5 +190,11 @@ watch! {
         fn record_deliveries(batch: Vec<DeliveryRecord>) -> Result<(), StoreError>;
         fn deliveries(project: &ProjectId, filter: DeliveryFilter) -> Result<Listing<DeliveryRecord>, StoreError>;
         fn delivery(project: &ProjectId, delivery: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
+    }
+}
+
+watch! {
+    RateStore {
+        fn admit(batch: Vec<Admit>) -> Result<Vec<Admitted>, StoreError>;
     }
 }

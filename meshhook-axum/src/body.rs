@@ -1,5 +1,6 @@
 //! Bodies of the API: received within bounds, and read as what they say they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,6 +10,7 @@ use http_body_util::BodyExt as _;
 use meshhook_core::definition::{index_path, member_path, parse_yaml};
 use meshhook_core::json::{self, JsonLimits};
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::problem::Problem;
@@ -20,6 +22,35 @@ pub(crate) struct BodyBounds {
     pub(crate) timeout: Duration,
 }
 
+/// What a body holds of the memory that bodies may take together, for as long as it lives.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    room: Option<Arc<Semaphore>>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// Of a room that others take from as well.
+    pub(crate) fn of(room: &Arc<Semaphore>) -> Self {
+        Self { room: Some(room.clone()), taken: None }
+    }
+
+    /// Takes more, unless there is not so much.
+    fn take(&mut self, bytes: usize) -> bool {
+        let Some(room) = &self.room else { return true };
+        let Some(more) =
+            u32::try_from(bytes).ok().and_then(|bytes| room.clone().try_acquire_many_owned(bytes).ok())
+        else {
+            return false;
+        };
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        true
+    }
+}
+
 /// What a route reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accepts {
@@ -27,11 +58,13 @@ pub(crate) enum Accepts {
     JsonOrYaml,
 }
 
-/// Receives a body within a size and a time. Nothing is set aside for what a sender merely announces.
+/// Receives a body within a size and a time, and within what is left of the memory for bodies. Nothing is set aside for
+/// what a sender merely announces.
 pub(crate) async fn receive_body(
     body: Body,
     headers: &HeaderMap,
     bounds: BodyBounds,
+    held: &mut Held,
 ) -> Result<Bytes, Problem> {
     let BodyBounds { max_bytes, timeout } = bounds;
     let announced =
@@ -62,6 +95,9 @@ pub(crate) async fn receive_body(
         if first.len() + rest.len() + data.len() > max_bytes {
             discard(&mut body).await;
             return Err(Problem::too_large(max_bytes));
+        }
+        if !held.take(data.len()) {
+            return Err(Problem::unavailable("too many bodies at once; try again later").closing());
         }
         // Most bodies come in one piece, which needs no copy.
         if first.is_empty() && rest.is_empty() {

@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) options: RouterOptions,
     pub(crate) cursors: Cursors,
     pub(crate) streams: Arc<Semaphore>,
+    /// The memory for bodies of webhooks, in bytes.
+    pub(crate) bodies: Arc<Semaphore>,
     /// The text of `/api/openapi.json`.
     pub(crate) openapi: String,
 }

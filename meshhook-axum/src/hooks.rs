@@ -28,7 +28,7 @@ use utoipa::ToSchema;
 
 use crate::answer::json_answer;
 use crate::auth::Permission;
-use crate::body::{BodyBounds, receive_body};
+use crate::body::{BodyBounds, Held, receive_body};
 use crate::call::Shared;
 use crate::origin;
 use crate::problem::Problem;
@@ -56,6 +56,7 @@ pub(crate) fn routes() -> Vec<Route> {
         .error(413, "payload_too_large")
         .error(415, "unsupported_media_type")
         .error(422, "input_invalid")
+        .error(429, "rate_limited")
         .error(500, "internal; or a run that failed while the sender waited")
         .error(503, "unavailable"),
     ]
@@ -126,10 +127,12 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
         return Err(method_not_allowed(&hook));
     }
     let bounds = BodyBounds { max_bytes: hook.max_body_bytes(), timeout: shared.options.body_timeout };
-    let body = receive_body(body, &parts.headers, bounds).await.map_err(|problem| {
+    let mut held = Held::of(&shared.bodies);
+    let body = receive_body(body, &parts.headers, bounds, &mut held).await.map_err(|problem| {
         let (verdict, problem) = match problem.status() {
             _ if !is_taken => (Verdict::MethodNotAllowed, method_not_allowed(&hook)),
             StatusCode::PAYLOAD_TOO_LARGE => (Verdict::TooLarge, problem),
+            StatusCode::SERVICE_UNAVAILABLE => (Verdict::Overloaded, problem),
             _ => (Verdict::Incomplete, problem),
         };
         hook.turn_away(&head, verdict);
@@ -202,6 +205,13 @@ fn refused(refusal: HookRefusal) -> Problem {
         }
         HookRefusal::SchemaViolation(detail) => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", detail)
+        }
+        HookRefusal::RateLimited { wait } => {
+            let detail = "this hook takes no more for now";
+            // A sender that comes a moment early would be told again.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+                .header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
         }
         HookRefusal::Engine(error) => error.into(),
         other => {

@@ -17,6 +17,7 @@ pub struct RouterOptions {
     pub(crate) metrics: Option<RenderMetrics>,
     pub(crate) cursor_key: Option<[u8; 32]>,
     pub(crate) max_body_bytes: usize,
+    pub(crate) max_hook_bytes: usize,
     pub(crate) body_timeout: Duration,
     pub(crate) max_streams: usize,
     pub(crate) recheck: Duration,
@@ -50,6 +51,7 @@ impl RouterOptions {
             metrics: None,
             cursor_key: None,
             max_body_bytes: 2 << 20,
+            max_hook_bytes: 128 << 20,
             body_timeout: Duration::from_secs(30),
             max_streams: 256,
             recheck: Duration::from_secs(5),
@@ -99,6 +101,13 @@ impl RouterOptions {
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
+        self
+    }
+
+    /// Sets how many bytes of webhooks' bodies are in memory at once; past it, webhooks are answered 503. 128 MiB.
+    #[must_use]
+    pub fn max_hook_bytes(mut self, bytes: usize) -> Self {
+        self.max_hook_bytes = bytes;
         self
     }
 

@@ -19,7 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::auth::{Grant, Permission};
-use crate::body::{BodyBounds, receive_body};
+use crate::body::{BodyBounds, Held, receive_body};
 use crate::call::{Call, Caller, Shared};
 use crate::cursor::Cursors;
 use crate::options::RouterOptions;
@@ -44,6 +44,7 @@ pub(crate) fn build(engine: Engine, options: RouterOptions, routes: Vec<Route>) 
     let shared = Arc::new(Shared {
         engine,
         cursors: Cursors::new(options.cursor_key),
+        bodies: Arc::new(Semaphore::new(options.max_hook_bytes.min(Semaphore::MAX_PERMITS))),
         streams: Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS))),
         openapi: openapi::document(),
         options,
@@ -175,7 +176,7 @@ async fn answer(shared: Arc<Shared>, route: &Route, request: Request) -> Result<
     let options = &shared.options;
     let body = if has_body {
         let bounds = BodyBounds { max_bytes: options.max_body_bytes, timeout: options.body_timeout };
-        receive_body(body, &parts.headers, bounds).await?
+        receive_body(body, &parts.headers, bounds, &mut Held::default()).await?
     } else {
         bytes::Bytes::new()
     };

@@ -60,6 +60,7 @@ mod migrate;
 mod options;
 mod pooler;
 mod projects;
+mod rates;
 mod reader;
 mod row;
 mod secrets;

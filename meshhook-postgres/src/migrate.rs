@@ -57,6 +57,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(8, "0008", "views"),
     migration!(9, "0009", "comments"),
     migration!(10, "0010", "deliveries"),
+    migration!(11, "0011", "rates"),
 ];
 
 impl Migration {
@@ -152,6 +153,7 @@ pub(crate) const RIGHTS: &[(&str, &[&str])] = &[
     ("live_runs", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("dedupe", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("inbox", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("rates", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("workers", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("workflows", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
 ];

@@ -1,5 +1,5 @@
-//! What is to be done now and then, by any worker: partitions made ahead, keys forgotten whose window is over, and
-//! deliveries whose time is.
+//! What is to be done now and then, by any worker: partitions made ahead, keys forgotten whose window is over,
+//! deliveries whose time is, and buckets that are full.
 //!
 //! It is done by a task of its own, beside claims and never within one. Each statement happens or not; what one process
 //! leaves undone, the next one does, and several at once do not wait for each other.
@@ -48,6 +48,10 @@ async fn tidy(sessions: Arc<Sessions>, clock: Option<Arc<dyn Clock>>) {
         let keys = forget(&sessions, sql!("drop_keys"), KEYS_AT_ONCE, clock.as_deref());
         if let Err(error) = keys.await {
             tracing::warn!(%error, "could not forget old keys");
+        }
+        let rates = forget(&sessions, sql!("drop_rates"), KEYS_AT_ONCE, clock.as_deref());
+        if let Err(error) = rates.await {
+            tracing::warn!(%error, "could not forget full buckets");
         }
         let deliveries = forget(&sessions, sql!("drop_deliveries"), DELIVERIES_AT_ONCE, clock.as_deref());
         if let Err(error) = deliveries.await {

@@ -31,6 +31,7 @@ mod options;
 #[cfg(test)]
 mod plan_tests;
 mod projects;
+mod rates;
 mod reader;
 mod row;
 mod secrets;

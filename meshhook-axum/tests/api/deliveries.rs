@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::{StreamExt as _, stream};
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use http::Request;
+use meshhook_axum::{OpenLoopback, RouterOptions};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -322,4 +324,73 @@ async fn what_a_hook_refuses_cannot_be_replayed() {
     server.call("POST", "/workflows/w/unpublish", Value::Null).await;
     let gone = server.post_owned(format!("/deliveries/{}/replay", id(&delivery)), Value::Null).await;
     assert_eq!(gone.status, 404);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_lets_in_its_burst_and_says_when_to_come_again() {
+    let limit = json!({ "per_second": 0.1, "burst": 2, "key": "body.of" });
+    let server = serving(
+        json!({ "verify": { "scheme": "none" }, "rate_limit": limit, "dedupe": { "key": "body.id" } }),
+    )
+    .await;
+    let send = async |of: Value, id: u32| {
+        let body = json!({ "of": of, "id": id, "n": 1 }).to_string();
+        let request = Request::post("/hooks/default/in").header("content-type", "application/json");
+        server.send(request.body(Body::from(body)).unwrap()).await
+    };
+    for (of, id) in [("a", 1), ("a", 2), ("b", 3), ("b", 4)] {
+        assert_eq!(send(json!(of), id).await.status, 202, "{of} {id}");
+    }
+    let refused = send(json!("a"), 5).await;
+    assert_eq!(refused.problem().1, "rate_limited");
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "10"));
+    // A repetition takes no token and is told so; and those without a key have one bucket together.
+    assert_eq!(send(json!("a"), 1).await.json()["duplicate"], true);
+    assert_eq!(send(Value::Null, 6).await.status, 202);
+    assert_eq!(send(Value::Null, 7).await.status, 202);
+    assert_eq!(send(Value::Null, 8).await.status, 429);
+    let limited = recorded(&server, "?verdict=rate_limited", 2).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(send(json!("a"), 5).await.status, 202);
+    assert_eq!(send(json!("a"), 9).await.status, 429);
+    // Whoever routes a delivery again is not limited.
+    let never = limited.iter().find(|delivery| delivery["body"]["id"] == 8).unwrap();
+    let replayed = server.post_owned(format!("/deliveries/{}/replay", id(never)), Value::Null).await;
+    assert_eq!(replayed.status, 201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_at_once_get_no_more_than_the_burst() {
+    let server =
+        serving(json!({ "verify": { "scheme": "none" }, "rate_limit": { "per_second": 1, "burst": 7 } }))
+            .await;
+    let send = |n: usize| {
+        let body = format!("{{\"n\":{n}}}");
+        let request = Request::post("/hooks/default/in").header("content-type", "application/json");
+        server.send_unchecked(request.body(Body::from(body)).unwrap())
+    };
+    let replies = futures_util::future::join_all((0..50).map(send)).await;
+    let count = |status: u16| replies.iter().filter(|reply| reply.status == status).count();
+    assert_eq!((count(202), count(429)), (7, 43));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_past_the_memory_for_them_are_refused_for_now() {
+    let server = Server::with(RouterOptions::new(OpenLoopback).max_hook_bytes(1_000));
+    server.publish_with_warnings("w", hooked(json!({ "verify": { "scheme": "none" } }))).await;
+    let post = |body: Body| {
+        Request::post("/hooks/default/in").header("content-type", "application/json").body(body).unwrap()
+    };
+    let large = || Body::from(format!("{{\"n\":1,\"x\":\"{}\"}}", "x".repeat(600)));
+    // A sender that never ends its body holds what it has sent.
+    let first = stream::iter([Ok::<_, std::io::Error>("x".repeat(600))]);
+    let slow = first.chain(stream::pending());
+    let waiting = server.send_unchecked(post(Body::from_stream(slow)));
+    tokio::pin!(waiting);
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    let refused = server.send(post(large())).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "1"));
+    assert_eq!(newest(&server, 1).await["verdict"], "overloaded");
+    assert_eq!(waiting.await.status, 408);
+    assert_eq!(server.send(post(large())).await.status, 202);
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::admitter::Admitter;
 use super::committer::Committer;
 use super::long_work::LongWork;
 use super::projects::KnownProjects;
@@ -174,10 +175,13 @@ impl EngineBuilder {
         let options = self.options;
         let stopping = Stopping::default();
         let committer = Committer::spawn(&self.tasks, self.store.clone(), &options, stopping.abandon.clone());
+        let admitter =
+            Admitter::spawn(&self.tasks, self.store.clone(), options.lease, stopping.abandon.clone());
         let (recorder, queued) = Recorder::new(&options);
         let inner = Arc::new(Inner {
             committer,
             recorder,
+            admitter,
             long_work: if self.tasks.is_gated() { LongWork::in_place() } else { LongWork::elsewhere() },
             registry: Registry::new(self.node_types, self.limits),
             vault: Vault::new(self.store.clone(), self.keys, self.entropy.clone()),

@@ -344,7 +344,7 @@ impl LiveHook {
         let claimed = self.trigger().1.verify.claims(&request).delivery_id;
         let key = self.dedupe_key(&read, claimed.as_deref()).map_err(refused)?;
         let key = key.or_else(|| Some(format!("replay of {id}")));
-        let start = Start { key, delivery_id: claimed, replay_of: Some(id) };
+        let start = Start { key, delivery_id: claimed, rate: None, replay_of: Some(id) };
         self.start(&request, read, start).await.map_err(refused)
     }
 }

@@ -14,6 +14,7 @@
 //! **Invariant:** nothing outside the store is believed to have happened before the store said so: no answer to a sender
 //! before the commit, no side effect before its intent.
 
+mod admitter;
 mod attempt;
 mod builder;
 mod committer;
@@ -211,6 +212,7 @@ pub(crate) struct Inner {
     routes: routes::Routes,
     refusals: routes::Refusals,
     recorder: recorder::Recorder,
+    admitter: admitter::Admitter,
     projects: projects::KnownProjects,
     committer: committer::Committer,
     long_work: long_work::LongWork,

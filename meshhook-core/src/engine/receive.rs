@@ -1,20 +1,21 @@
 //! Webhooks: from a request to a committed run.
 //!
 //! ```text
-//!   path ─► method ─► size ─► signature ─► body ─► filter ─► duplicate ─► schema ─► load ─► commit ─► answer
-//!    404     405       413      401      415, 400   ignored    202, 409     422      503               202
+//!   path ─► method ─► size ─► signature ─► body ─► filter ─► duplicate ─► schema ─► rate, load ─► commit ─► answer
+//!    404     405       413      401      415, 400   ignored    202, 409     422      429, 503               202
 //! ```
 //!
 //! A handshake is answered after the path check, whatever methods the hook takes: it is no delivery, starts no run and
 //! leaves no key. Where the provider signs it, only with its valid signature; without one it goes the way of deliveries.
 //!
 //! Whether the key is taken is decided by the commit, which costs an accepted delivery nothing. Only where the schema or
-//! the load would refuse a delivery, its key is looked up first, so that the answers are those of this order.
+//! the load would refuse a delivery, or a rate limit counts it, its key is looked up first, so that the answers are those of this order.
 //!
 //! The order is part of the contract. Nothing is parsed before its sender is known, and nothing is answered as accepted
 //! before it is durable.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -29,6 +30,7 @@ use crate::expr::{Env, View};
 use crate::id::{DeliveryId, ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::node::TerminateResponse;
+use crate::policy::Bucket;
 use crate::run::RunEnd;
 use crate::store::{Dedupe, HookRoute};
 use crate::time::Timestamp;
@@ -103,6 +105,12 @@ pub enum HookRefusal {
     /// The body does not match the hook's schema, or that of the workflow's input.
     #[error("the body does not match the schema: {0}")]
     SchemaViolation(String),
+    /// More came than the hook's rate limit lets in.
+    #[error("the hook takes no more for now")]
+    RateLimited {
+        /// How long to wait.
+        wait: Duration,
+    },
     /// The engine cannot take it now.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -120,6 +128,7 @@ impl HookRefusal {
             Self::InvalidJson(_) | Self::Malformed(_) => Verdict::Malformed,
             Self::KeyReused { .. } => Verdict::KeyReused,
             Self::SchemaViolation(_) => Verdict::InvalidSchema,
+            Self::RateLimited { .. } => Verdict::RateLimited,
             Self::Engine(error) if error.is_transient() => Verdict::Overloaded,
             Self::Engine(_) => Verdict::Internal,
         }
@@ -351,7 +360,9 @@ impl LiveHook {
             return Ok(Received::Ignored);
         }
         let key = self.dedupe_key(&read, verified.delivery_id.as_deref())?;
-        self.start(request, read, Start { key, delivery_id: verified.delivery_id, replay_of: None }).await
+        let rate = self.rate(&read)?;
+        self.start(request, read, Start { key, delivery_id: verified.delivery_id, rate, replay_of: None })
+            .await
     }
 
     /// Reads a request as it declares itself.
@@ -411,6 +422,16 @@ impl LiveHook {
                 Some(first) => Ok(accepted(first)),
                 None => Err(HookRefusal::SchemaViolation(violation)),
             };
+        }
+        if let Some((key, bucket)) = start.rate {
+            // A repetition takes no token. Elsewhere the commit tells whether it is one, for nothing; here it has to be known.
+            let first = self.inner.started_before(&self.project, dedupe.as_ref()).await;
+            if let Some(first) = first.map_err(engine_refusal)? {
+                return Ok(accepted(first));
+            }
+            if let Some(wait) = self.inner.admitter.admit(&self.project, key, bucket).await? {
+                return Err(HookRefusal::RateLimited { wait });
+            }
         }
         // The filter saw the credentials; nothing that is kept does.
         let Read { mut headers, query, body, bytes, method } = read;
@@ -487,6 +508,23 @@ impl LiveHook {
         }
     }
 
+    /// The bucket that a request takes from, where the hook has a rate limit: that of its key, or of all whose key is null.
+    fn rate(&self, read: &Read) -> Result<Option<([u8; 32], Bucket)>, HookRefusal> {
+        let (id, webhook) = self.trigger();
+        let Some(limit) = &webhook.rate_limit else { return Ok(None) };
+        let key = limit.key.as_ref().map(|key| key.evaluate(&read.root(), &self.env())).transpose();
+        let key = key.map_err(|error| {
+            HookRefusal::Malformed(format!("the key of the rate limit cannot be computed: {error}"))
+        })?;
+        let of = format!(
+            "rate:{}/{id}\n{}",
+            self.route.workflow,
+            json::to_canonical_string(&key.unwrap_or_default())
+        );
+        let bucket = Bucket::per_kilosecond(limit.per_kilosecond, limit.burst);
+        Ok(Some((Sha256::digest(of).into(), bucket)))
+    }
+
     fn env(&self) -> Env<'static> {
         Env::new(self.inner.time.now(), b"filter")
     }
@@ -521,6 +559,8 @@ pub(super) struct Start {
     pub(super) key: Option<String>,
     /// The delivery's identity by the scheme.
     pub(super) delivery_id: Option<String>,
+    /// The bucket that it takes from.
+    pub(super) rate: Option<([u8; 32], Bucket)>,
     /// The delivery that somebody wants to be routed again.
     pub(super) replay_of: Option<DeliveryId>,
 }

@@ -48,12 +48,32 @@ impl Bucket {
         tokens: u32,
     ) -> Result<Timestamp, Duration> {
         let room = self.time_of(self.burst);
-        // What is fuller than full is full, and what is emptier than empty, by a clock that was set or a bucket that was
-        // larger before, is empty.
-        let full_at = full_at.unwrap_or(now).max(now).min(now.after(room));
-        let then = full_at.after(self.time_of(tokens));
+        let then = self.within(full_at, now).after(self.time_of(tokens));
         let earliest = then.before(room);
         if earliest <= now { Ok(then) } else { Err(earliest.since(now)) }
+    }
+
+    /// Takes as many tokens as there are, but not more than so many; answers how many, and when the bucket will be full
+    /// then.
+    #[must_use]
+    pub fn take_up_to(self, full_at: Option<Timestamp>, now: Timestamp, most: u32) -> (u32, Timestamp) {
+        let full_at = self.within(full_at, now);
+        let left =
+            now.after(self.time_of(self.burst)).since(full_at).as_micros() / u128::from(self.every_micros);
+        let tokens = u32::try_from(left).unwrap_or(u32::MAX).min(most);
+        (tokens, full_at.after(self.time_of(tokens)))
+    }
+
+    /// How long it takes until there is a token in a bucket that will be full at `full_at`.
+    #[must_use]
+    pub fn wait(self, full_at: Timestamp, now: Timestamp) -> Duration {
+        self.take(Some(full_at), now, 1).err().unwrap_or_default()
+    }
+
+    /// What is fuller than full is full; and what is emptier than empty, by a clock that was set or a bucket that was larger
+    /// before, is empty.
+    fn within(self, full_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        full_at.unwrap_or(now).max(now).min(now.after(self.time_of(self.burst)))
     }
 
     fn time_of(self, tokens: u32) -> Duration {

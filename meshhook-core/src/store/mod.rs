@@ -14,6 +14,7 @@
 //! | [`SecretStore`] | sealed secrets |
 //! | [`ProjectStore`] | which projects exist |
 //! | [`DeliveryStore`] | what was sent to hooks |
+//! | [`RateStore`] | how much more is let in |
 //!
 //! Rules that hold for every method:
 //!
@@ -30,6 +31,7 @@ mod ledger;
 mod listing;
 pub mod memory;
 mod projects;
+mod rates;
 mod reader;
 mod secrets;
 mod workflows;
@@ -44,6 +46,7 @@ pub use self::ledger::{
 };
 pub use self::listing::{Listing, MAX_LISTING_BYTES, Page};
 pub use self::projects::{ProjectRecord, ProjectStore};
+pub use self::rates::{Admit, Admitted, RateStore};
 pub use self::reader::{RunFilter, RunReader, RunRecord, StoredRun};
 pub use self::secrets::{Resealed, SecretRecord, SecretStore};
 pub use self::workflows::{
@@ -53,11 +56,11 @@ pub use self::workflows::{
 
 /// Everything the engine asks of a database, in one object.
 pub trait Store:
-    Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore + DeliveryStore
+    Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore + DeliveryStore + RateStore
 {
 }
 
 impl<T> Store for T where
-    T: Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore + DeliveryStore
+    T: Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore + DeliveryStore + RateStore
 {
 }

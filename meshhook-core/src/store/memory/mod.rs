@@ -13,6 +13,7 @@ mod inbox;
 mod inspect;
 mod ledger;
 mod projects;
+mod rates;
 mod reader;
 mod secrets;
 mod workflows;
@@ -74,6 +75,8 @@ pub enum Operation {
     ProjectWrite,
     /// [`DeliveryStore::record_deliveries`](super::DeliveryStore::record_deliveries).
     DeliveryWrite,
+    /// [`RateStore::admit`](super::RateStore::admit).
+    RateWrite,
     /// [`Ledger::held`](super::Ledger::held).
     Held,
     /// What else only reads.
@@ -96,6 +99,7 @@ struct State {
     secrets: secrets::Secrets,
     projects: projects::Projects,
     deliveries: deliveries::Deliveries,
+    rates: rates::Rates,
 }
 
 impl MemoryStore {

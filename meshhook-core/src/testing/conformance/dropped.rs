@@ -5,9 +5,10 @@ use super::Kit;
 use super::fixture::*;
 use crate::event::RunStatus;
 use crate::id::DeliveryId;
+use crate::policy::Bucket;
 use crate::store::{
-    ClaimedRun, Commit, CommitOutcome, CreateWorkflow, DeliveryFilter, DeliveryRecord, Page, PublishWorkflow,
-    RunFilter, SaveDraft, Store, WakeUp,
+    Admit, ClaimedRun, Commit, CommitOutcome, CreateWorkflow, DeliveryFilter, DeliveryRecord, Page,
+    PublishWorkflow, RunFilter, SaveDraft, Store, WakeUp,
 };
 use crate::webhook::Verdict;
 
@@ -150,6 +151,8 @@ pub async fn the_store_is_usable_after_any_call_was_dropped(kit: Kit) {
     drop_everywhere(|_| store.record_deliveries(vec![delivery()])).await.unwrap();
     drop_everywhere(|_| store.deliveries(&acme, DeliveryFilter::default())).await.unwrap();
     drop_everywhere(|_| store.delivery(&acme, delivery().id)).await.unwrap();
+    let admit = || Admit { project: acme.clone(), key: [1; 32], bucket: Bucket::new(1, 1), wanted: 1 };
+    drop_everywhere(|_| store.admit(vec![admit()])).await.unwrap();
     drop_everywhere(|_| store.forget(&bob, &[], WakeUp::Now)).await.unwrap();
     drop_everywhere(|_| store.find_key(&acme, "hook", "k")).await.unwrap();
     drop_everywhere(|_| store.retire(&bob)).await.unwrap();

@@ -34,6 +34,8 @@ pub mod orphans;
 #[doc(hidden)]
 pub mod projects;
 #[doc(hidden)]
+pub mod rates;
+#[doc(hidden)]
 pub mod reading;
 #[doc(hidden)]
 pub mod secrets;
@@ -288,6 +290,14 @@ macro_rules! store_conformance {
                 a_delivery_is_forgotten_when_its_time_is_over
                 large_deliveries_come_in_smaller_parts
             }
+            rates {
+                a_bucket_gives_its_burst_and_then_what_comes_back
+                a_batch_is_taken_in_order
+                buckets_belong_to_their_project_and_key
+                a_bucket_that_was_larger_is_empty_at_most
+                many_at_once_are_given_what_there_is_and_no_more
+                fast_and_slow_buckets_are_exact
+            }
             text {
                 large_texts_are_kept_byte_for_byte
                 odd_characters_are_kept_byte_for_byte
@@ -342,6 +352,7 @@ mod tests {
             include_str!("late.rs"),
             include_str!("orphans.rs"),
             include_str!("projects.rs"),
+            include_str!("rates.rs"),
             include_str!("reading.rs"),
             include_str!("secrets.rs"),
             include_str!("text.rs"),
