@@ -130,6 +130,11 @@ impl EngineError {
         }
     }
 
+    /// Whether what is stored of a run cannot be read, by this release at least.
+    pub(super) fn is_unreadable(&self) -> bool {
+        matches!(self, EngineError::Unreadable(_) | EngineError::Store(StoreError::Corrupt { .. }))
+    }
+
     /// Whether something that was named does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

@@ -8,7 +8,7 @@ use super::contained::contained;
 use super::intake::{Asked, MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
 use super::long_work::text_len;
 use super::project::parse_stored;
-use super::view::{EventPage, RunView, Verdict, run_end, run_view, summary, verdict};
+use super::view::{EventPage, RunView, Verdict, run_end, run_view, set_aside, summary, verdict};
 use super::{EngineError, Project};
 use crate::definition::{Checked, ValidDefinition};
 use crate::event::{CodecError, Event, RunStatus};
@@ -132,11 +132,17 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`], [`EngineError::Unreadable`], [`EngineError::Overloaded`] when too many look at runs, or a
-    /// store error.
+    /// [`EngineError::NotFound`], [`EngineError::Overloaded`] when too many look at runs, or a store error.
     pub async fn run(&self, run: RunId) -> Result<RunView, EngineError> {
         let now = self.inner.time.now();
-        self.look_at(run, move |definition, stored| run_view(definition, stored, now)).await?
+        let look = self.look_at(run, move |definition, stored| run_view(definition, stored, now)).await;
+        match look.flatten() {
+            Err(why) if why.is_unreadable() => {
+                let record = self.inner.store.run_record(&self.id, run).await?;
+                Ok(set_aside(record.ok_or(EngineError::NotFound { what: "run" })?, &why))
+            }
+            seen => seen,
+        }
     }
 
     /// How a run ended, if it did.
@@ -148,11 +154,10 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Unreadable`], or a store error.
+    /// A store error.
     pub async fn runs(&self, filter: RunFilter) -> Result<Listing<RunView>, EngineError> {
         let Listing { items, more, .. } = self.inner.store.runs(&self.id, filter).await?;
-        let views = items.into_iter().map(summary).collect::<Result<_, _>>()?;
-        Ok(Listing::new(views, more))
+        Ok(Listing::new(items.into_iter().map(summary).collect(), more))
     }
 
     /// A run's events after a position, at most `limit`.

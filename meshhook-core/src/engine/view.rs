@@ -1,5 +1,6 @@
 //! Runs as people look at them: folded from their history.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -7,10 +8,10 @@ use serde_json::Value;
 use super::EngineError;
 use crate::definition::ValidDefinition;
 use crate::event::{ChainError, Event, EventData, RunStatus, StepRef, genesis};
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::id::{RunId, StepKey, WorkflowSlug};
 use crate::run::{Divergence, ReplayError, Replayed, RunEnd, StepStatus, replay, shown_failure};
-use crate::store::StoredRun;
+use crate::store::{RunRecord, StoredRun};
 use crate::time::Timestamp;
 
 /// A run.
@@ -33,7 +34,8 @@ pub struct RunView {
     pub input: Arc<Value>,
     /// Its output, if it succeeded.
     pub output: Option<Arc<Value>>,
-    /// The failure and the step that failed it, if it failed.
+    /// The failure and the step that failed it, if it failed. Of a run whose history cannot be read it is `quarantined`,
+    /// whatever its status: it was set aside, and waits for somebody to do something about it.
     pub error: Option<Value>,
     /// What a waiting webhook answers, if a `terminate` node said so.
     pub response: Option<Arc<Value>>,
@@ -168,8 +170,50 @@ pub(super) fn run_end(
     Ok(state.end().cloned())
 }
 
-/// Makes a view of a run from its first and last chunk, without steps.
-pub(super) fn summary(stored: StoredRun) -> Result<RunView, EngineError> {
+/// Makes a view of a run from its first and last chunk, without steps. One that cannot be read keeps no other from being
+/// shown.
+pub(super) fn summary(stored: StoredRun) -> RunView {
+    let record = stored.record.clone();
+    readable_summary(stored).unwrap_or_else(|why| set_aside(record, &why))
+}
+
+/// What is known of a run that cannot be read: it waits for somebody to do something about it.
+pub(super) fn set_aside(record: RunRecord, why: &EngineError) -> RunView {
+    let failure = Failure::permanent(code::QUARANTINED, story(why));
+    RunView {
+        id: record.meta.run,
+        workflow: record.meta.workflow,
+        version: record.meta.version,
+        status: record.status,
+        test: record.meta.test,
+        trigger: Arc::default(),
+        input: Arc::default(),
+        output: None,
+        error: Some(shown_failure(&failure, None)),
+        response: None,
+        terminated: false,
+        created_at: record.meta.created_at,
+        started_at: None,
+        finished_at: record.finished_at,
+        resumed_from: None,
+        parent: None,
+        steps: Vec::new(),
+    }
+}
+
+/// What an error says, with its causes.
+fn story(error: &EngineError) -> String {
+    let mut story = error.to_string();
+    let mut cause = error.source();
+    while let Some(why) = cause {
+        story.push_str(": ");
+        story.push_str(&why.to_string());
+        cause = why.source();
+    }
+    story
+}
+
+fn readable_summary(stored: StoredRun) -> Result<RunView, EngineError> {
     let (record, chunks) = (stored.record, stored.chunks);
     let unreadable = |error: ChainError| EngineError::Unreadable(ReplayError::Chain(error));
     let first = chunks.first().ok_or(EngineError::Unreadable(ReplayError::NoStart))?;
@@ -203,7 +247,7 @@ pub(super) fn summary(stored: StoredRun) -> Result<RunView, EngineError> {
     match last.last().map(|event| &event.data) {
         Some(EventData::RunSucceeded { output, .. }) => view.output = Some(output.clone()),
         Some(EventData::RunFailed { failure, failed_step, .. }) => {
-            view.terminated = failure.code == crate::failure::code::TERMINATED;
+            view.terminated = failure.code == code::TERMINATED;
             view.error = Some(shown_failure(failure, failed_step.as_ref()));
         }
         _ => {}

@@ -124,7 +124,7 @@ impl Chunk {
     }
 }
 
-fn chain(before: ChunkHash, text: &str) -> ChunkHash {
+pub(crate) fn chain(before: ChunkHash, text: &str) -> ChunkHash {
     ChunkHash(Sha256::new().chain_update(before.0).chain_update(text.as_bytes()).finalize().into())
 }
 

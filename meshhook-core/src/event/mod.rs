@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::chunk::chain;
 pub use self::chunk::{ChainError, Chunk, ChunkHash, genesis};
 pub use self::codec::{CodecError, decode_events, encode_events};
 use crate::exec::Level;

@@ -42,6 +42,8 @@ pub mod secrets;
 #[doc(hidden)]
 pub mod text;
 #[doc(hidden)]
+pub mod unreadable;
+#[doc(hidden)]
 pub mod workflows;
 
 use std::any::Any;
@@ -305,6 +307,9 @@ macro_rules! store_conformance {
                 large_messages_and_drafts_are_kept
                 many_runs_in_one_batch_are_kept
             }
+            unreadable {
+                runs_that_cannot_be_read_are_set_aside_and_shown_until_they_can
+            }
             dropped {
                 a_dropped_start_happened_or_did_not
                 a_dropped_claim_leaves_runs_claimable
@@ -356,6 +361,7 @@ mod tests {
             include_str!("reading.rs"),
             include_str!("secrets.rs"),
             include_str!("text.rs"),
+            include_str!("unreadable.rs"),
             include_str!("workflows.rs"),
         ] {
             for line in source.lines() {
