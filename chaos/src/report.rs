@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use meshhook_core::failure::code;
+
 use crate::Options;
 use crate::check::{Figures, Story, Violation};
 use crate::client::{FORGED, Ledger};
@@ -164,8 +166,12 @@ impl Report<'_> {
             "runs           {}, {} events, {} verified again",
             figures.runs, figures.events, self.verified
         )?;
-        for (code, count) in &figures.failed {
-            writeln!(f, "failed         {count} as {code}")?;
+        for (failure, count) in &figures.failed {
+            let why = match failure.as_str() {
+                code::QUARANTINED => " (no violation: hit three times in a row, like runs that kill)",
+                _ => "",
+            };
+            writeln!(f, "failed         {count} as {failure}{why}")?;
         }
         writeln!(
             f,

@@ -4,7 +4,7 @@
 //! | | invariant |
 //! | --- | --- |
 //! | 1 | every accepted delivery has exactly one run, and every run has a delivery that was accepted or may have been |
-//! | 2 | every run ends with exactly one terminal event, and nothing follows it |
+//! | 2 | every run ends with exactly one terminal event, and nothing follows it; none fails, but that one which was hit three times in a row may be `quarantined`: it is counted and shown |
 //! | 3 | positions have no gaps, and the chain of hashes is whole |
 //! | 4 | deciding a history again, in another process, gives the same history |
 //! | 5 | all effects of a step carry one key and one body; they have an intent; none comes after the step's end |
