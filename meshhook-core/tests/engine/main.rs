@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod crash_points;
 mod faults;
 mod hanging;
 mod kit;
