@@ -9,10 +9,11 @@ use meshhook::event::Chunk;
 use meshhook::id::{DeliveryId, Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook::store::{
     Admit, Admitted, Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, DeliveryFilter, DeliveryRecord,
-    DeliveryStore, HeldRun, Hold, HookRoute, Inbox, InboxId, InboxItem, KeyHolder, Ledger, Listing, Page,
-    Post, Posted, ProjectRecord, ProjectStore, PublishOutcome, PublishWorkflow, RateStore, Resealed,
-    RunFilter, RunReader, RunRecord, SaveDraft, SecretRecord, SecretStore, Store, StoreError, StoredRun,
-    VersionRecord, WakeUp, WorkflowRecord, WorkflowStore, WorkflowStoreError,
+    DeliveryStore, FireSchedule, HeldRun, Hold, HookRoute, Inbox, InboxId, InboxItem, KeyHolder, Ledger,
+    Listing, Page, Post, Posted, ProjectRecord, ProjectStore, PublishOutcome, PublishWorkflow, RateStore,
+    Resealed, RunFilter, RunReader, RunRecord, SaveDraft, ScheduleKey, ScheduleRecord, ScheduleStore,
+    SecretRecord, SecretStore, Store, StoreError, StoredRun, TakenSchedules, VersionRecord, WakeUp,
+    WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
 use meshhook::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -164,6 +165,16 @@ watch! {
         fn definition(project: &ProjectId, digest: &Digest) -> Result<Option<String>, StoreError>;
         fn hook(project: &ProjectId, path: &str) -> Result<Option<HookRoute>, StoreError>;
         fn hook_owners(project: &ProjectId, paths: &[String]) -> Result<BTreeMap<String, WorkflowSlug>, StoreError>;
+    }
+}
+
+watch! {
+    ScheduleStore {
+        fn take_schedules(limit: usize, hold: Duration) -> Result<TakenSchedules, StoreError>;
+        fn fire_schedule(fire: FireSchedule) -> Result<bool, StoreError>;
+        fn pause_schedule(schedule: &ScheduleKey) -> Result<bool, StoreError>;
+        fn resume_schedule(schedule: &ScheduleKey) -> Result<bool, StoreError>;
+        fn schedules(project: &ProjectId, page: Page<(WorkflowSlug, String)>) -> Result<Listing<ScheduleRecord>, StoreError>;
     }
 }
 

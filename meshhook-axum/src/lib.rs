@@ -42,6 +42,7 @@ mod projects;
 mod query;
 mod router;
 mod runs;
+mod schedules;
 mod secrets;
 mod steps;
 mod streams;

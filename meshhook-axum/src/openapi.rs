@@ -175,6 +175,7 @@ fn path_text(name: &str) -> &'static str {
         "slug" => "the workflow",
         "run" => "the run's id",
         "version" => "the version's number",
+        "trigger" => "the trigger's id",
         "path" => "the hook's path, which may have slashes",
         _ => "the name",
     }

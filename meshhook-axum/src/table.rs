@@ -16,8 +16,8 @@ use crate::auth::Permission;
 use crate::call::{Call, Page, Shared};
 use crate::problem::Problem;
 use crate::{
-    deliveries, health, hooks, node_types, openapi, preview, projects, runs, secrets, steps, streams,
-    versions, workflows,
+    deliveries, health, hooks, node_types, openapi, preview, projects, runs, schedules, secrets, steps,
+    streams, versions, workflows,
 };
 
 /// Handles a call that was authorized and taken apart.
@@ -226,6 +226,7 @@ pub(crate) fn routes() -> Vec<Route> {
         steps::routes(),
         streams::routes(),
         deliveries::routes(),
+        schedules::routes(),
         secrets::routes(),
         preview::routes(),
         node_types::routes(),

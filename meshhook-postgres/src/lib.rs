@@ -63,6 +63,7 @@ mod projects;
 mod rates;
 mod reader;
 mod row;
+mod schedules;
 mod secrets;
 mod session;
 mod store;

@@ -58,6 +58,7 @@ pub const MIGRATIONS: &[Migration] = &[
     migration!(9, "0009", "comments"),
     migration!(10, "0010", "deliveries"),
     migration!(11, "0011", "rates"),
+    migration!(12, "0012", "schedules"),
 ];
 
 impl Migration {
@@ -156,6 +157,7 @@ pub(crate) const RIGHTS: &[(&str, &[&str])] = &[
     ("rates", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("workers", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("workflows", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("schedules", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
 ];
 
 /// The statements that let a role work with the schema: the application's, which owns nothing.

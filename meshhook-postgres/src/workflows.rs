@@ -16,7 +16,7 @@ use sqlx::postgres::PgRow;
 use crate::row::{count, count_or_null, digest, digest_bytes, int, parsed, text, time};
 use crate::session::{Session, get};
 use crate::store::done;
-use crate::{PgStore, sql};
+use crate::{PgStore, schedules, sql};
 
 /// What a statement says, or why the operation does nothing.
 type Checked<T> = Result<Result<T, WorkflowStoreError>, Error>;
@@ -94,8 +94,12 @@ async fn save(session: &mut Session, save: SaveDraft) -> Checked<WorkflowRecord>
     workflow(session, project, slug).await?.map(Ok).ok_or(Error::RowNotFound)
 }
 
-async fn publish(session: &mut Session, publish: PublishWorkflow) -> Checked<PublishOutcome> {
-    let PublishWorkflow { project, slug, revision, digest: of, definition, hooks, at } = publish;
+async fn publish(
+    session: &mut Session,
+    publish: PublishWorkflow,
+    now: Option<i64>,
+) -> Checked<PublishOutcome> {
+    let PublishWorkflow { project, slug, revision, digest: of, definition, hooks, schedules, at } = publish;
     let (project, slug) = (project.as_str(), slug.as_str());
     let Some(locked) = lock(session, project, slug).await? else {
         return Ok(Err(WorkflowStoreError::NotFound));
@@ -115,6 +119,7 @@ async fn publish(session: &mut Session, publish: PublishWorkflow) -> Checked<Pub
     if let Some(path) = put_hooks(session, project, slug, &hooks).await? {
         return Ok(Err(WorkflowStoreError::PathTaken { path }));
     }
+    schedules::publish(session, (project, slug), schedules, locked.published.is_some(), now).await?;
     let of = digest_bytes(&of);
     let query = sqlx::query(sql!("definition_keep")).bind(project).bind(&of).bind(definition.as_bytes());
     session.execute(query).await?;
@@ -231,10 +236,10 @@ impl WorkflowStore for PgStore {
     }
 
     async fn publish(&self, call: PublishWorkflow) -> Result<PublishOutcome, WorkflowStoreError> {
-        let project = call.project.clone();
+        let (project, now) = (call.project.clone(), self.now());
         self.write(&project, move |session| {
             let call = call.clone();
-            Box::pin(publish(session, call))
+            Box::pin(publish(session, call, now))
         })
         .await?
     }
@@ -249,6 +254,7 @@ impl WorkflowStore for PgStore {
                     return Ok(Ok::<_, Infallible>(false));
                 }
                 session.execute(sqlx::query(sql!("hooks_delete")).bind(project).bind(slug)).await?;
+                session.execute(sqlx::query(sql!("schedules_unpublish")).bind(project).bind(slug)).await?;
                 session.execute(sqlx::query(sql!("workflow_unpublish")).bind(project).bind(slug)).await?;
                 Ok(Ok(true))
             })
@@ -265,7 +271,12 @@ impl WorkflowStore for PgStore {
                 if lock(session, project, slug).await?.is_none() {
                     return Ok(Ok::<_, Infallible>(false));
                 }
-                for statement in [sql!("hooks_delete"), sql!("versions_delete"), sql!("workflow_delete")] {
+                for statement in [
+                    sql!("hooks_delete"),
+                    sql!("schedules_delete"),
+                    sql!("versions_delete"),
+                    sql!("workflow_delete"),
+                ] {
                     session.execute(sqlx::query(statement).bind(project).bind(slug)).await?;
                 }
                 Ok(Ok(true))

@@ -34,6 +34,7 @@ mod projects;
 mod rates;
 mod reader;
 mod row;
+mod schedules;
 mod secrets;
 mod store;
 mod worker;

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_projects.sql"),
     include_str!("../migrations/0004_deliveries.sql"),
     include_str!("../migrations/0005_rates.sql"),
+    include_str!("../migrations/0006_schedules.sql"),
 ];
 
 /// The schema that the file has, 0 if it is empty. Files of later releases and of something else are refused; they

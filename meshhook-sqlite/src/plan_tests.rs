@@ -76,6 +76,8 @@ fn claims_use_the_partial_indexes() {
         ("deliveries_by_verdict", "INDEX deliveries_by_verdict (project=? AND verdict=? AND id<?)"),
         ("deliveries_drop_expired", "INDEX deliveries_by_expiry (expires_at<?)"),
         ("rates_drop_expired", "INDEX rates_by_expiry (expires_at<?)"),
+        ("schedules_next", "USING COVERING INDEX schedules_due (wake_at>?)"),
+        ("schedules_due", "INDEX schedules_due (wake_at<?)"),
         ("dedupe_drop_expired", "INDEX dedupe_by_expiry (expires_at<?)"),
     ] {
         let (_, statement) = statements().into_iter().find(|(found, _)| found == name).unwrap();

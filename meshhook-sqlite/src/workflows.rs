@@ -12,7 +12,7 @@ use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use crate::row::{all, count, execute, first, listing, parsed, time};
-use crate::{SqliteStore, sql};
+use crate::{SqliteStore, schedules, sql};
 
 /// What a statement says, or why the operation does nothing.
 type Checked<T> = rusqlite::Result<Result<T, WorkflowStoreError>>;
@@ -73,8 +73,8 @@ fn save(connection: &Connection, save: &SaveDraft) -> Checked<WorkflowRecord> {
     Ok(Ok(record))
 }
 
-fn publish(connection: &Connection, publish: &PublishWorkflow) -> Checked<PublishOutcome> {
-    let PublishWorkflow { project, slug, revision, digest, definition, hooks, at } = publish;
+fn publish(connection: &Connection, publish: &PublishWorkflow, now: Timestamp) -> Checked<PublishOutcome> {
+    let PublishWorkflow { project, slug, revision, digest, definition, hooks, schedules, at } = publish;
     let Some(record) = workflow(connection, project, slug)? else {
         return Ok(Err(WorkflowStoreError::NotFound));
     };
@@ -87,7 +87,7 @@ fn publish(connection: &Connection, publish: &PublishWorkflow) -> Checked<Publis
     })?;
     let same = newest.filter(|(_, newest)| newest == digest).map(|(version, _)| version);
     if let Some(version) = same
-        && record.live.is_some_and(|live| live.version == version)
+        && record.live.as_ref().is_some_and(|live| live.version == version)
     {
         return Ok(Ok(PublishOutcome::Unchanged { version }));
     }
@@ -98,6 +98,7 @@ fn publish(connection: &Connection, publish: &PublishWorkflow) -> Checked<Publis
     for Hook { path, trigger } in hooks {
         execute(connection, sql!("hook_insert"), params![project, path, slug, trigger])?;
     }
+    schedules::publish(connection, (project, slug), schedules, record.live.is_some(), now)?;
     execute(connection, sql!("definition_keep"), params![project, digest.as_str(), definition])?;
     let version = same.unwrap_or(record.latest_version.unwrap_or(0) + 1);
     if same.is_none() {
@@ -133,6 +134,7 @@ fn taken_path(
 
 fn delete(connection: &Connection, project: &str, slug: &str) -> rusqlite::Result<bool> {
     execute(connection, sql!("hooks_delete"), params![project, slug])?;
+    schedules::delete(connection, project, slug)?;
     execute(connection, sql!("versions_delete"), params![project, slug])?;
     Ok(execute(connection, sql!("workflow_delete"), params![project, slug])? > 0)
 }
@@ -180,7 +182,7 @@ impl WorkflowStore for SqliteStore {
     }
 
     async fn publish(&self, call: PublishWorkflow) -> Result<PublishOutcome, WorkflowStoreError> {
-        self.write(move |connection, _| publish(connection, &call)).await?
+        self.write(move |connection, now| publish(connection, &call, now)).await?
     }
 
     async fn unpublish(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<bool, StoreError> {
@@ -188,6 +190,7 @@ impl WorkflowStore for SqliteStore {
         self.write(move |connection, _| {
             let params = params![project.as_str(), slug.as_str()];
             execute(connection, sql!("hooks_delete"), params)?;
+            schedules::unpublish(connection, project.as_str(), slug.as_str())?;
             Ok(execute(connection, sql!("workflow_unpublish"), params)? > 0)
         })
         .await

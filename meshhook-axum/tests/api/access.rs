@@ -18,6 +18,7 @@ fn filled(template: &str, project: &str) -> String {
         .replace("{version}", "1")
         .replace("{slug}", "nope")
         .replace("{name}", "nope")
+        .replace("{trigger}", "nope")
         .replace("{path}", "nope")
 }
 

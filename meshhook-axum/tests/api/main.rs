@@ -14,6 +14,7 @@ mod kit;
 mod preview;
 mod projects;
 mod runs;
+mod schedules;
 mod secrets;
 mod streams;
 mod workflows;

@@ -160,7 +160,7 @@ fn check_with(document: &Value, checker: &Checker<'_>) -> Option<ValidDefinition
     let timeout = members.optional("timeout").map(|field| field.limited_timeout(limits.max_run_timeout));
     let triggers = match members.optional("triggers") {
         None => Some(Vec::new()),
-        Some(field) => trigger::read(&field),
+        Some(field) => trigger::read(&field, input_schema.as_ref().and_then(Option::as_ref)),
     };
     let graph = body::read(&members, None, 0);
     warn_of_literals(&root);

@@ -175,8 +175,8 @@ const WEBHOOK_MEMBERS: [&str; 10] = [
     "respond",
 ];
 
-/// Reads the list of triggers.
-pub(super) fn read(field: &Field<'_>) -> Option<Vec<Trigger>> {
+/// Reads the list of triggers of a workflow whose input is to match a schema.
+pub(super) fn read(field: &Field<'_>, input_schema: Option<&Schema>) -> Option<Vec<Trigger>> {
     let items = field.items()?;
     let most = field.checker.context.limits.max_triggers;
     if items.len() > most {
@@ -184,7 +184,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<Vec<Trigger>> {
         return None;
     }
     let mut seen = Seen::default();
-    let triggers: Vec<_> = items.map(|item| read_one(&item, &mut seen)).collect();
+    let triggers: Vec<_> = items.map(|item| read_one(&item, input_schema, &mut seen)).collect();
     triggers.into_iter().collect()
 }
 
@@ -195,7 +195,7 @@ struct Seen<'a> {
     paths: BTreeSet<String>,
 }
 
-fn read_one<'a>(item: &Field<'a>, seen: &mut Seen<'a>) -> Option<Trigger> {
+fn read_one<'a>(item: &Field<'a>, input_schema: Option<&Schema>, seen: &mut Seen<'a>) -> Option<Trigger> {
     let members = item.object(&["id", "type", "config"])?;
     let id = members.required("id").and_then(|field| read_id(&field, seen));
     let type_field = members.required("type");
@@ -207,7 +207,9 @@ fn read_one<'a>(item: &Field<'a>, seen: &mut Seen<'a>) -> Option<Trigger> {
     });
     let kind = match kind {
         Some("webhook") => read_webhook(&config, seen).map(|webhook| TriggerKind::Webhook(Box::new(webhook))),
-        Some("schedule") => read_schedule(&config).map(|schedule| TriggerKind::Schedule(Box::new(schedule))),
+        Some("schedule") => {
+            read_schedule(&config, input_schema).map(|schedule| TriggerKind::Schedule(Box::new(schedule)))
+        }
         Some(other) => {
             let message = format!("there is no trigger type {}", excerpt(other));
             type_field?.report(ProblemCode::UnknownType, message);
@@ -401,7 +403,7 @@ fn read_respond(field: &Field<'_>) -> Option<Respond> {
     Some(Respond::Wait(wait))
 }
 
-fn read_schedule(config: &Field<'_>) -> Option<ScheduleTrigger> {
+fn read_schedule(config: &Field<'_>, input_schema: Option<&Schema>) -> Option<ScheduleTrigger> {
     let members = config.object(&["cron", "timezone", "input", "catch_up"])?;
     let cron = members.required("cron").and_then(|field| {
         let cron = Cron::parse(field.text()?);
@@ -414,9 +416,19 @@ fn read_schedule(config: &Field<'_>) -> Option<ScheduleTrigger> {
             zone.map_err(|error| field.report(ProblemCode::InvalidValue, error.to_string())).ok()
         },
     );
-    let input = members.optional("input").map_or(Value::Null, |field| field.value.clone());
+    let input = members.optional("input").map(|field| {
+        // Every run would be started with it, so what is wrong with it can be said now.
+        if let Some(violations) = input_schema.and_then(|schema| schema.validate(field.value).err()) {
+            let violation = violations.first().map(ToString::to_string).unwrap_or_default();
+            let message = format!("does not match the workflow's input_schema: {violation}");
+            field.report(ProblemCode::InvalidTrigger, message);
+            return None;
+        }
+        Some(field.value.clone())
+    });
     let catch_up = members.optional("catch_up").map_or(Some(CatchUp::Skip), |field| {
         field.choice(&[("skip", CatchUp::Skip), ("one", CatchUp::One), ("all", CatchUp::All)])
     });
-    Some(ScheduleTrigger { cron: cron?, timezone: timezone?, input: Arc::new(input), catch_up: catch_up? })
+    let input = Arc::new(optional(input)?.unwrap_or_default());
+    Some(ScheduleTrigger { cron: cron?, timezone: timezone?, input, catch_up: catch_up? })
 }

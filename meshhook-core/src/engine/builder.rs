@@ -21,7 +21,7 @@ use super::task::Tasks;
 use super::trouble::Trouble;
 use super::vault::Vault;
 use super::watch::Watchers;
-use super::{Engine, EngineOptions, Inner, Stopping, store_time, worker};
+use super::{Engine, EngineOptions, Inner, Stopping, schedule, store_time, worker};
 use crate::clock::{Clock, Entropy, EntropyError, SystemClock, SystemEntropy};
 use crate::definition::DefinitionLimits;
 use crate::exec::{Executor, Node, NodeExecutor};
@@ -194,6 +194,8 @@ impl EngineBuilder {
             held: Mutex::new(HashMap::new()),
             held_count: watch::Sender::new(0),
             wake: Notify::new(),
+            schedules_due: Notify::new(),
+            looking: Mutex::default(),
             planned: Mutex::new(Timestamp::MAX),
             lost: watch::Sender::new(0),
             suspect: Arc::new(Semaphore::new(1)),
@@ -218,6 +220,7 @@ impl EngineBuilder {
             tracing::info!(worker = %inner.worker, "works");
             inner.tasks.spawn(worker::keep_lease(inner.clone()));
             inner.tasks.spawn(worker::claim_runs(inner.clone()));
+            inner.tasks.spawn(schedule::fire_schedules(inner.clone()));
         } else {
             inner.tasks.spawn(store_time::follow(inner.clone()));
         }

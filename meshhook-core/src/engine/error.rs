@@ -12,7 +12,7 @@ pub enum EngineError {
     /// There is no such thing in that project.
     #[error("no such {what}")]
     NotFound {
-        /// What was looked for: `project`, `workflow`, `version`, `run`, `secret`, `delivery`, `hook`.
+        /// What was looked for: `project`, `workflow`, `version`, `run`, `schedule`, `secret`, `delivery`, `hook`.
         what: &'static str,
     },
     /// There is a project of that id.

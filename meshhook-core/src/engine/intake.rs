@@ -158,9 +158,17 @@ impl Inner {
 
     /// Makes a run in memory, advanced until it has ended or owes something. Nothing is durable.
     pub(super) async fn begin(&self, new: NewRun) -> Result<Begun, EngineError> {
+        self.begin_at(new, None).await
+    }
+
+    /// As [`begin`](Self::begin), for runs that are made together: the place of each orders those of a millisecond.
+    pub(super) async fn begin_at(&self, new: NewRun, place: Option<u8>) -> Result<Begun, EngineError> {
         let created_at = self.time.now();
         let mut random = [0; 10];
         self.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
+        if let Some(place) = place {
+            random[..2].copy_from_slice(&[0, place]);
+        }
         let run = RunId::new(created_at, random);
         let secrets = self.unsealed(&new.project).await?;
         let mut meta =

@@ -38,6 +38,8 @@ mod registry;
 mod routes;
 mod runner;
 mod runs;
+mod schedule;
+mod schedules;
 mod stand_back;
 mod steer;
 mod store_time;
@@ -66,6 +68,7 @@ pub use self::options::EngineOptions;
 pub use self::plan::PlannedRun;
 pub use self::project::{Project, Published, TriggerView, Validated, WorkflowView};
 pub use self::receive::{HookRefusal, LiveHook, Received};
+pub use self::schedules::ScheduleView;
 pub use self::vault::Rotated;
 pub use self::view::{Difference, EventPage, RunView, StepView, Verdict};
 use crate::clock::Entropy;
@@ -226,6 +229,10 @@ pub(crate) struct Inner {
     held_count: tokio_watch::Sender<usize>,
     /// Wakes the worker: something may be due earlier than it plans to look.
     wake: Notify,
+    /// Wakes who fires schedules: some are due.
+    schedules_due: Notify,
+    /// Since when the worker has been looking.
+    looking: Mutex<schedule::Looking>,
     /// When the worker looks next, by the store's clock.
     planned: Mutex<Timestamp>,
     /// Counts how often this worker stopped believing in what it holds.

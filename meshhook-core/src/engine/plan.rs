@@ -6,7 +6,7 @@
 
 use super::intake::{Asked, Begun, StartRequest};
 use super::{EngineError, Project};
-use crate::id::{RunId, WorkflowSlug};
+use crate::id::{RunId, WorkerId, WorkflowSlug};
 use crate::run::RunEnd;
 use crate::store::{Hold, StartRun};
 
@@ -53,13 +53,25 @@ impl Project {
             Asked::Before(first) => return Err(EngineError::KeyReused { run: first.run }),
         };
         self.inner.leased().await?;
-        let Begun { meta, state, chunk, next_due, dedupe, .. } = self.inner.begin(new).await?;
-        let end = state.end().cloned();
-        let hold = match &end {
+        let begun = self.inner.begin(new).await?;
+        Ok(PlannedRun { start: begun.released(&self.inner.worker), end: begun.state.end().cloned() })
+    }
+}
+
+impl Begun {
+    /// What makes the run durable and leaves it to whoever claims it.
+    pub(super) fn released(&self, worker: &WorkerId) -> StartRun {
+        let Begun { meta, state, chunk, next_due, dedupe, .. } = self;
+        let hold = match state.end() {
             Some(end) => Hold::End { status: end.status, at: end.at, failure: end.failure.clone() },
-            None => Hold::Release { wake_up: next_due, status: state.status(meta.created_at) },
+            None => Hold::Release { wake_up: *next_due, status: state.status(meta.created_at) },
         };
-        let worker = self.inner.worker.clone();
-        Ok(PlannedRun { start: StartRun { meta, dedupe, worker, chunk, hold }, end })
+        StartRun {
+            meta: meta.clone(),
+            dedupe: dedupe.clone(),
+            worker: worker.clone(),
+            chunk: chunk.clone(),
+            hold,
+        }
     }
 }

@@ -13,8 +13,8 @@ use crate::id::{Digest, ProjectId, WorkflowSlug};
 use crate::json::{self, JsonLimits};
 use crate::secret::{SecretName, SecretValue};
 use crate::store::{
-    CreateWorkflow, Hook, Listing, Page, PublishOutcome, PublishWorkflow, SaveDraft, StoreError,
-    VersionRecord, WorkflowRecord, WorkflowStoreError,
+    CreateWorkflow, Hook, Listing, Page, PublishOutcome, PublishWorkflow, PublishedSchedule, SaveDraft,
+    StoreError, VersionRecord, WorkflowRecord, WorkflowStoreError,
 };
 use crate::time::Timestamp;
 use crate::webhook::HookPath;
@@ -190,6 +190,7 @@ impl Project {
                 hooks.push(Hook { path, trigger: trigger.id.to_string() });
             }
         }
+        let schedules = definition.triggers().iter().filter_map(published_schedule).collect();
         let publish = PublishWorkflow {
             project: self.id.clone(),
             slug: slug.clone(),
@@ -197,11 +198,16 @@ impl Project {
             digest: definition.digest().clone(),
             definition: json::to_canonical_string(definition.document()),
             hooks: hooks.clone(),
+            schedules,
             at: self.inner.time.now(),
         };
+        let has_schedules = !publish.schedules.is_empty();
         let outcome = self.inner.store.publish(publish).await;
         // Whatever the answer: it may have happened.
         self.inner.routes.forget(&self.id);
+        if has_schedules {
+            self.inner.look_soon();
+        }
         let outcome = match outcome {
             Err(WorkflowStoreError::PathTaken { path }) => {
                 // Somebody was faster between the check and the commit; the check would have said the same.
@@ -406,6 +412,15 @@ pub(super) fn parse_stored(text: &str) -> Result<Value, EngineError> {
 
 fn is_random(path: &str) -> bool {
     path.len() == 32 && path.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn published_schedule(trigger: &Trigger) -> Option<PublishedSchedule> {
+    let TriggerKind::Schedule(schedule) = &trigger.kind else { return None };
+    Some(PublishedSchedule {
+        trigger: trigger.id.to_string(),
+        cron: schedule.cron.as_str().to_owned(),
+        timezone: schedule.timezone.name().to_owned(),
+    })
 }
 
 fn trigger_views(definition: &ValidDefinition, hooks: &[Hook]) -> Vec<TriggerView> {

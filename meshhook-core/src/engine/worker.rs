@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A look is one call of the store. It renews the lease, takes what is due or orphaned, names the held runs for which
-//! others left messages, and says when the next run wakes up; so an idle process makes one call for each poll interval.
+//! others left messages, and says when the next run wakes up and the next [schedule](super::schedule) comes; so an idle
+//! process makes one call for each poll interval.
 //! The lease is renewed by itself only where no claim did so in time.
 //!
 //! What the store counts as held here is compared with what is in memory whenever a call may have taken something
@@ -225,9 +226,15 @@ async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
     for (_, run) in claimed.messages {
         inner.poke_inbox(run);
     }
+    inner.looking.lock().unwrap_or_else(PoisonError::into_inner).note(claimed.now);
+    // A schedule that is due is not this task's to wait for.
+    let next_schedule = claimed.next_schedule.filter(|at| *at > claimed.now);
+    if claimed.next_schedule.is_some() && next_schedule.is_none() {
+        inner.schedules_due.notify_one();
+    }
     // Until when there is nothing to do, by the clock that decides what is due.
-    let next = claimed.next_wake_up.unwrap_or(Timestamp::MAX).min(claimed.now.after(pace));
-    let next = inner.stand_back.get_up(next);
+    let next = [claimed.next_wake_up, next_schedule].into_iter().flatten().min().unwrap_or(Timestamp::MAX);
+    let next = inner.stand_back.get_up(next.min(claimed.now.after(pace)));
     *inner.planned.lock().unwrap_or_else(PoisonError::into_inner) = next;
     let bytes: usize = claimed.runs.iter().map(ClaimedRun::bytes).sum();
     let full = limit > 0 && (claimed.runs.len() == limit || bytes >= CLAIM_BYTES);

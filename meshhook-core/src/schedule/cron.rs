@@ -139,19 +139,27 @@ impl Cron {
             }
     }
 
-    /// The hours that count, ascending.
-    pub fn hours(&self) -> impl Iterator<Item = u8> {
-        self.hours.values()
+    /// Whether days of a month, from 1, can count.
+    #[must_use]
+    pub fn matches_month(&self, month: u8) -> bool {
+        self.months.has(month)
     }
 
-    /// The minutes that count, ascending.
-    pub fn minutes(&self) -> impl Iterator<Item = u8> {
-        self.minutes.values()
-    }
-
-    /// The seconds that count, ascending.
-    pub fn seconds(&self) -> impl Iterator<Item = u8> {
-        self.seconds.values()
+    /// The first time of day that counts, from one on: `[hour, minute, second]`.
+    #[must_use]
+    pub fn time_from(&self, [hour, minute, second]: [u8; 3]) -> Option<[u8; 3]> {
+        if self.hours.has(hour) {
+            if self.minutes.has(minute)
+                && let Some(second) = self.seconds.first_from(second)
+            {
+                return Some([hour, minute, second]);
+            }
+            if let Some(minute) = self.minutes.first_from(minute + 1) {
+                return Some([hour, minute, self.seconds.first_from(0)?]);
+            }
+        }
+        let hour = self.hours.first_from(hour + 1)?;
+        Some([hour, self.minutes.first_from(0)?, self.seconds.first_from(0)?])
     }
 
     /// Whether the hour is not restricted to certain times of the day: it starts with `*`.
@@ -178,8 +186,9 @@ impl Field {
         self.bits & (1 << value) != 0
     }
 
-    fn values(self) -> impl Iterator<Item = u8> {
-        (0..64).filter(move |value| self.has(*value))
+    fn first_from(self, value: u8) -> Option<u8> {
+        let later = self.bits.checked_shr(value.into()).filter(|bits| *bits != 0)?;
+        u8::try_from(later.trailing_zeros()).ok().map(|more| value + more)
     }
 }
 
@@ -239,7 +248,19 @@ mod tests {
 
     fn values(text: &str) -> [Vec<u8>; 3] {
         let cron = Cron::parse(text).unwrap();
-        [cron.seconds().collect(), cron.minutes().collect(), cron.hours().collect()]
+        [cron.seconds, cron.minutes, cron.hours].map(|field| (0..60).filter(|n| field.has(*n)).collect())
+    }
+
+    #[test]
+    fn the_first_time_of_day_from_one_on_is_found() {
+        let from = |text: &str, time| Cron::parse(text).unwrap().time_from(time);
+        assert_eq!(from("30 9,17 * * *", [0, 0, 0]), Some([9, 30, 0]));
+        assert_eq!(from("30 9,17 * * *", [9, 30, 0]), Some([9, 30, 0]));
+        assert_eq!(from("30 9,17 * * *", [9, 30, 1]), Some([17, 30, 0]));
+        assert_eq!(from("30 9,17 * * *", [17, 31, 0]), None);
+        assert_eq!(from("*/20 * * * * *", [23, 59, 41]), None);
+        assert_eq!(from("*/20 * * * * *", [22, 59, 41]), Some([23, 0, 0]));
+        assert_eq!(from("59 59 23 * * *", [23, 59, 59]), Some([23, 59, 59]));
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl Zone {
         BUNDLED.get(name).map(Self).map_err(|_| ZoneError)
     }
 
+    /// Its offsets from UTC, and when they change.
+    pub(super) fn rules(&self) -> &TimeZone {
+        &self.0
+    }
+
     /// The zone's name.
     #[must_use]
     pub fn name(&self) -> &str {

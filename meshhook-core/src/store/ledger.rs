@@ -409,6 +409,9 @@ pub struct Claimed {
     /// The earliest time at which a run that is released now wakes up, in any project. A time in the past means that
     /// something is due that was not taken.
     pub next_wake_up: Option<Timestamp>,
+    /// The earliest time at which a schedule is to be looked at, in any project. A time in the past means that one is due:
+    /// it can be [taken](super::ScheduleStore::take_schedules).
+    pub next_schedule: Option<Timestamp>,
     /// The store's time.
     pub now: Timestamp,
 }
@@ -422,7 +425,14 @@ impl Claimed {
         next_wake_up: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
-        Self { runs, messages, next_wake_up, now }
+        Self { runs, messages, next_wake_up, next_schedule: None, now }
+    }
+
+    /// Says when a schedule is to be looked at next.
+    #[must_use]
+    pub fn next_schedule(mut self, at: Option<Timestamp>) -> Self {
+        self.next_schedule = at;
+        self
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`RunReader`] | runs as people look at them |
 //! | [`Inbox`] | what others want from a run |
 //! | [`WorkflowStore`] | drafts, versions, definitions, hooks |
+//! | [`ScheduleStore`] | when schedules are to be looked at |
 //! | [`SecretStore`] | sealed secrets |
 //! | [`ProjectStore`] | which projects exist |
 //! | [`DeliveryStore`] | what was sent to hooks |
@@ -33,6 +34,7 @@ pub mod memory;
 mod projects;
 mod rates;
 mod reader;
+mod schedules;
 mod secrets;
 mod workflows;
 
@@ -48,6 +50,10 @@ pub use self::listing::{Listing, MAX_LISTING_BYTES, Page};
 pub use self::projects::{ProjectRecord, ProjectStore};
 pub use self::rates::{Admit, Admitted, RateStore};
 pub use self::reader::{RunFilter, RunReader, RunRecord, StoredRun};
+pub use self::schedules::{
+    FireSchedule, PublishedSchedule, ScheduleKey, ScheduleRecord, ScheduleStore, TakenSchedule,
+    TakenSchedules,
+};
 pub use self::secrets::{Resealed, SecretRecord, SecretStore};
 pub use self::workflows::{
     CreateWorkflow, Hook, HookRoute, LiveVersion, PublishOutcome, PublishWorkflow, SaveDraft, VersionRecord,
@@ -56,11 +62,27 @@ pub use self::workflows::{
 
 /// Everything the engine asks of a database, in one object.
 pub trait Store:
-    Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore + DeliveryStore + RateStore
+    Ledger
+    + RunReader
+    + Inbox
+    + WorkflowStore
+    + ScheduleStore
+    + SecretStore
+    + ProjectStore
+    + DeliveryStore
+    + RateStore
 {
 }
 
 impl<T> Store for T where
-    T: Ledger + RunReader + Inbox + WorkflowStore + SecretStore + ProjectStore + DeliveryStore + RateStore
+    T: Ledger
+        + RunReader
+        + Inbox
+        + WorkflowStore
+        + ScheduleStore
+        + SecretStore
+        + ProjectStore
+        + DeliveryStore
+        + RateStore
 {
 }

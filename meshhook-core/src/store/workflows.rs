@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Listing, Page, StoreError};
+use super::{Listing, Page, PublishedSchedule, StoreError};
 use crate::id::{Digest, ProjectId, WorkflowSlug};
 use crate::time::Timestamp;
 
@@ -52,8 +52,9 @@ pub trait WorkflowStore: Send + Sync + 'static {
     /// the current one, or any store error.
     async fn save_draft(&self, save: SaveDraft) -> Result<WorkflowRecord, WorkflowStoreError>;
 
-    /// Publishes a definition as the next version and makes its hooks live instead of those before. When the newest
-    /// version has the same digest there is no new one: if it is live nothing changes, if not it goes live again.
+    /// Publishes a definition as the next version and makes its hooks and [schedules](PublishedSchedule) live instead of
+    /// those before. When the newest version has the same digest there is no new one: if it is live nothing changes, if
+    /// not it goes live again.
     ///
     /// # Errors
     ///
@@ -62,15 +63,15 @@ pub trait WorkflowStore: Send + Sync + 'static {
     /// these hooks have the same; or any store error. They are looked for in this order.
     async fn publish(&self, publish: PublishWorkflow) -> Result<PublishOutcome, WorkflowStoreError>;
 
-    /// Takes a workflow's hooks down and makes it unpublished; its versions stay. `false` when there is no such
-    /// workflow.
+    /// Takes a workflow's hooks and schedules down and makes it unpublished; its versions stay, and what is known of its
+    /// schedules until it is published again. `false` when there is no such workflow.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
     async fn unpublish(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<bool, StoreError>;
 
-    /// Removes a workflow, its versions and hooks; definitions and runs stay. A workflow created with the same name
+    /// Removes a workflow, its versions, hooks and schedules; definitions and runs stay. A workflow created with the same name
     /// counts its versions from 1 again. `false` when there is none.
     ///
     /// # Errors
@@ -210,6 +211,8 @@ pub struct PublishWorkflow {
     pub definition: String,
     /// The hooks that become live.
     pub hooks: Vec<Hook>,
+    /// The schedules that become live, of different triggers.
+    pub schedules: Vec<PublishedSchedule>,
     /// Now.
     pub at: Timestamp,
 }

@@ -19,8 +19,9 @@ use crate::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use crate::run::RunMeta;
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    AdvanceRun, Claim, Commit, CreateWorkflow, Dedupe, HeldRun, Hold, Hook, InboxId, Message, Page, Post,
-    PublishWorkflow, RunFilter, SaveDraft, StartRun, Store, WakeUp,
+    AdvanceRun, Claim, Commit, CreateWorkflow, Dedupe, FireSchedule, HeldRun, Hold, Hook, InboxId, Message,
+    Page, Post, PublishWorkflow, PublishedSchedule, RunFilter, SaveDraft, ScheduleKey, StartRun, Store,
+    WakeUp,
 };
 use crate::time::Timestamp;
 
@@ -36,7 +37,8 @@ where
     let clock = ManualClock::new();
     let subject = factory(clock.clone()).await;
     let memory = MemoryStore::new(Arc::new(clock.clone()));
-    let mut player = Player { random: Random(seed), clock, held: BTreeMap::new(), next_run: 0 };
+    let mut player =
+        Player { random: Random(seed), clock, held: BTreeMap::new(), taken: Vec::new(), next_run: 0 };
     for step in 0..steps {
         let operation = player.operation();
         let expected = player.apply(&memory, &operation, true).await;
@@ -83,6 +85,10 @@ enum Operation {
     Save(SaveDraft),
     Publish(PublishWorkflow),
     Unpublish(ProjectId, WorkflowSlug),
+    TakeSchedules(usize, Duration),
+    FireSchedule(Box<FireSchedule>),
+    PauseSchedule(ScheduleKey),
+    ResumeSchedule(ScheduleKey),
     Delete(ProjectId, WorkflowSlug),
     Keep(ProjectId, Digest, String),
     PutSecret(ProjectId, &'static str, u64),
@@ -105,6 +111,8 @@ struct Player {
     random: Random,
     clock: ManualClock,
     held: BTreeMap<(ProjectId, RunId), Known>,
+    /// The schedules that were taken, with their turns.
+    taken: Vec<(ScheduleKey, u64)>,
     next_run: u32,
 }
 
@@ -234,6 +242,45 @@ impl Player {
         }
     }
 
+    /// Schedules of some of a few triggers.
+    fn schedules(&mut self) -> Vec<PublishedSchedule> {
+        let triggers = ["t", "u"].map(|trigger| (self.random.one_in(2), trigger));
+        let chosen = triggers.into_iter().filter(|(is_chosen, _)| *is_chosen);
+        let schedule = |(_, trigger): (bool, &str)| PublishedSchedule {
+            trigger: trigger.into(),
+            cron: self.random.pick(&["0 9 * * *", "* * * * *"]).into(),
+            timezone: self.random.pick(&["UTC", "Europe/Berlin"]).into(),
+        };
+        chosen.map(schedule).collect()
+    }
+
+    fn schedule_key(&mut self) -> ScheduleKey {
+        let (project, workflow) = (self.project(), self.slug());
+        ScheduleKey { project, workflow, trigger: self.random.pick(&["t", "u", "v"]).into() }
+    }
+
+    /// A firing of what was taken last, or of something that was not.
+    fn fire(&mut self) -> FireSchedule {
+        let (key, turn) = match self.taken.last() {
+            Some((key, turn)) if !self.random.one_in(6) => (key.clone(), *turn),
+            _ => (self.schedule_key(), self.random.below(4)),
+        };
+        let start = |player: &mut Self| {
+            player.next_run += 1;
+            let mut start = player.start();
+            start.meta.project = key.project.clone();
+            start.dedupe = None;
+            if matches!(start.hold, Hold::Keep { .. }) {
+                start.hold = Hold::Release { wake_up: WakeUp::Now, status: RunStatus::Running };
+            }
+            start
+        };
+        let starts: Vec<_> = (0..self.random.below(3)).map(|_| start(self)).collect();
+        let (done_until, wake_at) = (self.time(), self.random.one_in(3).then(|| self.time()));
+        let last_at = (!starts.is_empty()).then_some(done_until);
+        FireSchedule { key, turn, done_until, wake_at, last_at, starts }
+    }
+
     fn held_run(&mut self) -> HeldRun {
         HeldRun { project: self.project(), run: self.run(), claim: 1 + self.random.below(3) }
     }
@@ -251,7 +298,15 @@ impl Player {
     }
 
     fn operation(&mut self) -> Operation {
-        match self.random.below(40) {
+        match self.random.below(44) {
+            40 => {
+                let limit = usize::try_from(self.random.below(4)).unwrap();
+                Operation::TakeSchedules(limit, self.seconds(10))
+            }
+            41 => Operation::FireSchedule(Box::new(self.fire())),
+            42 if self.random.one_in(3) => Operation::ResumeSchedule(self.schedule_key()),
+            42 if self.random.one_in(2) => Operation::PauseSchedule(self.schedule_key()),
+            42 => Operation::TakeSchedules(4, self.seconds(10)),
             0..=4 => Operation::Advance(self.seconds(15)),
             5..=16 => {
                 let size = 1 + self.random.below(4);
@@ -312,6 +367,7 @@ impl Player {
                     revision: 1 + self.random.below(2),
                     definition: format!("definition {digest}"),
                     digest,
+                    schedules: self.schedules(),
                     hooks: (0..self.random.below(3)).map(|_| hook(self)).collect(),
                     at: self.time(),
                 })
@@ -383,6 +439,16 @@ impl Player {
             Operation::Save(save) => text(store.save_draft(save.clone()).await),
             Operation::Publish(publish) => text(store.publish(publish.clone()).await),
             Operation::Unpublish(project, slug) => text(store.unpublish(project, slug).await),
+            Operation::TakeSchedules(limit, hold) => {
+                let taken = store.take_schedules(*limit, *hold).await;
+                if let (true, Ok(taken)) = (first, &taken) {
+                    self.taken.extend(taken.schedules.iter().map(|one| (one.key.clone(), one.turn)));
+                }
+                text(taken)
+            }
+            Operation::FireSchedule(fire) => text(store.fire_schedule((**fire).clone()).await),
+            Operation::PauseSchedule(key) => text(store.pause_schedule(key).await),
+            Operation::ResumeSchedule(key) => text(store.resume_schedule(key).await),
             Operation::Delete(project, slug) => text(store.delete_workflow(project, slug).await),
             Operation::Keep(project, digest, kept) => {
                 text(store.keep_definition(project, digest, kept).await)
@@ -407,6 +473,7 @@ impl Player {
                     store.workflows(project, Page { limit, after: place }).await,
                     store.versions(project, &slug, Page { limit, after: *after }).await,
                     store.secrets(project).await,
+                    store.schedules(project, Page { limit, after: None }).await,
                 ))
             }
             Operation::ReadWorker(worker) => text((store.held(worker).await, store.ping().await)),

@@ -12,6 +12,7 @@ mod projects;
 mod publishing;
 mod rotation;
 mod running;
+mod schedules;
 mod secrets;
 mod status;
 mod steering;

@@ -77,7 +77,9 @@ fn read(rows: &[PgRow], limit: usize) -> Result<Read, Error> {
     runs.sort_by_key(|(place, _)| *place);
     let runs = runs.into_iter().map(|(_, run)| run).collect();
     let next = get::<Option<i64>>(look, "next_wake_up")?.map(Timestamp::from_micros);
-    let claimed = Claimed::new(runs, messages(look)?, next, time(look, "looked_at")?);
+    let next_schedule = get::<Option<i64>>(look, "next_schedule")?.map(Timestamp::from_micros);
+    let claimed =
+        Claimed::new(runs, messages(look)?, next, time(look, "looked_at")?).next_schedule(next_schedule);
     Ok(Read { claimed, unreadable: unreadable_runs })
 }
 

@@ -56,6 +56,20 @@ pub(crate) async fn start_in(
     complete(outcomes)?.pop().ok_or(Error::RowNotFound)
 }
 
+/// Commits starts that have no keys within the transaction that the session is in.
+pub(crate) async fn start_all_in(
+    session: &mut Session,
+    starts: &[Commit],
+    now: Option<i64>,
+) -> Result<Vec<CommitOutcome>, Error> {
+    let mut outcomes = vec![None; starts.len()];
+    for wave in waves(starts) {
+        let row = session.first(wave.query(Care::each(now))).await?.ok_or(Error::RowNotFound)?;
+        wave.read(&row, &mut outcomes)?;
+    }
+    complete(outcomes)
+}
+
 /// With which care starts are made, and as of when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Care {

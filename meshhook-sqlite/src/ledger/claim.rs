@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use crate::deliveries::drop_expired;
 use crate::reader::history;
 use crate::row::{all, count, execute, first, int, parsed, parsed_or_null, record, run_id, time};
-use crate::sql;
+use crate::{schedules, sql};
 
 pub(super) fn claim(connection: &Connection, claim: &Claim, now: Timestamp) -> rusqlite::Result<Claimed> {
     let params = params![claim.worker.as_str(), now.after(claim.lease).as_micros()];
@@ -39,7 +39,8 @@ pub(super) fn claim(connection: &Connection, claim: &Claim, now: Timestamp) -> r
     }
     execute(connection, sql!("workers_drop_spent"), params![now.as_micros()])?;
     drop_expired(connection, now, DELIVERIES_AT_ONCE)?;
-    Ok(Claimed::new(claimed, messages, next_wake_up(connection)?, now))
+    let found = Claimed::new(claimed, messages, next_wake_up(connection)?, now);
+    Ok(found.next_schedule(schedules::next(connection)?))
 }
 
 /// The most deliveries that a look forgets, whose time is over.

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use crate::row::{count, execute, failure_text, first, int, parsed_or_null, run_id, status};
 use crate::sql;
 
-pub(super) fn commit(
+pub(crate) fn commit(
     connection: &Connection,
     batch: &[Commit],
     now: Timestamp,

@@ -1,7 +1,7 @@
 //! Who owns a run, and its history.
 
 mod claim;
-mod commit;
+pub(crate) mod commit;
 
 use std::time::Duration;
 

@@ -165,6 +165,21 @@ fn a_schedule_has_times_a_zone_and_an_input() {
 }
 
 #[test]
+fn the_input_of_a_schedule_matches_the_workflows_schema() {
+    let with_input = |config: Value| {
+        let mut document = with_schedule(config);
+        document["input_schema"] = json!({"type": "object", "required": ["a"]});
+        document
+    };
+    expect(&with_input(json!({"cron": "* * * * *", "input": {"a": 1}})), &[]);
+    expect(&with_input(json!({"cron": "* * * * *"})), &[]);
+    for input in [json!({}), json!(1)] {
+        let document = with_input(json!({"cron": "* * * * *", "input": input}));
+        expect(&document, &[("invalid_trigger", "triggers[0].config.input")]);
+    }
+}
+
+#[test]
 fn impossible_schedules_are_refused() {
     for cron in ["0 0 31 2 *", "60 * * * *", "every day", "* * * *", ""] {
         expect(&with_schedule(json!({"cron": cron})), &[("invalid_value", "triggers[0].config.cron")]);

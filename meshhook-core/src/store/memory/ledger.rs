@@ -238,7 +238,7 @@ impl Runs {
 }
 
 impl State {
-    fn start(&mut self, start: StartRun, now: Timestamp) -> CommitOutcome {
+    pub(super) fn start(&mut self, start: StartRun, now: Timestamp) -> CommitOutcome {
         let key = (start.meta.project.clone(), start.meta.run);
         if self.ledger.runs.contains_key(&key) {
             return CommitOutcome::Exists;
@@ -368,7 +368,8 @@ impl Ledger for MemoryStore {
                 claimed.extend(run);
             }
             runs.drop_spent_leases(now);
-            Ok(Claimed::new(claimed, messages, runs.next_wake_up(), now))
+            let found = Claimed::new(claimed, messages, runs.next_wake_up(), now);
+            Ok(found.next_schedule(state.schedules.next()))
         })
         .await
     }

@@ -15,6 +15,7 @@ mod ledger;
 mod projects;
 mod rates;
 mod reader;
+mod schedules;
 mod secrets;
 mod workflows;
 
@@ -67,7 +68,11 @@ pub enum Operation {
     Retire,
     /// [`Inbox::post`](super::Inbox::post).
     Post,
-    /// What changes workflows, versions, definitions or hooks.
+    /// [`ScheduleStore::take_schedules`](super::ScheduleStore::take_schedules).
+    TakeSchedules,
+    /// [`ScheduleStore::fire_schedule`](super::ScheduleStore::fire_schedule).
+    FireSchedule,
+    /// What else changes workflows, versions, definitions, hooks or schedules.
     WorkflowWrite,
     /// What changes secrets.
     SecretWrite,
@@ -96,6 +101,7 @@ struct State {
     ledger: ledger::Runs,
     inbox: inbox::Messages,
     workflows: workflows::Workflows,
+    schedules: schedules::Schedules,
     secrets: secrets::Secrets,
     projects: projects::Projects,
     deliveries: deliveries::Deliveries,

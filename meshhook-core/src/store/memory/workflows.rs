@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
+use super::schedules::Schedules;
 use super::{MemoryStore, Operation};
 use crate::id::{Digest, ProjectId, WorkflowSlug};
 use crate::store::{
@@ -31,7 +32,18 @@ impl Workflows {
         self.kept.get_mut(key).ok_or(WorkflowStoreError::NotFound)
     }
 
-    fn publish(&mut self, publish: PublishWorkflow) -> Result<PublishOutcome, WorkflowStoreError> {
+    /// The version of a workflow that is live, and its definition.
+    pub(super) fn live(&self, project: &ProjectId, slug: &WorkflowSlug) -> Option<(u32, Digest)> {
+        let live = self.kept.get(&(project.clone(), slug.clone()))?.record.live.as_ref()?;
+        Some((live.version, live.digest.clone()))
+    }
+
+    fn publish(
+        &mut self,
+        publish: PublishWorkflow,
+        schedules: &mut Schedules,
+        now: Timestamp,
+    ) -> Result<PublishOutcome, WorkflowStoreError> {
         let key = (publish.project, publish.slug);
         let record = self.found(&key)?.record.clone();
         if record.revision != publish.revision {
@@ -52,6 +64,7 @@ impl Workflows {
                 return Err(WorkflowStoreError::PathTaken { path: path.clone() });
             }
         }
+        schedules.publish(&key, publish.schedules, record.live.is_some(), now);
         self.take_hooks_down(&key);
         for Hook { path, trigger } in publish.hooks.clone() {
             self.hooks.insert((key.0.clone(), path), (key.1.clone(), trigger));
@@ -152,13 +165,17 @@ impl WorkflowStore for MemoryStore {
     }
 
     async fn publish(&self, publish: PublishWorkflow) -> Result<PublishOutcome, WorkflowStoreError> {
-        self.run(Operation::WorkflowWrite, |state, _| Ok(state.workflows.publish(publish))).await?
+        self.run(Operation::WorkflowWrite, |state, now| {
+            Ok(state.workflows.publish(publish, &mut state.schedules, now))
+        })
+        .await?
     }
 
     async fn unpublish(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<bool, StoreError> {
         self.run(Operation::WorkflowWrite, |state, _| {
             let key = (project.clone(), slug.clone());
             state.workflows.take_hooks_down(&key);
+            state.schedules.unpublish(&key);
             let kept = state.workflows.kept.get_mut(&key);
             Ok(kept.map(|kept| kept.record.live = None).is_some())
         })
@@ -169,6 +186,7 @@ impl WorkflowStore for MemoryStore {
         self.run(Operation::WorkflowWrite, |state, _| {
             let key = (project.clone(), slug.clone());
             state.workflows.take_hooks_down(&key);
+            state.schedules.delete(&key);
             Ok(state.workflows.kept.remove(&key).is_some())
         })
         .await

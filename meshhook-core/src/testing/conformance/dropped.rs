@@ -123,6 +123,7 @@ pub async fn the_store_is_usable_after_any_call_was_dropped(kit: Kit) {
         revision: 1,
         digest: digest('a'),
         definition: "{}".into(),
+        schedules: Vec::new(),
         hooks: Vec::new(),
         at,
     };

@@ -38,6 +38,8 @@ pub mod rates;
 #[doc(hidden)]
 pub mod reading;
 #[doc(hidden)]
+pub mod schedules;
+#[doc(hidden)]
 pub mod secrets;
 #[doc(hidden)]
 pub mod text;
@@ -273,6 +275,21 @@ macro_rules! store_conformance {
                 hooks_are_looked_up_by_path
                 a_definition_is_kept_once
             }
+            schedules {
+                a_published_schedule_is_due_at_once
+                a_taken_schedule_is_nobody_elses_for_a_while
+                firing_starts_runs_and_moves_the_schedule
+                a_run_that_is_due_now_is_due_by_the_clock_of_the_store
+                a_schedule_fires_once_however_often_it_was_taken
+                a_schedule_that_changed_does_not_fire_by_what_it_was
+                a_paused_schedule_is_due_when_it_is_resumed
+                only_schedules_of_published_workflows_can_be_paused
+                publishing_the_same_times_anew_keeps_what_is_done_with
+                an_unpublished_schedule_goes_on_from_its_next_publication
+                schedules_are_taken_in_the_order_in_which_they_came_due
+                schedules_are_paged_by_workflow_and_trigger
+                runs_that_a_schedule_may_not_start_are_a_misuse
+            }
             secrets {
                 a_secret_reads_back_as_set
                 a_version_is_one_more_than_the_last
@@ -359,6 +376,7 @@ mod tests {
             include_str!("projects.rs"),
             include_str!("rates.rs"),
             include_str!("reading.rs"),
+            include_str!("schedules.rs"),
             include_str!("secrets.rs"),
             include_str!("text.rs"),
             include_str!("unreadable.rs"),

@@ -81,6 +81,7 @@ pub async fn workflows_belong_to_their_project(kit: Kit) {
         digest: digest('a'),
         definition: "{}".into(),
         hooks: vec![Hook { path: "p".into(), trigger: "t".into() }],
+        schedules: Vec::new(),
         at,
     };
     kit.store.publish(publish(acme())).await.unwrap();

@@ -23,6 +23,7 @@ fn publication(name: &str, of: char, paths: &[&str], at: Timestamp) -> PublishWo
         revision: 1,
         digest: digest(of),
         definition: format!("definition {of}"),
+        schedules: Vec::new(),
         hooks: paths.iter().map(hook).collect(),
         at,
     }

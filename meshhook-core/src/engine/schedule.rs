@@ -1,0 +1,325 @@
+//! Schedules: runs that the clock starts.
+//!
+//! ```text
+//!   look: a schedule is due ─► take it ─► which slots start runs ─► fire: runs and the step past them, in one commit
+//! ```
+//!
+//! Any number of workers may look at the same time: taking gives a schedule to one of them for as long as a lease lasts,
+//! and should two have it all the same, or one come back from the dead, only one of them gets past the slot. The runs
+//! are released as they are made, and claimed like any that is due.
+//!
+//! # Slots that were missed
+//!
+//! What becomes of slots that passed while nobody looked is for the schedule to say. Somebody looked when a slot came if
+//! the worker that takes the schedule has been looking ever since: then the slot starts its run, however late it has
+//! become meanwhile, by a slow store or a worker that died. What came before is *missed*:
+//!
+//! | `catch_up` | of the missed slots |
+//! | --- | --- |
+//! | `skip` | none starts a run, but one that came within the last second before the worker began to look |
+//! | `one` | the latest starts a run |
+//! | `all` | each starts a run, in order, at most the latest [`MAX_CAUGHT_UP`] |
+//!
+//! A worker that has not got an answer from the store for [`UNBROKEN`] begins to look anew, and so does one whose store's
+//! clock went forward by that. When the store's clock goes back, nothing is started twice: a schedule is done with its
+//! slots up to a time, and that only grows.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use serde_json::json;
+
+use super::intake::{Begun, NewRun};
+use super::long_work::text_len;
+use super::{EngineError, Inner, ended};
+use crate::definition::{CatchUp, ScheduleTrigger, TriggerKind, ValidDefinition};
+use crate::schedule::Schedule;
+use crate::store::{FireSchedule, Hold, StartRun, StoreError, TakenSchedule, WakeUp};
+use crate::time::Timestamp;
+
+/// The most missed slots of a schedule that are caught up with.
+pub(super) const MAX_CAUGHT_UP: usize = 1_000;
+/// How long a worker may be without an answer from the store and still count as looking.
+const UNBROKEN: Duration = Duration::from_secs(60);
+/// How long ago a slot may have come when its worker began to look, and not count as missed.
+const ON_TIME: Duration = Duration::from_secs(1);
+/// The most schedules taken at once.
+const TAKE_LIMIT: usize = 64;
+/// How many schedules are fired at the same time.
+const FIRED_AT_ONCE: usize = 8;
+/// The most runs that are started in one commit; the schedule is due again at once where there are more.
+const FIRE_LIMIT: usize = 50;
+/// After which pauses firing is tried again.
+const FIRE_AGAIN: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
+
+/// Since when a worker has been looking for what is due, without a break.
+#[derive(Debug, Default)]
+pub(super) struct Looking {
+    since: Option<Timestamp>,
+    last: Option<Timestamp>,
+}
+
+impl Looking {
+    /// Notes that the store answered a look, and its time.
+    pub(super) fn note(&mut self, now: Timestamp) {
+        if self.last.is_none_or(|last| now.since(last) > UNBROKEN) {
+            self.since = Some(now);
+        }
+        self.last = Some(now);
+    }
+}
+
+/// Fires schedules whenever a look has found some that are due, until the engine stops.
+pub(super) async fn fire_schedules(inner: Arc<Inner>) {
+    let firing = async {
+        loop {
+            inner.schedules_due.notified().await;
+            while fire_some(&inner).await {}
+        }
+    };
+    tokio::select! {
+        biased;
+        () = inner.stopping.drain.cancelled() => {}
+        () = firing => {}
+    }
+}
+
+/// Fires what is due; answers whether there may be more.
+async fn fire_some(inner: &Arc<Inner>) -> bool {
+    let taking = inner.store.take_schedules(TAKE_LIMIT, inner.options.lease);
+    let taken = match super::deadline::answer(inner.options.lease, taking).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            tracing::warn!(%error, "could not take schedules");
+            return false;
+        }
+    };
+    let since = inner.looking.lock().unwrap_or_else(PoisonError::into_inner).since;
+    let view = View { since: since.unwrap_or(taken.now), now: taken.now };
+    let full = taken.schedules.len() == TAKE_LIMIT;
+    let firing = taken.schedules.into_iter().map(|schedule| async {
+        let key = schedule.key.clone();
+        if let Err(error) = inner.fire(schedule, &view).await {
+            // It is due again when nobody has it any more.
+            tracing::warn!(%error, project_id = %key.project, workflow = %key.workflow, trigger = key.trigger, "could not fire a schedule");
+        }
+    });
+    futures_util::stream::iter(firing).buffer_unordered(FIRED_AT_ONCE).collect::<()>().await;
+    full
+}
+
+/// What a worker knows of the time.
+struct View {
+    /// Since when it has been looking.
+    since: Timestamp,
+    /// The store's time.
+    now: Timestamp,
+}
+
+/// What becomes of the slots that have come.
+#[derive(Debug, PartialEq)]
+struct Due {
+    /// Those that start runs, in order.
+    slots: Vec<Timestamp>,
+    /// Up to when all are dealt with then.
+    done_until: Timestamp,
+    /// When there is something to do next.
+    wake_at: Option<Timestamp>,
+}
+
+impl Due {
+    fn of(schedule: &Schedule, catch_up: CatchUp, done_until: Timestamp, view: &View) -> Self {
+        let &View { since, now } = view;
+        // A missed slot is one before the worker began to look.
+        let missed_until = Timestamp::from_micros(since.as_micros().saturating_sub(1)).min(now);
+        let caught_up = match catch_up {
+            CatchUp::Skip | CatchUp::One => 1,
+            CatchUp::All => MAX_CAUGHT_UP,
+        };
+        let mut slots = schedule.last_between(done_until, missed_until, caught_up);
+        if catch_up == CatchUp::Skip {
+            slots.retain(|slot| since.since(*slot) <= ON_TIME);
+        }
+        let seen = schedule.between(done_until.max(missed_until), now);
+        slots.extend(seen.take((FIRE_LIMIT + 1).saturating_sub(slots.len())));
+        if slots.len() > FIRE_LIMIT {
+            slots.truncate(FIRE_LIMIT);
+            let last = slots.last().copied().unwrap_or(now);
+            return Self { slots, done_until: last, wake_at: Some(now) };
+        }
+        let done_until = done_until.max(now);
+        Self { slots, done_until, wake_at: schedule.next_after(done_until) }
+    }
+}
+
+impl Inner {
+    /// Starts the runs of a schedule's slots that have come.
+    async fn fire(&self, taken: TakenSchedule, view: &View) -> Result<(), EngineError> {
+        let TakenSchedule { key, turn, done_until, version, digest } = taken;
+        let reading = self.registry.definition(&self.store, &key.project, &digest);
+        let definition = super::deadline::answer(self.options.lease, reading).await?;
+        let Some(trigger) = schedule_trigger(&definition, &key.trigger) else {
+            let message = format!("the published version has no schedule {:?}", key.trigger);
+            return Err(EngineError::InvalidArgument { message });
+        };
+        let schedule = Schedule::new(trigger.cron.clone(), trigger.timezone.clone());
+        let Due { slots, done_until, wake_at } = Due::of(&schedule, trigger.catch_up, done_until, view);
+        let bytes = text_len(&trigger.input);
+        let mut begun = Vec::with_capacity(slots.len());
+        for (slot, place) in slots.iter().zip(0..) {
+            let new = NewRun {
+                project: key.project.clone(),
+                workflow: key.workflow.clone(),
+                version: Some(version),
+                definition: definition.clone(),
+                trigger: json!({ "type": "schedule", "id": key.trigger, "slot": slot.to_string() }),
+                input: Some((*trigger.input).clone()),
+                bytes,
+                test: false,
+                dedupe: None,
+                wait: None,
+            };
+            begun.push(self.begin_at(new, Some(place)).await?);
+        }
+        let starts: Vec<StartRun> = begun.iter().map(|begun| begun.released(&self.worker)).collect();
+        let last_at = slots.last().copied();
+        let fire = FireSchedule { key: key.clone(), turn, done_until, wake_at, last_at, starts };
+        let fired = self.fire_soon(&fire).await;
+        if fired.as_ref().is_ok_and(|fired| *fired) {
+            for (begun, start) in begun.iter().zip(&fire.starts) {
+                self.note_start(begun, start);
+            }
+            metrics::counter!("meshhook_schedule_slots_total").increment(slots.len() as u64);
+        }
+        if let Some(at) = wake_at {
+            self.wake_by(WakeUp::At(at));
+        }
+        if !slots.is_empty() {
+            self.look_soon();
+        }
+        fired?;
+        Ok(())
+    }
+
+    /// Fires, a few times if need be: only one of the tries can take effect, whatever became of those before.
+    async fn fire_soon(&self, fire: &FireSchedule) -> Result<bool, StoreError> {
+        let mut pauses = FIRE_AGAIN.into_iter();
+        loop {
+            let firing = self.store.fire_schedule(fire.clone());
+            match (super::deadline::answer(self.options.lease, firing).await, pauses.next()) {
+                (Err(error), Some(pause)) if error.is_transient() => {
+                    tracing::debug!(%error, "could not fire a schedule, trying again");
+                    tokio::time::sleep(pause).await;
+                }
+                (answer, _) => return answer,
+            }
+        }
+    }
+
+    /// Notes that a run came to be.
+    fn note_start(&self, begun: &Begun, start: &StartRun) {
+        metrics::counter!("meshhook_runs_started_total").increment(1);
+        if let (Hold::End { .. }, Some(end)) = (&start.hold, begun.state.end()) {
+            ended(&start.meta, end);
+        }
+    }
+}
+
+fn schedule_trigger<'a>(definition: &'a ValidDefinition, id: &str) -> Option<&'a ScheduleTrigger> {
+    definition.triggers().iter().find(|trigger| *trigger.id == *id).and_then(|trigger| match &trigger.kind {
+        TriggerKind::Schedule(schedule) => Some(&**schedule),
+        TriggerKind::Webhook(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::{Cron, Zone};
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-01-01T{text}Z").parse().unwrap()
+    }
+
+    /// Which slots of `* * * * *` start runs, as minutes, and when there is something to do next.
+    fn due(catch_up: CatchUp, done_until: &str, since: &str, now: &str) -> (Vec<i64>, Option<Timestamp>) {
+        let schedule = Schedule::new(Cron::parse("* * * * *").unwrap(), Zone::utc());
+        let view = View { since: at(since), now: at(now) };
+        let due = Due::of(&schedule, catch_up, at(done_until), &view);
+        assert!(due.wake_at.is_none_or(|wake_at| wake_at >= view.now));
+        let minute = |slot: &Timestamp| slot.as_micros() / 60_000_000 % 1_440;
+        (due.slots.iter().map(minute).collect(), due.wake_at)
+    }
+
+    const ALL: [CatchUp; 3] = [CatchUp::Skip, CatchUp::One, CatchUp::All];
+
+    #[test]
+    fn a_slot_that_came_while_the_worker_looked_starts_its_run() {
+        for catch_up in ALL {
+            assert_eq!(due(catch_up, "00:01:00", "00:00:30", "00:02:00"), (vec![2], Some(at("00:03:00"))));
+            assert_eq!(due(catch_up, "00:01:00", "00:02:00", "00:02:59"), (vec![2], Some(at("00:03:00"))));
+            assert_eq!(due(catch_up, "00:01:00", "00:00:30", "00:03:40").0, [2, 3], "however late");
+            assert_eq!(due(catch_up, "00:01:10", "00:00:30", "00:01:50"), (vec![], Some(at("00:02:00"))));
+        }
+    }
+
+    #[test]
+    fn slots_that_came_before_are_missed() {
+        let found = ALL.map(|catch_up| due(catch_up, "00:01:00", "00:04:30", "00:06:10").0);
+        assert_eq!(found, [vec![5, 6], vec![4, 5, 6], vec![2, 3, 4, 5, 6]]);
+        let found = ALL.map(|catch_up| due(catch_up, "00:01:00", "00:04:30", "00:04:30").0);
+        assert_eq!(found, [vec![], vec![4], vec![2, 3, 4]]);
+    }
+
+    #[test]
+    fn a_slot_that_came_just_before_is_not_skipped() {
+        let found = ALL.map(|catch_up| due(catch_up, "00:01:00", "00:04:01", "00:04:02").0);
+        assert_eq!(found, [vec![4], vec![4], vec![2, 3, 4]]);
+        assert_eq!(due(CatchUp::Skip, "00:01:00", "00:04:01.000001", "00:04:02").0, [0; 0]);
+    }
+
+    #[test]
+    fn nothing_that_is_done_with_is_started_again() {
+        // The store's clock went back.
+        for catch_up in ALL {
+            assert_eq!(due(catch_up, "01:00:00", "00:30:00", "00:40:00"), (vec![], Some(at("01:01:00"))));
+        }
+    }
+
+    #[test]
+    fn many_slots_are_started_part_by_part_and_the_latest_thousand_only() {
+        let (mut done_until, mut started) = (at("00:00:00"), Vec::new());
+        let schedule = Schedule::new(Cron::parse("* * * * *").unwrap(), Zone::utc());
+        let view = View { since: at("20:00:30"), now: at("20:01:30") };
+        loop {
+            let due = Due::of(&schedule, CatchUp::All, done_until, &view);
+            assert!(due.slots.len() <= FIRE_LIMIT);
+            started.extend(due.slots);
+            done_until = due.done_until;
+            if due.wake_at != Some(view.now) {
+                break;
+            }
+        }
+        let expected: Vec<_> = schedule.between(at("03:20:00"), view.now).collect();
+        assert_eq!(started.len(), MAX_CAUGHT_UP + 1);
+        assert_eq!(started, expected);
+    }
+
+    #[test]
+    fn looking_is_broken_by_a_long_silence() {
+        let mut looking = Looking::default();
+        for (now, since) in [
+            ("00:00:00", "00:00:00"),
+            ("00:00:59", "00:00:00"),
+            ("00:01:59", "00:00:00"),
+            ("00:03:00", "00:03:00"),
+            ("00:02:00", "00:03:00"),
+            ("00:02:30", "00:03:00"),
+        ] {
+            looking.note(at(now));
+            assert_eq!(looking.since, Some(at(since)), "{now}");
+        }
+    }
+}

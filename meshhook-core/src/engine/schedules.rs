@@ -1,0 +1,96 @@
+//! Schedules as people look at and steer them.
+
+use super::{EngineError, Project};
+use crate::id::WorkflowSlug;
+use crate::schedule::{Cron, Schedule, Zone};
+use crate::store::{Listing, Page, ScheduleKey, ScheduleRecord, StoreError};
+use crate::time::Timestamp;
+
+/// A schedule of a published workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScheduleView {
+    /// The workflow.
+    pub workflow: WorkflowSlug,
+    /// The trigger's id.
+    pub trigger: String,
+    /// The cron expression.
+    pub cron: String,
+    /// The name of its time zone.
+    pub timezone: String,
+    /// The last slot that started a run.
+    pub last_at: Option<Timestamp>,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// The next slots, at most [`UPCOMING`](Self::UPCOMING): none while it is paused.
+    pub upcoming: Vec<Timestamp>,
+}
+
+impl ScheduleView {
+    /// How many of the next slots are shown.
+    pub const UPCOMING: usize = 5;
+
+    /// The next slot.
+    #[must_use]
+    pub fn next_at(&self) -> Option<Timestamp> {
+        self.upcoming.first().copied()
+    }
+
+    fn of(record: ScheduleRecord, now: Timestamp) -> Result<Self, EngineError> {
+        let ScheduleRecord { workflow, schedule: kept, paused, done_until, last_at } = record;
+        let corrupt = |what: String| StoreError::Corrupt { what };
+        let cron =
+            Cron::parse(&kept.cron).map_err(|error| corrupt(format!("a schedule's times: {error}")))?;
+        let zone =
+            Zone::named(&kept.timezone).map_err(|error| corrupt(format!("a schedule's zone: {error}")))?;
+        let next = Schedule::new(cron, zone);
+        let upcoming =
+            if paused { Vec::new() } else { next.after(done_until.max(now)).take(Self::UPCOMING).collect() };
+        let (trigger, cron, timezone) = (kept.trigger, kept.cron, kept.timezone);
+        Ok(Self { workflow, trigger, cron, timezone, last_at, paused, upcoming })
+    }
+}
+
+impl Project {
+    /// The schedules of published workflows, by workflow and trigger.
+    ///
+    /// # Errors
+    ///
+    /// A store error.
+    pub async fn schedules(
+        &self,
+        page: Page<(WorkflowSlug, String)>,
+    ) -> Result<Listing<ScheduleView>, EngineError> {
+        let Listing { items, more, .. } = self.inner.store.schedules(&self.id, page).await?;
+        let now = self.inner.time.now();
+        let views = items.into_iter().map(|record| ScheduleView::of(record, now));
+        Ok(Listing::new(views.collect::<Result<_, _>>()?, more))
+    }
+
+    /// Pauses a schedule: when this returns, it starts no more runs, also when its workflow is published anew. Those
+    /// that it has started go on. Pausing a paused one changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] when no published workflow has such a schedule, or a store error.
+    pub async fn pause_schedule(&self, workflow: &WorkflowSlug, trigger: &str) -> Result<(), EngineError> {
+        let found = self.inner.store.pause_schedule(&self.schedule_key(workflow, trigger)).await?;
+        found.then_some(()).ok_or(EngineError::NotFound { what: "schedule" })
+    }
+
+    /// Lets a paused schedule go on from now: slots that passed meanwhile start no runs, whatever its `catch_up` says.
+    /// Resuming one that is not paused changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotFound`] when no published workflow has such a schedule, or a store error.
+    pub async fn resume_schedule(&self, workflow: &WorkflowSlug, trigger: &str) -> Result<(), EngineError> {
+        let found = self.inner.store.resume_schedule(&self.schedule_key(workflow, trigger)).await;
+        self.inner.look_soon();
+        found?.then_some(()).ok_or(EngineError::NotFound { what: "schedule" })
+    }
+
+    fn schedule_key(&self, workflow: &WorkflowSlug, trigger: &str) -> ScheduleKey {
+        ScheduleKey { project: self.id.clone(), workflow: workflow.clone(), trigger: trigger.to_owned() }
+    }
+}
