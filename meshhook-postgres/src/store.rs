@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Error, PgConnection};
 
 use crate::error::{Effect, PgError, store_error};
-use crate::ledger::commit::start_in;
+use crate::ledger::commit::{BusyKeys, start_in};
 use crate::migrate::{self, Found};
 use crate::options::{Connect, PgOptions};
 use crate::pooler::{POOLER_FOUND, is_pooled};
@@ -33,6 +33,7 @@ pub struct PgStore {
     clock: Option<Arc<dyn Clock>>,
     janitor: Janitor,
     pub(crate) wakes: Arc<Wakes>,
+    pub(crate) busy: BusyKeys,
 }
 
 impl PgStore {
@@ -68,7 +69,13 @@ impl PgStore {
         }
         let sessions = Arc::new(Sessions::new(connect.clone(), pooled, &options));
         let wakes = Wakes::new(connect, options.listen, sessions.pooled(), &options);
-        let store = Self { sessions, clock: options.clock, janitor: Janitor::default(), wakes };
+        let store = Self {
+            sessions,
+            clock: options.clock,
+            janitor: Janitor::default(),
+            wakes,
+            busy: BusyKeys::default(),
+        };
         store.look_over().await?;
         Ok(store)
     }
@@ -264,5 +271,40 @@ pub(crate) fn done<T>(answer: Result<T, std::convert::Infallible>) -> T {
     match answer {
         Ok(answer) => answer,
         Err(never) => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_is_in_no_error_and_in_no_debug() {
+        const SECRET: &str = "hunter22";
+        let options = PgOptions::new();
+        let url = format!("postgres://ann:{SECRET}@localhost:1/none?host=/nonexistent");
+        let connect = settings(&url, &options).unwrap();
+        assert!(format!("{:?}", connect.options()).contains(SECRET), "nothing is shown in any case");
+        let sessions = Arc::new(Sessions::new(connect.clone(), false, &options));
+        let wakes = Wakes::new(connect.clone(), true, sessions.pooled(), &options);
+        let mut told = format!("{options:?} {connect:?} {sessions:?} {wakes:?}");
+        for url in [
+            &*url,
+            &format!("postgres://ann:{SECRET}@localhost:port/none"),
+            &format!("postgres://ann:{SECRET}@[::1/none"),
+            &format!("postgres://ann:{SECRET}@localhost/none?sslmode=none"),
+            &format!("ann:{SECRET}"),
+        ] {
+            let refused = PgStore::connect(url, PgOptions::new()).await.unwrap_err();
+            told.push_str(&format!(" {refused} {refused:?}"));
+            let mut cause = refused.source();
+            while let Some(why) = cause {
+                told.push_str(&format!(" {why}"));
+                cause = why.source();
+            }
+        }
+        assert!(!told.contains(SECRET), "{told}");
     }
 }

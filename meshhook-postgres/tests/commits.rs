@@ -286,3 +286,38 @@ async fn commits_that_release_and_end_runs_lock_them_in_the_order_of_posts() {
     first.execute("COMMIT").await.unwrap();
     assert_eq!(commit.await.unwrap().unwrap(), [CommitOutcome::Committed, CommitOutcome::Committed]);
 }
+
+#[tokio::test]
+async fn a_key_that_could_not_be_judged_is_waited_for_once_and_then_asked_for_again() {
+    let database = Database::new();
+    let store = database.store(PgOptions::new()).await;
+    store.renew(&worker("ann"), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(store.commit(vec![keyed(1, 1)]).await.unwrap(), [CommitOutcome::Committed]);
+    let mut holder = PgConnection::connect(&database.owner_url()).await.unwrap();
+    holder
+        .execute("BEGIN; SET LOCAL meshhook.project = '*'; UPDATE meshhook.dedupe SET expires_at = 0")
+        .await
+        .unwrap();
+    for number in 2..12 {
+        let batch = vec![keyed(number, 1), Commit::Start(start(100 + number, "ann"))];
+        let outcomes = store.commit(batch).await.unwrap();
+        assert_eq!(outcomes, [CommitOutcome::Busy, CommitOutcome::Committed]);
+    }
+    holder.execute("COMMIT").await.unwrap();
+    // It is free by now, whatever is remembered.
+    assert_eq!(store.commit(vec![keyed(20, 1)]).await.unwrap(), [CommitOutcome::Committed]);
+    store.close();
+    drop(store);
+    let left = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND datname = current_database()",
+        support::APP
+    );
+    // A try that waited in vain was rolled back; sessions tell that when they end at the latest.
+    let given_up = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+    while database.sql(&left) != "0" || database.sql(given_up) == "0" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Slow machines may take longer than a key is remembered.
+    let given_up: u32 = database.sql(given_up).parse().unwrap();
+    assert!(given_up < 5, "{given_up} tries waited in vain");
+}

@@ -7,13 +7,18 @@
 //!
 //! A statement supposes that no run is started twice and that no other transaction holds a key. Where that is wrong it
 //! fails, changes nothing, and is made again with **care**: it looks for what exists, and takes keys one by one, so that
-//! a key that cannot be judged, because a transaction that took it is still open, refuses its own start only.
+//! a key that cannot be judged, because a transaction that took it is still open, refuses its own start only. For a moment
+//! after that, whatever comes with the same key is made with care at once, so that the others in its batch do not wait for
+//! that key again; who has it by then is asked all the same.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use meshhook_core::store::{Commit, CommitOutcome, StartRun, StoreError};
 use sha2::{Digest as _, Sha256};
 use sqlx::{Error, PgConnection};
+use tokio::time::Instant;
 
 use super::wave::{Locks, Outcomes, Starts, Wave, waves};
 use crate::error::{Effect, needs_care, unreadable};
@@ -23,12 +28,14 @@ use crate::{PgStore, sql};
 pub(super) async fn commit(store: &PgStore, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
     let now = store.now();
     let (count, waves): (usize, Arc<[Wave]>) = (batch.len(), waves(&batch).into());
-    store
+    let (known, is_known) = (waves.clone(), store.busy.has_any(&waves));
+    let outcomes = store
         .engine(Lane::Commit, Effect::Writes, move |session| {
             let waves = waves.clone();
             Box::pin(async move {
-                let outcomes = match run(session, &waves, count, Care::none(now)).await {
-                    Err(error) if needs_care(&error) => {
+                let care = if is_known { Care::each(now) } else { Care::none(now) };
+                let outcomes = match run(session, &waves, count, care).await {
+                    Err(error) if !is_known && needs_care(&error) => {
                         session.rollback().await?;
                         run(session, &waves, count, Care::each(now)).await
                     }
@@ -37,8 +44,44 @@ pub(super) async fn commit(store: &PgStore, batch: Vec<Commit>) -> Result<Vec<Co
                 complete(outcomes?)
             })
         })
-        .await
+        .await?;
+    store.busy.note(&known, &outcomes);
+    Ok(outcomes)
 }
+
+/// Keys that could not be judged a moment ago.
+#[derive(Debug, Default)]
+pub(crate) struct BusyKeys(Mutex<HashMap<(String, Vec<u8>), Instant>>);
+
+impl BusyKeys {
+    fn has_any(&self, waves: &[Wave]) -> bool {
+        let mut busy = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy.is_empty() {
+            return false;
+        }
+        busy.retain(|_, since| since.elapsed() < BUSY_FOR);
+        waves
+            .iter()
+            .flat_map(Wave::keys)
+            .any(|(_, project, key)| busy.contains_key(&(project.to_owned(), key.to_owned())))
+    }
+
+    fn note(&self, waves: &[Wave], outcomes: &[CommitOutcome]) {
+        if !outcomes.contains(&CommitOutcome::Busy) {
+            return;
+        }
+        let mut busy = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, project, key) in waves.iter().flat_map(Wave::keys) {
+            if outcomes.get(index) == Some(&CommitOutcome::Busy) && busy.len() < MAX_BUSY {
+                busy.insert((project.to_owned(), key.to_owned()), Instant::now());
+            }
+        }
+    }
+}
+
+/// How long a key that could not be judged is remembered as such, and how many are.
+const BUSY_FOR: Duration = Duration::from_secs(1);
+const MAX_BUSY: usize = 10_000;
 
 /// Commits one start within the transaction that the connection is in.
 pub(crate) async fn start_in(

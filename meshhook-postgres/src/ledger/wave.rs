@@ -84,6 +84,22 @@ impl Wave {
         }
     }
 
+    /// The keys that are wanted: for which commit of the batch, of which project, and which.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (usize, &str, &[u8])> {
+        let starts = match self {
+            Wave::Starts(starts) => Some(starts),
+            Wave::Both(starts, _) => Some(&**starts),
+            Wave::Advances(_) => None,
+        };
+        starts.into_iter().flat_map(|starts| {
+            let Keys { item, key, .. } = &starts.keys;
+            item.iter().zip(key).filter_map(|(item, key)| {
+                let place = usize::try_from(*item).ok()?.checked_sub(1)?;
+                Some((*starts.index.get(place)?, starts.project.get(place)?.as_str(), key.as_slice()))
+            })
+        })
+    }
+
     /// Puts the answers where they belong.
     pub(super) fn read(&self, row: &PgRow, outcomes: &mut [Option<CommitOutcome>]) -> Result<(), Error> {
         match self {
