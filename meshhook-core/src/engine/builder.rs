@@ -203,6 +203,11 @@ impl EngineBuilder {
             renewed: Mutex::new(tokio::time::Instant::now()),
             lapsed: AtomicBool::new(false),
             blind: Trouble::new("could not claim runs", "the store is back: claiming runs again"),
+            lost_track: Trouble::new(
+                "could not look up what this worker holds",
+                "found out what this worker holds",
+            ),
+            unloaded: Trouble::new("could not load a claimed run", "loading claimed runs again"),
             stand_back: StandBack::default(),
             looked: Mutex::new(tokio::time::Instant::now()),
             born: tokio::time::Instant::now(),

@@ -244,8 +244,10 @@ pub(crate) struct Inner {
     renewed: Mutex<tokio::time::Instant>,
     /// Whether the loss of the lease was noticed; until it is renewed, it is one.
     lapsed: AtomicBool,
-    /// Looks that fail.
+    /// Looks that fail, what is held that cannot be looked up, and claimed runs that cannot be loaded.
     blind: trouble::Trouble,
+    lost_track: trouble::Trouble,
+    unloaded: trouble::Trouble,
     /// Runs that others shall take first.
     stand_back: stand_back::StandBack,
     /// When the worker began the last look that was answered.

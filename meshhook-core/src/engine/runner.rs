@@ -245,7 +245,8 @@ impl Runner {
                 items
             }
             Err(error) => {
-                tracing::warn!(%error, run_id = %meta.run, "could not read the inbox");
+                // A store that cannot be reached fails all of them; it is told of where the worker looks.
+                tracing::debug!(%error, run_id = %meta.run, "could not read the inbox");
                 self.inner.poke_inbox_later(meta.run);
                 return (Vec::new(), Vec::new());
             }

@@ -179,11 +179,14 @@ enum Look {
 /// Looks once at what is due and what others want.
 async fn look(inner: &Arc<Inner>, messages: &mut Messages) -> Look {
     let poll = inner.options.poll;
-    if inner.reconcile.swap(false, Ordering::AcqRel)
-        && let Err(error) = reconcile(inner).await
-    {
-        tracing::warn!(%error, "could not look up what this worker holds");
-        inner.reconcile.store(true, Ordering::Release);
+    if inner.reconcile.swap(false, Ordering::AcqRel) {
+        match reconcile(inner).await {
+            Ok(()) => inner.lost_track.over(),
+            Err(error) => {
+                inner.lost_track.met(&error);
+                inner.reconcile.store(true, Ordering::Release);
+            }
+        }
     }
     if inner.stopping.drains() {
         // What is taken now would only be handed back.
@@ -279,7 +282,7 @@ fn take(inner: &Arc<Inner>, claimed: ClaimedRun) {
         let held = claimed.held();
         if let Err(error) = contained(own(&owner, &place, claimed, suspicion)).await.flatten() {
             if error.is_transient() {
-                tracing::warn!(%error, run_id = %run, "could not load a claimed run");
+                owner.unloaded.met(&error);
                 owner.reconcile_after(run);
             } else {
                 owner.set_aside(held, &error).await;
@@ -302,6 +305,7 @@ async fn own(
     let (owner, known) = (inner.clone(), definition.clone());
     let loading = move || load(&owner, definition, &meta, &claimed);
     let (run, events) = inner.long_work.run(&known, bytes, loading).await?;
+    inner.unloaded.over();
     Runner::new(inner.clone(), run, place.inbox.clone()).suspected(suspicion).take_over(events).await;
     Ok(())
 }

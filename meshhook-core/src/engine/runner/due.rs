@@ -87,7 +87,13 @@ impl Runner {
         let secrets = match secrets {
             Ok(secrets) => secrets,
             Err(error) => {
-                tracing::warn!(%error, run_id = %meta.run, "could not read secrets, attempts wait");
+                // The same: what is amiss with the store itself is told once.
+                if error.is_transient() {
+                    tracing::debug!(%error, run_id = %meta.run, "could not read secrets, attempts wait");
+                } else {
+                    let error = &error as &(dyn std::error::Error + 'static);
+                    tracing::warn!(error, run_id = %meta.run, "could not read secrets, attempts wait");
+                }
                 let until = now.after(UNREACHABLE);
                 self.put_off.extend(due.into_iter().filter_map(|owed| match owed {
                     Owed::Attempt { step, .. } => Some((step, until)),
