@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use meshhook_core::event::{Chunk, ChunkHash, RunStatus};
 use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
+use meshhook_core::policy::Bucket;
 use meshhook_core::run::RunMeta;
 use meshhook_core::store::{
-    Claim, Commit, CommitOutcome, CreateWorkflow, Hold, Inbox as _, Ledger as _, Message, Page, Post,
-    ProjectStore as _, RunFilter, RunReader as _, SecretStore as _, StartRun, StoreError, WakeUp,
-    WorkflowStore as _,
+    Admit, Claim, Commit, CommitOutcome, CreateWorkflow, Hold, Inbox as _, Ledger as _, Message, Page, Post,
+    ProjectStore as _, RateStore as _, RunFilter, RunReader as _, SecretStore as _, StartRun, StoreError,
+    WakeUp, WorkflowStore as _,
 };
 use meshhook_core::time::Timestamp;
 use meshhook_sqlite::{OpenError, SqliteOptions, SqliteStore};
@@ -52,6 +53,22 @@ async fn open(path: &Path) -> SqliteStore {
 
 async fn refusal(path: &Path) -> OpenError {
     SqliteStore::open(path, SqliteOptions::new()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_rate_limit_outlives_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("meshhook.db");
+    let bucket = Bucket::per_kilosecond(1, 5);
+    let take = async |store: &SqliteStore, wanted| {
+        let admit = Admit { project: acme(), key: [1; 32], bucket, wanted };
+        store.admit(vec![admit]).await.unwrap()[0].tokens
+    };
+    let store = open(&path).await;
+    assert_eq!(take(&store, 3).await, 3);
+    store.close().await;
+    let store = open(&path).await;
+    assert_eq!(take(&store, 9).await, 2);
 }
 
 #[tokio::test]

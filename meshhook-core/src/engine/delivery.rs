@@ -118,6 +118,7 @@ impl Project {
     /// A store error.
     pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Listing<DeliveryView>, EngineError> {
         let limit = filter.page.limit;
+        self.inner.recorder.flush().await;
         let Listing { items, more, .. } = self.inner.store.deliveries(&self.id, filter).await?;
         let views = stream::iter(items).map(|record| self.delivery_view(record)).buffered(READ_AT_ONCE);
         let views: Vec<Result<DeliveryView, EngineError>> = views.collect().await;
@@ -174,6 +175,7 @@ impl Project {
     }
 
     async fn delivery_record(&self, id: DeliveryId) -> Result<DeliveryRecord, EngineError> {
+        self.inner.recorder.flush().await;
         let found = self.inner.store.delivery(&self.id, id).await?;
         found.ok_or(EngineError::NotFound { what: "delivery" })
     }

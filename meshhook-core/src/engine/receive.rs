@@ -261,12 +261,12 @@ impl LiveHook {
     /// [`HookRefusal`]; nothing was stored, except where the engine's error is
     /// [transient](EngineError::is_transient): then the run may exist, and the same delivery sent again finds it.
     pub async fn receive(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
-        let mut found = Found::default();
-        let outcome = self.take(request, &mut found).await;
+        let mut hearing = Hearing { hook: self, request, found: Found::default(), is_noted: false };
+        let outcome = self.take(request, &mut hearing.found).await;
         match &outcome {
             Ok(received) => {
                 let (verdict, status) = received.verdict();
-                self.note(request, found, Outcome { verdict, status, run: received.run(), detail: None });
+                hearing.note(Outcome { verdict, status, run: received.run(), detail: None });
             }
             Err(refusal) => {
                 let verdict = refusal.verdict();
@@ -275,7 +275,7 @@ impl LiveHook {
                     _ => None,
                 };
                 let detail = (!matches!(refusal, HookRefusal::Unauthorized(_))).then(|| refusal.to_string());
-                self.note(request, found, Outcome { verdict, status: verdict.status(), run, detail });
+                hearing.note(Outcome { verdict, status: verdict.status(), run, detail });
                 self.tell(verdict);
             }
         }
@@ -287,10 +287,6 @@ impl LiveHook {
         let outcome = Outcome { verdict, status: verdict.status(), run: None, detail: None };
         self.record(request, Found::default(), outcome, false);
         self.tell(verdict);
-    }
-
-    fn note(&self, request: &RawRequest<'_>, found: Found, outcome: Outcome) {
-        self.record(request, found, outcome, true);
     }
 
     fn record(&self, request: &RawRequest<'_>, found: Found, outcome: Outcome, has_body: bool) {
@@ -563,6 +559,31 @@ pub(super) struct Start {
     pub(super) rate: Option<([u8; 32], Bucket)>,
     /// The delivery that somebody wants to be routed again.
     pub(super) replay_of: Option<DeliveryId>,
+}
+
+/// A request that is being looked at. Should its sender go away before it is answered, that is noted.
+struct Hearing<'a> {
+    hook: &'a LiveHook,
+    request: &'a RawRequest<'a>,
+    found: Found,
+    is_noted: bool,
+}
+
+impl Hearing<'_> {
+    fn note(&mut self, outcome: Outcome) {
+        self.is_noted = true;
+        self.hook.record(self.request, std::mem::take(&mut self.found), outcome, true);
+    }
+}
+
+impl Drop for Hearing<'_> {
+    fn drop(&mut self) {
+        if !self.is_noted {
+            let verdict = Verdict::Incomplete;
+            let detail = Some("the sender went away before it was answered: there may be a run".into());
+            self.note(Outcome { verdict, status: verdict.status(), run: None, detail });
+        }
+    }
 }
 
 /// How a request ended.

@@ -6,12 +6,14 @@
 //!                 ▼
 //!          [ bounded queue ]                                 full: counted
 //!                 ▼
-//!       one writer: masks, seals ─► store.record_deliveries  batch by batch
+//!       one writer: masks, seals ─► store.record_deliveries  batch by batch, ten a second
 //! ```
 //!
 //! A run is durable before its sender gets a `202`; its delivery is a note about it, written a moment later. So a delivery
 //! may be lost: when the process dies in that moment, when the queue is full, or when the store cannot be reached for long.
 //! What is lost is counted, in `meshhook_deliveries_unrecorded_total`.
+//!
+//! Whoever looks at deliveries has what waits in this process written first.
 //!
 //! Of an accepted delivery the row says little: headers and body stand in its run. What started no run is kept as it came,
 //! since somebody may want to know why, and to try again; sealed under the master key, because it may hold credentials.
@@ -27,7 +29,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::deadline::answer;
 use super::{EngineError, EngineOptions, Inner};
@@ -50,10 +53,12 @@ pub(super) struct Recorder {
     max_body_bytes: usize,
 }
 
-/// What waits to be written.
-pub(super) struct Queued {
-    note: Note,
-    _room: OwnedSemaphorePermit,
+/// What waits for the writer.
+pub(super) enum Queued {
+    /// A delivery to be written, and its share of the queue's room.
+    Note(Box<Note>, OwnedSemaphorePermit),
+    /// Somebody wants to see what came before.
+    Flush(oneshot::Sender<()>),
 }
 
 /// When the buckets of a path will be full.
@@ -89,7 +94,7 @@ pub(super) struct Seen<'a> {
 }
 
 /// A delivery on its way to the store.
-struct Note {
+pub(super) struct Note {
     project: ProjectId,
     id: DeliveryId,
     at: Timestamp,
@@ -272,8 +277,17 @@ impl Recorder {
         };
         let room = u32::try_from(bytes.min(MAX_QUEUED_BYTES)).unwrap_or(u32::MAX);
         let Ok(room) = self.room.clone().try_acquire_many_owned(room) else { return unrecorded("queue", 1) };
-        if self.queue.try_send(Queued { note, _room: room }).is_err() {
+        if self.queue.try_send(Queued::Note(Box::new(note), room)).is_err() {
             unrecorded("queue", 1);
+        }
+    }
+
+    /// Waits until what this process has taken note of is written, for a moment at most: whoever looks sees what was just
+    /// answered.
+    pub(super) async fn flush(&self) {
+        let (written, answer) = oneshot::channel();
+        if self.queue.try_send(Queued::Flush(written)).is_ok() {
+            let _ = tokio::time::timeout(FLUSHED_WITHIN, answer).await;
         }
     }
 
@@ -350,13 +364,22 @@ impl Inner {
         Ok(record)
     }
 
-    async fn write_batch(&self, notes: Vec<Queued>) {
-        let mut batch = Vec::with_capacity(notes.len());
-        // Room in the queue is given back when the batch is written.
-        let (notes, rooms): (Vec<Note>, Vec<_>) =
-            notes.into_iter().map(|queued| (queued.note, queued._room)).unzip();
-        for note in notes {
-            match self.write_down(note).await {
+    async fn write_batch(&self, queued: Vec<Queued>) {
+        let mut batch = Vec::with_capacity(queued.len());
+        // Room in the queue is given back, and whoever wants to see is told, when the batch is written.
+        let (mut rooms, mut flushes) = (Vec::with_capacity(queued.len()), Vec::new());
+        for one in queued {
+            let note = match one {
+                Queued::Flush(written) => {
+                    flushes.push(written);
+                    continue;
+                }
+                Queued::Note(note, room) => {
+                    rooms.push(room);
+                    note
+                }
+            };
+            match self.write_down(*note).await {
                 Ok(record) => batch.push(record),
                 Err(error) => {
                     tracing::debug!(
@@ -385,34 +408,56 @@ impl Inner {
             }
         }
         drop(rooms);
+        for written in flushes {
+            let _ = written.send(());
+        }
     }
 }
 
 /// Writes what is recorded, until the engine is to drop everything; then what waits is written once more.
+///
+/// What comes is gathered for a moment, so that a delivery seldom costs a transaction of its own.
 pub(super) async fn write(inner: Arc<Inner>, mut queued: mpsc::Receiver<Queued>) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
-    loop {
+    let end = inner.stopping.abandon.clone();
+    while !end.is_cancelled() {
         tokio::select! {
             biased;
-            () = inner.stopping.abandon.cancelled() => break,
+            () = end.cancelled() => break,
             received = queued.recv_many(&mut batch, MAX_BATCH) => {
                 if received == 0 {
                     return;
                 }
             }
         }
-        inner.write_batch(std::mem::take(&mut batch)).await;
-    }
-    let rest = async {
-        while let Ok(one) = queued.try_recv() {
-            batch.push(one);
-            if batch.len() == MAX_BATCH {
-                inner.write_batch(std::mem::take(&mut batch)).await;
+        let gathered = Instant::now() + GATHER;
+        while batch.len() < MAX_BATCH && !batch.iter().any(|one| matches!(one, Queued::Flush(_))) {
+            let room = MAX_BATCH - batch.len();
+            tokio::select! {
+                biased;
+                () = end.cancelled() => break,
+                () = tokio::time::sleep_until(gathered) => break,
+                received = queued.recv_many(&mut batch, room) => {
+                    if received == 0 {
+                        break;
+                    }
+                }
             }
         }
-        inner.write_batch(std::mem::take(&mut batch)).await;
-    };
-    if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
+        let too_late = async {
+            end.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            biased;
+            () = inner.write_batch(std::mem::take(&mut batch)) => {}
+            () = too_late => tracing::warn!("deliveries were left unrecorded at the end"),
+        }
+    }
+    while let Ok(one) = queued.try_recv() {
+        batch.push(one);
+    }
+    if tokio::time::timeout(LAST_WORDS, inner.write_batch(batch)).await.is_err() {
         tracing::warn!("deliveries were left unrecorded at the end");
     }
 }
@@ -457,6 +502,10 @@ const MAX_BATCH: usize = 256;
 const MAX_HEADER_BYTES: usize = 64 << 10;
 /// The most paths whose buckets are not full.
 const MAX_BUCKETS: usize = 20_000;
+/// How long deliveries are gathered before they are written.
+const GATHER: Duration = Duration::from_millis(100);
+/// How long somebody who looks waits for what was not written yet.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(1);
 /// How long what waits at the end is still written for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 

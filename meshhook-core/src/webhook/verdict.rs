@@ -57,7 +57,7 @@ verdicts! {
     MethodNotAllowed, "method_not_allowed", 405;
     /// The body is larger, deeper or has more parts than the hook takes.
     TooLarge, "too_large", 413;
-    /// The body did not come to its end, or took too long.
+    /// The body did not come to its end, or took too long; or the sender went away before it was answered.
     Incomplete, "incomplete", 408;
     /// None of the secrets that the scheme needs exists, or they are empty.
     NeedsSecret, "needs_secret", 401;
