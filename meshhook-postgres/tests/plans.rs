@@ -7,7 +7,7 @@ mod support;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use support::Database;
 
-/// Rows and index entries of the schema that the current transaction has read.
+/// Rows and index entries of the schema that were read so far.
 const READ: &str = "SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid)), 0)::bigint \
      FROM pg_class c WHERE c.relnamespace = 'meshhook'::regnamespace";
 
@@ -26,8 +26,11 @@ async fn read_by(database: &Database, statements: &[&'static str], grow: &str) -
     let mut read = Vec::new();
     for statement in statements {
         session.execute("BEGIN").await.unwrap();
+        // What earlier transactions read is counted until the server has been told, which may take a second.
+        let before: i64 = session.fetch_one(READ).await.unwrap().get(0);
         session.execute(*statement).await.unwrap();
-        read.push(session.fetch_one(READ).await.unwrap().get(0));
+        let after: i64 = session.fetch_one(READ).await.unwrap().get(0);
+        read.push(after - before);
         session.execute("ROLLBACK").await.unwrap();
     }
     read
