@@ -50,6 +50,9 @@ const TAKE_LIMIT: usize = 64;
 const FIRED_AT_ONCE: usize = 8;
 /// The most runs that are started in one commit; the schedule is due again at once where there are more.
 const FIRE_LIMIT: usize = 50;
+/// How long a worker that could not fire a schedule leaves those that come due to others: they may be able to, by a key
+/// or a node type that it does not have.
+const STAND_BACK: Duration = Duration::from_millis(250);
 /// After which pauses firing is tried again.
 const FIRE_AGAIN: [Duration; 3] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
@@ -74,9 +77,18 @@ impl Looking {
 /// Fires schedules whenever a look has found some that are due, until the engine stops.
 pub(super) async fn fire_schedules(inner: Arc<Inner>) {
     let firing = async {
+        let mut has_failed = false;
         loop {
             inner.schedules_due.notified().await;
-            while fire_some(&inner).await {}
+            if has_failed {
+                tokio::time::sleep(STAND_BACK).await;
+            }
+            while let Some(round) = fire_some(&inner).await {
+                has_failed = round.has_failed;
+                if !round.is_full {
+                    break;
+                }
+            }
         }
     };
     tokio::select! {
@@ -86,28 +98,41 @@ pub(super) async fn fire_schedules(inner: Arc<Inner>) {
     }
 }
 
-/// Fires what is due; answers whether there may be more.
-async fn fire_some(inner: &Arc<Inner>) -> bool {
+/// What came of firing some schedules.
+struct Round {
+    /// Whether there may be more.
+    is_full: bool,
+    has_failed: bool,
+}
+
+/// Fires what is due; `None` when there was nothing, or nobody could tell.
+async fn fire_some(inner: &Arc<Inner>) -> Option<Round> {
     let taking = inner.store.take_schedules(TAKE_LIMIT, inner.options.lease);
     let taken = match super::deadline::answer(inner.options.lease, taking).await {
         Ok(taken) => taken,
         Err(error) => {
             tracing::warn!(%error, "could not take schedules");
-            return false;
+            return None;
         }
     };
+    if taken.schedules.is_empty() {
+        return None;
+    }
     let since = inner.looking.lock().unwrap_or_else(PoisonError::into_inner).since;
     let view = View { since: since.unwrap_or(taken.now), now: taken.now };
-    let full = taken.schedules.len() == TAKE_LIMIT;
+    let is_full = taken.schedules.len() == TAKE_LIMIT;
     let firing = taken.schedules.into_iter().map(|schedule| async {
         let key = schedule.key.clone();
-        if let Err(error) = inner.fire(schedule, &view).await {
+        let fired = inner.fire(schedule, &view).await;
+        if let Err(error) = &fired {
             // It is due again when nobody has it any more.
             tracing::warn!(%error, project_id = %key.project, workflow = %key.workflow, trigger = key.trigger, "could not fire a schedule");
         }
+        fired.is_err()
     });
-    futures_util::stream::iter(firing).buffer_unordered(FIRED_AT_ONCE).collect::<()>().await;
-    full
+    let failures = futures_util::stream::iter(firing).buffer_unordered(FIRED_AT_ONCE);
+    let has_failed = failures.fold(false, |any, failed| std::future::ready(any || failed)).await;
+    Some(Round { is_full, has_failed })
 }
 
 /// What a worker knows of the time.

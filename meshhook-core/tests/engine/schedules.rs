@@ -321,6 +321,29 @@ async fn what_was_missed_is_caught_up_with_by_the_version_that_is_live_then() {
     assert_eq!(runs.iter().map(|run| run.version.unwrap()).collect::<Vec<_>>(), [2, 2, 1]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_cannot_start_a_run_leaves_the_next_slots_to_others() {
+    let plan = Arc::new(Plan::default());
+    let clock = VirtualClock::new();
+    let store = plan.store(clock);
+    // It does not know the node type, and is the first to look.
+    let unable = start(&store, clock, None);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let kit = Kit::on(store, clock);
+    let mut definition = scheduled("*/20 * * * * *", json!({}));
+    let config = json!({ "method": "POST", "url": "https://example.com/" });
+    definition["nodes"] = json!([{ "id": "call", "type": "http_call", "config": config }]);
+    kit.publish("flow", definition).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let page = Page { limit: 100, after: None };
+    let runs = kit.project.runs(RunFilter { page, ..RunFilter::default() }).await.unwrap().items;
+    assert_eq!(runs.len(), 6);
+    // What it took before it had failed came late.
+    let late = |created: Timestamp| created.as_micros() % 20_000_000 > 1_000_000;
+    assert!(runs[..5].iter().all(|run| !late(run.created_at)), "{runs:?}");
+    drop(unable);
+}
+
 /// The store's clock, which somebody sets.
 #[derive(Debug, Clone)]
 struct Set(VirtualClock, Arc<AtomicI64>);
