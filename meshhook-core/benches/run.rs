@@ -8,7 +8,7 @@ use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
 use meshhook_core::node::NodeTypes;
 use meshhook_core::run::{Fact, RunMeta, RunState, replay};
 use meshhook_core::time::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const NOW: Timestamp = Timestamp::EPOCH;
 
@@ -42,7 +42,8 @@ fn begin(definition: &ValidDefinition) -> (RunState, Vec<Event>) {
     let slug = WorkflowSlug::new("bench").expect("a valid slug");
     let meta = RunMeta::new(run, ProjectId::default_project(), slug, digest.clone(), NOW).version(1);
     let input = Arc::new(json!({ "n": 1, "payload": "x".repeat(180) }));
-    let created = RunCreated::new(digest, Arc::new(json!({ "type": "manual" })), input);
+    let trigger: Map<String, Value> = [("type".to_owned(), "manual".into())].into_iter().collect();
+    let created = RunCreated::new(digest, trigger.into(), input);
     RunState::begin(definition, Arc::new(meta), created)
 }
 

@@ -99,7 +99,8 @@ impl Reading {
         let step = event.step.as_ref().map(ToString::to_string).unwrap_or_default();
         match &event.data {
             EventData::RunCreated(created) => {
-                self.story.delivery = created.trigger["delivery_id"].as_str().map(str::to_owned);
+                self.story.delivery =
+                    created.trigger.get("delivery_id").and_then(serde_json::Value::as_str).map(str::to_owned);
             }
             EventData::RunClaimed { epoch, .. } => {
                 if *epoch <= self.epoch {
@@ -171,7 +172,8 @@ mod tests {
 
     fn created() -> EventData {
         let digest = "0".repeat(64).parse().unwrap();
-        let trigger = Arc::new(json!({ "type": "webhook", "delivery_id": "d1" }));
+        let trigger = json!({ "type": "webhook", "delivery_id": "d1" });
+        let trigger = trigger.as_object().unwrap().clone().into();
         EventData::RunCreated(RunCreated::new(digest, trigger, Arc::new(Value::Null)))
     }
 

@@ -259,7 +259,7 @@ impl Project {
         let unreadable = |error: crate::event::CodecError| StoreError::corrupt(error.to_string());
         let event = first.events().map_err(unreadable)?.into_iter().next();
         Ok(event.and_then(|event| match event.data {
-            EventData::RunCreated(created) => Some((*created.trigger).clone()),
+            EventData::RunCreated(created) => Some(created.trigger.to_value()),
             _ => None,
         }))
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
@@ -15,7 +15,7 @@ use super::runner::{Loaded, Runner, Standing, wake_up};
 use super::watch::News;
 use super::{EngineError, Inner, Project, ended};
 use crate::definition::ValidDefinition;
-use crate::event::{Chunk, RunCreated, RunStatus, genesis, webhook_body};
+use crate::event::{Chunk, RunCreated, RunStatus, RunTrigger, genesis};
 use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::run::{Owed, RunEnd, RunMeta, RunState};
@@ -96,7 +96,7 @@ pub(super) struct NewRun {
     pub(super) workflow: WorkflowSlug,
     pub(super) version: Option<u32>,
     pub(super) definition: ValidDefinition,
-    pub(super) trigger: Value,
+    pub(super) trigger: Map<String, Value>,
     /// The run's input; the webhook's body without it.
     pub(super) input: Option<Value>,
     /// How much text trigger and input are, roughly.
@@ -178,15 +178,16 @@ impl Inner {
         let (definition, begun) = (new.definition.clone(), meta.clone());
         let (mut trigger, input) = (new.trigger, new.input);
         let beginning = move || {
-            secrets.masker().mask_value(&mut trigger);
+            secrets.masker().mask_members(&mut trigger);
+            let trigger = RunTrigger::from(trigger);
             let input = match input {
                 Some(mut input) => {
                     secrets.masker().mask_value(&mut input);
-                    input
+                    Arc::new(input)
                 }
-                None => webhook_body(&trigger).cloned().unwrap_or_default(),
+                None => trigger.body().cloned().unwrap_or_default(),
             };
-            let mut created = RunCreated::new(begun.digest.clone(), Arc::new(trigger), Arc::new(input));
+            let mut created = RunCreated::new(begun.digest.clone(), trigger, input);
             created.test = begun.test;
             let (state, events) = RunState::begin(&definition, Arc::new(begun), created);
             let owed = state.outstanding(&definition);

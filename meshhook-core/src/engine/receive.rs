@@ -453,7 +453,7 @@ impl LiveHook {
             workflow: self.route.workflow.clone(),
             version: Some(self.route.version),
             definition: self.definition.clone(),
-            trigger: Value::Object(trigger),
+            trigger,
             input: None,
             bytes,
             test: false,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::Map;
 
 use super::contained::contained;
 use super::intake::{Asked, MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
@@ -72,7 +72,7 @@ impl Project {
             }
         };
         let bytes = text_len(&input);
-        let (trigger, input) = (json!({ "type": "manual" }), Some(input));
+        let trigger = Map::from_iter([("type".to_owned(), "manual".into())]);
         let (project, workflow) = (self.id.clone(), slug.clone());
         let (test, wait) = (request.test, request.wait);
         Ok(Asked::New(NewRun {
@@ -81,7 +81,7 @@ impl Project {
             version,
             definition,
             trigger,
-            input,
+            input: Some(input),
             bytes,
             test,
             dedupe,

@@ -28,7 +28,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde_json::Map;
 
 use super::intake::{Begun, NewRun};
 use super::long_work::text_len;
@@ -199,7 +199,11 @@ impl Inner {
                 workflow: key.workflow.clone(),
                 version: Some(version),
                 definition: definition.clone(),
-                trigger: json!({ "type": "schedule", "id": key.trigger, "slot": slot.to_string() }),
+                trigger: Map::from_iter([
+                    ("type".to_owned(), "schedule".into()),
+                    ("id".to_owned(), (*key.trigger).into()),
+                    ("slot".to_owned(), slot.to_string().into()),
+                ]),
                 input: Some((*trigger.input).clone()),
                 bytes,
                 test: false,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Event, EventData, RunCreated, RunStatus, StepRef, TimerPurpose, webhook_body};
+use super::{Event, EventData, RunCreated, RunStatus, RunTrigger, StepRef, TimerPurpose};
 use crate::exec::Level;
 use crate::failure::Failure;
 use crate::json::{self, JsonLimits};
@@ -155,7 +155,7 @@ impl EventData {
                 if created.test {
                     object.value("test", &Value::Bool(true));
                 }
-                object.value("trigger", &created.trigger);
+                object.raw("trigger", |text| created.trigger.encode(text));
             }
             EventData::RunClaimed { worker, epoch } => {
                 object.number("epoch", *epoch);
@@ -250,15 +250,20 @@ impl EventData {
     /// Takes the members of an event of the given name; `None` when the name is unknown.
     fn decode(kind: &str, m: &mut Members<'_>) -> Result<Option<Self>, CodecError> {
         Ok(Some(match kind {
-            "run_created" => EventData::RunCreated(RunCreated {
-                input: m.input()?,
-                trigger: m.value("trigger")?,
-                digest: m.parsed("digest")?,
-                semantics: m.number("semantics")?,
-                resumed_from: m.optional("resumed_from", decode_step_ref)?,
-                parent: m.optional("parent", decode_step_ref)?,
-                test: m.optional("test", |value| value.as_bool())?.unwrap_or(false),
-            }),
+            "run_created" => {
+                let trigger: RunTrigger = m.object("trigger")?.into();
+                // A webhook's body is the run's input where that does not stand for itself.
+                let input = m.optional_value("input").or_else(|| trigger.body().cloned());
+                EventData::RunCreated(RunCreated {
+                    input: input.ok_or_else(|| (m.fault)("input"))?,
+                    trigger,
+                    digest: m.parsed("digest")?,
+                    semantics: m.number("semantics")?,
+                    resumed_from: m.optional("resumed_from", decode_step_ref)?,
+                    parent: m.optional("parent", decode_step_ref)?,
+                    test: m.optional("test", |value| value.as_bool())?.unwrap_or(false),
+                })
+            }
             "run_claimed" => EventData::RunClaimed { worker: m.parsed("worker")?, epoch: m.number("epoch")? },
             "run_paused" => EventData::RunPaused { by: m.optional_text("by")? },
             "run_resumed" => EventData::RunResumed { by: m.optional_text("by")? },
@@ -388,13 +393,11 @@ impl Members<'_> {
         self.data.remove(name).map(Arc::new).ok_or_else(|| (self.fault)(name))
     }
 
-    /// A run's input, which is the webhook's body where it does not stand for itself.
-    fn input(&mut self) -> Result<Arc<Value>, CodecError> {
-        let Some(input) = self.optional_value("input") else {
-            let body = self.data.get("trigger").and_then(webhook_body);
-            return body.map(|body| Arc::new(body.clone())).ok_or_else(|| (self.fault)("input"));
-        };
-        Ok(input)
+    fn object(&mut self, name: &str) -> Result<Map<String, Value>, CodecError> {
+        match self.data.remove(name) {
+            Some(Value::Object(members)) => Ok(members),
+            _ => Err((self.fault)(name)),
+        }
     }
 
     fn optional_value(&mut self, name: &str) -> Option<Arc<Value>> {
@@ -452,7 +455,8 @@ mod tests {
         let run_id = RunId::new(Timestamp::EPOCH, [9; 10]);
         let value = || Arc::new(json!({"b": [1, 2.5, null], "a": "é\n"}));
         let step: crate::id::StepKey = "each[3].post".parse().unwrap();
-        let mut created = RunCreated::new(Digest::new(&"a".repeat(64)).unwrap(), value(), value());
+        let trigger = json!({"type": "manual", "b": [1, 2.5, null]}).as_object().unwrap().clone().into();
+        let mut created = RunCreated::new(Digest::new(&"a".repeat(64)).unwrap(), trigger, value());
         created.test = true;
         created.parent = Some(StepRef { run_id, step: step.clone() });
         created.resumed_from = Some(StepRef { run_id, step: step.clone() });
@@ -509,7 +513,8 @@ mod tests {
     fn a_webhooks_body_is_written_once_and_shown_twice() {
         let created = |trigger: Value, input: Value| {
             let digest = Digest::new(&"a".repeat(64)).unwrap();
-            let data = EventData::RunCreated(RunCreated::new(digest, Arc::new(trigger), Arc::new(input)));
+            let trigger = trigger.as_object().unwrap().clone().into();
+            let data = EventData::RunCreated(RunCreated::new(digest, trigger, Arc::new(input)));
             Event::new(1, Timestamp::EPOCH, None, data)
         };
         let body = json!({ "order": "o-12345" });

@@ -9,6 +9,7 @@
 
 mod chunk;
 mod codec;
+mod trigger;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use serde_json::Value;
 pub(crate) use self::chunk::chain;
 pub use self::chunk::{ChainError, Chunk, ChunkHash, genesis};
 pub use self::codec::{CodecError, decode_events, encode_events};
+pub use self::trigger::RunTrigger;
 use crate::exec::Level;
 use crate::failure::Failure;
 use crate::id::{Digest, RunId, StepKey, WorkerId};
@@ -187,7 +189,7 @@ pub enum EventData {
 #[non_exhaustive]
 pub struct RunCreated {
     /// What started the run, as expressions see it in `trigger`.
-    pub trigger: Arc<Value>,
+    pub trigger: RunTrigger,
     /// The run's input.
     pub input: Arc<Value>,
     /// The definition that it runs.
@@ -205,20 +207,15 @@ pub struct RunCreated {
 impl RunCreated {
     /// A run of a definition with the newest semantics.
     #[must_use]
-    pub fn new(digest: Digest, trigger: Arc<Value>, input: Arc<Value>) -> Self {
+    pub fn new(digest: Digest, trigger: RunTrigger, input: Arc<Value>) -> Self {
         let semantics = crate::run::semantics::NEWEST;
         Self { trigger, input, digest, semantics, resumed_from: None, parent: None, test: false }
     }
 
     /// Whether the input is the body of the webhook that started the run, and so need not be written twice.
     pub(crate) fn input_is_body(&self) -> bool {
-        webhook_body(&self.trigger) == Some(&*self.input)
+        self.trigger.body().is_some_and(|body| Arc::ptr_eq(body, &self.input) || **body == *self.input)
     }
-}
-
-/// The body of the webhook that a trigger tells of, if it was one.
-pub(crate) fn webhook_body(trigger: &Value) -> Option<&Value> {
-    trigger.get("body").filter(|_| trigger["type"] == "webhook")
 }
 
 /// A step of some run.

@@ -6,8 +6,9 @@
 
 use std::fmt;
 
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+use crate::event::RunTrigger;
 
 /// A trace, and the place in it that a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl TraceContext {
 
     /// The trace that a run's trigger belongs to.
     #[must_use]
-    pub fn of_trigger(trigger: &Value) -> Option<Self> {
+    pub fn of_trigger(trigger: &RunTrigger) -> Option<Self> {
         trigger.get("headers")?.get("traceparent")?.as_str().and_then(Self::parse)
     }
 
@@ -115,13 +116,15 @@ mod tests {
 
     #[test]
     fn a_child_keeps_the_trace_and_has_a_place_of_its_own() {
-        let trigger = json!({ "type": "webhook", "headers": { "traceparent": GOOD } });
-        let parent = TraceContext::of_trigger(&trigger).unwrap();
+        let of = |trigger: serde_json::Value| {
+            TraceContext::of_trigger(&trigger.as_object().unwrap().clone().into())
+        };
+        let parent = of(json!({ "type": "webhook", "headers": { "traceparent": GOOD } })).unwrap();
         let child = parent.child("key/1");
         assert_eq!(child.to_string()[..36], GOOD[..36]);
         assert!(child != parent && child != parent.child("key/2"));
         assert_eq!(child, parent.child("key/1"));
-        assert_eq!(TraceContext::of_trigger(&json!({ "type": "manual" })), None);
-        assert_eq!(TraceContext::of_trigger(&json!({ "headers": { "traceparent": 7 } })), None);
+        assert_eq!(of(json!({ "type": "manual" })), None);
+        assert_eq!(of(json!({ "headers": { "traceparent": 7 } })), None);
     }
 }

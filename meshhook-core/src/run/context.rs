@@ -59,7 +59,7 @@ impl<'a> Context<'a> {
     fn members(&self) -> Vec<(&'static str, View<'_>)> {
         let mut members = vec![
             ("input", View::from(&*self.input)),
-            ("trigger", View::from(&*self.state.created.trigger)),
+            ("trigger", self.state.created.trigger.view()),
             ("nodes", self.nodes()),
             ("vars", View::from(&**self.definition.vars())),
             ("run", View::from(&*self.state.described)),

@@ -155,7 +155,19 @@ impl Masker {
         if matches!(self.finder, Finder::Nothing) {
             return;
         }
-        let mut open = vec![value];
+        self.mask_all(vec![value]);
+    }
+
+    /// Masks an object as [`Masker::mask_value`] does.
+    pub fn mask_members(&self, members: &mut Map<String, Value>) {
+        if matches!(self.finder, Finder::Nothing) {
+            return;
+        }
+        self.mask_keys(members);
+        self.mask_all(members.values_mut().collect());
+    }
+
+    fn mask_all(&self, mut open: Vec<&mut Value>) {
         while let Some(value) = open.pop() {
             match value {
                 Value::String(text) => self.mask_string(text),

@@ -34,7 +34,8 @@ pub(crate) fn meta(definition: &ValidDefinition) -> Arc<RunMeta> {
 }
 
 pub(crate) fn begin(definition: &ValidDefinition, input: Value) -> (RunState, Vec<Event>) {
-    let trigger = Arc::new(json!({ "type": "manual" }));
+    let trigger =
+        [("type".to_owned(), "manual".into())].into_iter().collect::<serde_json::Map<_, _>>().into();
     let created = RunCreated::new(definition.digest().clone(), trigger, Arc::new(input));
     RunState::begin(definition, meta(definition), created)
 }
