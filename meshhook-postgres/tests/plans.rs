@@ -335,3 +335,56 @@ async fn whatever_the_plan_a_claim_takes_the_same_runs_and_no_more_than_it_was_a
         }
     }
 }
+
+#[tokio::test]
+async fn lists_of_deliveries_read_what_they_show() {
+    let database = Database::new();
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    let all = "'ffffffff-ffff-ffff-ffff-ffffffffffff', NULL, -9000000000000000000, 9000000000000000000";
+    let end = "51, 8388608, '00000000-0000-0000-0000-000000000000'";
+    let lists = [
+        ("deliveries_all", include_str!("../queries/deliveries_all.sql"), "NULL, NULL", 200),
+        ("deliveries_by_workflow", include_str!("../queries/deliveries_by_workflow.sql"), "'rare', NULL", 50),
+        (
+            "deliveries_by_verdict",
+            include_str!("../queries/deliveries_by_verdict.sql"),
+            "NULL, 'mismatch'",
+            50,
+        ),
+    ];
+    let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; \
+         SET enable_sort = off; SET enable_incremental_sort = off; SET meshhook.project = 'p1'";
+    sqlx::raw_sql(settings).execute(&mut session).await.unwrap();
+    let mut statements = Vec::new();
+    for (name, text, filter, most) in lists {
+        let prepare = format!("PREPARE {name} AS {text}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut session).await.unwrap();
+        let execute: &'static str = format!("EXECUTE {name}('p1', {all}, {filter}, {end})").leak();
+        for _ in 0..8 {
+            session.execute(execute).await.unwrap();
+        }
+        statements.push((name, execute, most));
+    }
+    let insert: &'static str = "EXECUTE keep";
+    session
+        .execute(
+            "PREPARE keep AS SELECT meshhook.record_deliveries_v1(ARRAY['p1'], ARRAY[gen_random_uuid()], '{1}', \
+             '{9000000000000000}', '{flow}', '{accepted}', ARRAY['x'::bytea], ARRAY[NULL::bytea])",
+        )
+        .await
+        .unwrap();
+    database.sql(
+        "ALTER TABLE meshhook.deliveries SET (autovacuum_enabled = false); \
+         INSERT INTO meshhook.deliveries (at, expires_at, id, project, workflow, verdict, facts) \
+         SELECT i, 9000000000000000, gen_random_uuid(), 'p1', CASE WHEN i % 5000 = 0 THEN 'rare' ELSE 'flow' END, \
+             CASE WHEN i % 4000 = 0 THEN 'mismatch' ELSE 'accepted' END, '{}' FROM generate_series(1, 20000) i",
+    );
+    for (name, execute, most) in statements.into_iter().chain([("keep", insert, 5)]) {
+        session.execute("BEGIN").await.unwrap();
+        let before: i64 = session.fetch_one(READ).await.unwrap().get(0);
+        session.execute(execute).await.unwrap();
+        let after: i64 = session.fetch_one(READ).await.unwrap().get(0);
+        session.execute("ROLLBACK").await.unwrap();
+        assert!(after - before < most, "{name} read {} rows", after - before);
+    }
+}
