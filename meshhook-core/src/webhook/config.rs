@@ -1,4 +1,10 @@
 //! The `verify` member of a webhook trigger's config.
+//!
+//! The members that all schemes have are read here, those of a signature and of a token in the modules below. All problems
+//! are collected; a member that nobody asked for is one.
+
+mod jwt;
+mod signature;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,15 +13,10 @@ use http::HeaderName;
 use serde_json::{Map, Value};
 
 use super::handshake::{HandshakeRule, preset_handshakes};
-use super::jwt::{Jwk, JwtAlgorithm, JwtScheme};
 use super::preset::{PRESETS, preset};
-use super::scheme::{
-    Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
-    SignatureScheme, Source, TimestampRule, TimestampUnit, TokenScheme,
-};
+use super::scheme::{Scheme, TokenScheme};
 use crate::definition::ProblemCode::{
-    self, InvalidDuration, InvalidTemplate, InvalidTrigger, InvalidType, InvalidValue, MissingField,
-    UnknownField,
+    self, InvalidDuration, InvalidType, InvalidValue, MissingField, UnknownField,
 };
 use crate::definition::{Problem, index_path, member_path};
 use crate::secret::SecretName;
@@ -136,9 +137,10 @@ impl<'a> Reader<'a> {
             "api_key" => {
                 let header = self.required_text("header").and_then(|name| self.header_name("header", name));
                 let prefix = Cow::Owned(self.optional_text("prefix").unwrap_or_default().to_owned());
-                header.map(|header| {
-                    Scheme::Token(TokenScheme { header, prefix, delivery_id: Cow::Borrowed(&[]) })
-                })
+                let delivery_id = self.delivery_id_outside_lists().map(Cow::Owned);
+                header
+                    .zip(delivery_id)
+                    .map(|(header, delivery_id)| Scheme::Token(TokenScheme { header, prefix, delivery_id }))
             }
             "jwt" => self.jwt().map(|scheme| Scheme::Jwt(Box::new(scheme))),
             "basic" => self.username().map(|username| Scheme::Basic { username }),
@@ -162,179 +164,6 @@ impl<'a> Reader<'a> {
             secrets,
             places,
         })
-    }
-
-    fn signature(&mut self, name: &str) -> Option<SignatureScheme> {
-        let header = self.required_text("header").and_then(|name| self.header_name("header", name));
-        let algorithm = match name {
-            "ed25519" => Some(Algorithm::Ed25519),
-            "ecdsa" => Some(Algorithm::EcdsaP256),
-            _ => self.choice("algorithm", &ALGORITHMS),
-        };
-        let encoding = self.choice("encoding", &ENCODINGS);
-        let (default_key, keys) = match name {
-            "hmac" => (KeyPreparation::Utf8, &KEY_ENCODINGS),
-            _ => (KeyPreparation::Spki, &PUBLIC_KEY_ENCODINGS),
-        };
-        let key = match self.optional_text("key_encoding") {
-            Some(_) => self.choice("key_encoding", keys),
-            None => Some(default_key),
-        };
-        let signed = self.required_text("signed").and_then(|template| self.signed(template));
-        let label = self.optional_text("label");
-        let prefix = self.optional_text("prefix");
-        if let Some(label) = label
-            && (label.is_empty() || label.contains([',', '=', ' ']) || label == "t")
-        {
-            self.problem("label", InvalidValue, "must not be empty, `t`, or contain `,`, `=` or a space");
-        }
-        if prefix.is_some() && label.is_some() {
-            self.problem("label", InvalidTrigger, "cannot be combined with `prefix`");
-        }
-        let time_header =
-            self.optional_text("timestamp_header").and_then(|n| self.header_name("timestamp_header", n));
-        let id_header = self.optional_text("id_header").and_then(|n| self.header_name("id_header", n));
-        if let Some(signed) = &signed {
-            let has = |name: &str| !matches!(self.members.get(name), None | Some(Value::Null));
-            if signed.contains(&Part::Timestamp) && !has("timestamp_header") && !has("label") {
-                let message = "`{timestamp}` needs `timestamp_header`, or `label` for a list with `t=`";
-                self.problem("signed", InvalidTrigger, message);
-            }
-            if signed.contains(&Part::Id) && !has("id_header") {
-                self.problem("signed", InvalidTrigger, "`{id}` needs `id_header`");
-            }
-        }
-        let extraction = match (label, prefix) {
-            (Some(label), _) => {
-                Extraction::List { separator: ',', assign: '=', label: Cow::Owned(label.to_owned()) }
-            }
-            (None, Some(prefix)) if !prefix.is_empty() => Extraction::Prefix(Cow::Owned(prefix.to_owned())),
-            (None, _) => Extraction::Bare,
-        };
-        let signed = signed?;
-        let time_source = match (time_header, label) {
-            (Some(header), _) => Some(Source::Header(header)),
-            (None, Some(_)) if signed.contains(&Part::Timestamp) => Some(Source::Label(Cow::Borrowed("t"))),
-            (None, _) => None,
-        };
-        let id = id_header.map(Source::Header);
-        Some(SignatureScheme {
-            extraction,
-            algorithm: algorithm?,
-            key: key?,
-            signed: Cow::Owned(signed),
-            timestamp: time_source.map(|source| TimestampRule::new(source, TimestampUnit::Any)),
-            delivery_id: Cow::Owned(id.clone().into_iter().collect()),
-            id,
-            ..SignatureScheme::over_body(header?, encoding?)
-        })
-    }
-
-    fn jwt(&mut self) -> Option<JwtScheme> {
-        let algorithms = self.algorithms();
-        let issuer = self.optional_text("issuer");
-        let audience = self.optional_text("audience");
-        self.known.push("key");
-        let keys = match (self.members.get("key"), &algorithms) {
-            (Some(Value::Object(key)), Some(algorithms)) => self.jwks(key, algorithms).map(Some),
-            (Some(Value::Object(_)), None) => None,
-            _ => Some(None),
-        };
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        Some(JwtScheme {
-            algorithms: algorithms?,
-            keys: keys?,
-            issuer: owned(issuer),
-            audience: owned(audience),
-        })
-    }
-
-    fn algorithms(&mut self) -> Option<Vec<JwtAlgorithm>> {
-        let Value::Array(names) = self.required("algorithms")? else {
-            self.problem("algorithms", InvalidType, "must be an array");
-            return None;
-        };
-        let path = member_path(self.path, "algorithms");
-        let mut algorithms = Vec::new();
-        for (i, name) in names.iter().enumerate() {
-            let known = JwtAlgorithm::NAMES.iter().find(|(known, _)| name == known);
-            match known {
-                Some((_, algorithm)) => algorithms.push(*algorithm),
-                None => {
-                    let message = "must be one of ES256, EdDSA, HS256, HS384, HS512";
-                    self.problem_at(index_path(&path, i), InvalidValue, message);
-                }
-            }
-        }
-        if names.is_empty() || names.len() > JwtAlgorithm::NAMES.len() {
-            self.problem("algorithms", InvalidValue, "must be 1 to 5 algorithms");
-        } else if algorithms.iter().any(|it| it.is_shared()) && !algorithms.iter().all(|it| it.is_shared()) {
-            let message =
-                "must be all with shared keys (HS…) or all with public ones: a public key is no secret";
-            self.problem("algorithms", InvalidTrigger, message);
-        } else if algorithms.len() == names.len() {
-            return Some(algorithms);
-        }
-        None
-    }
-
-    /// The set of keys in `key`, itself a part of the definition.
-    fn jwks(&mut self, key: &'a Map<String, Value>, algorithms: &[JwtAlgorithm]) -> Option<Vec<Jwk>> {
-        let path = member_path(self.path, "key");
-        let place = member_path(&path, "jwks");
-        let mut unknown: Vec<_> = key.keys().filter(|name| *name != "jwks").collect();
-        unknown.sort();
-        let (code, message) = match key.get("jwks") {
-            None => (MissingField, "is required: a set of keys"),
-            Some(_) if !unknown.is_empty() => (UnknownField, "is not a member of key"),
-            Some(Value::String(_)) => (InvalidTrigger, "must be the set itself: this release fetches none"),
-            Some(_) if algorithms.iter().any(|it| it.is_shared()) => {
-                (InvalidTrigger, "has public keys, and these algorithms need shared ones")
-            }
-            Some(set) => match Jwk::read_set(set, algorithms) {
-                Ok(keys) => return Some(keys),
-                Err(message) => (InvalidValue, message),
-            },
-        };
-        let place = match unknown.first() {
-            Some(name) if code == UnknownField => member_path(&path, name),
-            _ => place,
-        };
-        self.problem_at(place, code, message);
-        None
-    }
-
-    /// Cuts a template at its variables. Braces stand for nothing else.
-    fn signed(&mut self, template: &str) -> Option<Vec<Part>> {
-        let mut parts = Vec::new();
-        let mut rest = template;
-        while let Some(at) = rest.find(['{', '}']) {
-            if at > 0 {
-                parts.push(Part::Literal(Cow::Owned(rest[..at].to_owned())));
-            }
-            rest = &rest[at..];
-            let Some((variable, part)) = VARIABLES.iter().find(|(variable, _)| rest.starts_with(variable))
-            else {
-                let message =
-                    "may contain {body}, {timestamp}, {id}, {url} and {method}, and no other braces";
-                self.problem("signed", InvalidTemplate, message);
-                return None;
-            };
-            parts.push(part.clone());
-            rest = &rest[variable.len()..];
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Literal(Cow::Owned(rest.to_owned())));
-        }
-        if parts.iter().all(|part| matches!(part, Part::Literal(_))) {
-            self.problem("signed", InvalidValue, "must contain something of the request");
-            return None;
-        }
-        if template.len() > MAX_TEMPLATE_BYTES {
-            self.problem("signed", InvalidValue, format!("must be at most {MAX_TEMPLATE_BYTES} bytes"));
-            return None;
-        }
-        Some(parts)
     }
 
     fn secrets(&mut self, member: &'static str) -> Option<Vec<(String, SecretName)>> {
@@ -416,6 +245,20 @@ impl<'a> Reader<'a> {
         chosen
     }
 
+    /// The same where the member may be missing.
+    fn choice_or<T: Copy>(&mut self, member: &'static str, choices: &[(&str, T)], default: T) -> Option<T> {
+        if self.has(member) {
+            return self.choice(member, choices);
+        }
+        self.known.push(member);
+        Some(default)
+    }
+
+    /// Whether the member is there and not `null`.
+    fn has(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !value.is_null())
+    }
+
     fn required_text(&mut self, member: &'static str) -> Option<&'a str> {
         let value = self.required(member)?;
         self.text(member, value)
@@ -449,7 +292,7 @@ impl<'a> Reader<'a> {
     /// A member that is there and not `null`.
     fn member(&mut self, name: &'static str) -> Option<&'a Value> {
         self.known.push(name);
-        self.members.get(name).filter(|value| !value.is_null())
+        self.members.get(name).filter(|_| self.has(name))
     }
 
     fn problem(&mut self, member: &str, code: ProblemCode, message: impl Into<String>) {
@@ -480,35 +323,7 @@ const GENERIC: &[&str] = &["none", "hmac", "ed25519", "ecdsa", "jwt", "api_key",
 const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 /// The most secrets that are valid at once.
 const MAX_SECRETS: usize = 4;
-const MAX_TEMPLATE_BYTES: usize = 1024;
 const MAX_URL_BYTES: usize = 2048;
-
-const ALGORITHMS: [(&str, Algorithm); 4] = [
-    ("sha1", Algorithm::HmacSha1),
-    ("sha256", Algorithm::HmacSha256),
-    ("sha384", Algorithm::HmacSha384),
-    ("sha512", Algorithm::HmacSha512),
-];
-
-const ENCODINGS: [(&str, SignatureEncoding); 3] = [
-    ("hex", SignatureEncoding::Hex(HexCase::Any)),
-    ("base64", SignatureEncoding::Base64(Padding::Required)),
-    ("base64url", SignatureEncoding::Base64Url(Padding::Optional)),
-];
-
-const KEY_ENCODINGS: [(&str, KeyPreparation); 3] =
-    [("utf8", KeyPreparation::Utf8), ("hex", KeyPreparation::Hex), ("base64", KeyPreparation::Base64)];
-
-const PUBLIC_KEY_ENCODINGS: [(&str, KeyPreparation); 3] =
-    [("pem", KeyPreparation::Spki), ("hex", KeyPreparation::Hex), ("base64", KeyPreparation::Base64)];
-
-const VARIABLES: [(&str, Part); 5] = [
-    ("{body}", Part::Body),
-    ("{timestamp}", Part::Timestamp),
-    ("{id}", Part::Id),
-    ("{url}", Part::Url),
-    ("{method}", Part::Method),
-];
 
 #[cfg(test)]
 #[path = "config_tests.rs"]

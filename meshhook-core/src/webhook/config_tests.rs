@@ -130,7 +130,9 @@ fn templates_name_parts_of_the_request() {
 fn labels_and_prefixes_exclude_each_other() {
     let both = hmac(json!({"label": "v1", "prefix": "sha256="}));
     assert_eq!(at(&problems(both)), [("label", "invalid_trigger")]);
-    for label in ["", "t", "a=b", "a,b"] {
+    let time = hmac(json!({"label": "t", "signed": "{timestamp}{body}"}));
+    assert_eq!(at(&problems(time)), [("label", "invalid_trigger")]);
+    for label in ["", "a b", "a=b", "a,b"] {
         assert_eq!(at(&problems(hmac(json!({"label": label})))), [("label", "invalid_value")], "{label}");
     }
 }
@@ -190,4 +192,69 @@ fn public_key_schemes_have_no_algorithm_to_choose() {
         with["key_encoding"] = json!("utf8");
         assert_eq!(at(&problems(with)), [("key_encoding", "invalid_value")]);
     }
+}
+
+#[test]
+fn places_stand_beside_headers_and_never_with_them() {
+    let check = |config: Value, expected: &[(&str, &str)]| assert_eq!(at(&problems(config)), expected);
+    let good = json!({
+        "header": null, "signature": ["query:sig", "header:x-sig"], "timestamp": "body:/at", "timestamp_unit": "seconds",
+        "id": ["header:x-id", "body:/id"], "absent": ["/items/1"], "signed": "{timestamp}{body}{query:n?}",
+    });
+    assert!(VerifyConfig::parse(&hmac(good), "").is_ok());
+    check(hmac(json!({"signature": "query:sig"})), &[("signature", "invalid_trigger")]);
+    check(
+        hmac(json!({"timestamp": "query:t", "timestamp_header": "x-t"})),
+        &[("timestamp", "invalid_trigger")],
+    );
+    check(hmac(json!({"id": "query:t", "id_header": "x-id"})), &[("id", "invalid_trigger")]);
+    check(hmac(json!({"header": null, "signature": "sig"})), &[("signature", "invalid_value")]);
+    check(hmac(json!({"header": null, "signature": []})), &[("signature", "invalid_value")]);
+    check(
+        hmac(json!({"header": null, "signature": ["header:a", 5, "nope:b"]})),
+        &[("signature[1]", "invalid_type")],
+    );
+    check(
+        hmac(json!({"header": null, "signature": ["header:a", "b"]})),
+        &[("signature[1]", "invalid_value")],
+    );
+    check(hmac(json!({"id": vec!["query:a"; 5]})), &[("id", "invalid_value")]);
+    check(hmac(json!({"timestamp": ["query:a"]})), &[("timestamp", "invalid_type")]);
+    check(hmac(json!({"timestamp": "body:at"})), &[("timestamp", "invalid_value")]);
+    check(hmac(json!({"absent": ["/a", "b"]})), &[("absent[1]", "invalid_value")]);
+    check(hmac(json!({"signed": "{body}{query:}"})), &[("signed", "invalid_template")]);
+}
+
+#[test]
+fn what_no_request_could_satisfy_is_a_problem() {
+    let check = |config: Value, expected: &[(&str, &str)]| assert_eq!(at(&problems(config)), expected);
+    check(hmac(json!({"header": null, "signature": "body:/sig"})), &[("signed", "invalid_trigger")]);
+    check(hmac(json!({"id": ["query:a", "query:b"], "signed": "{id}"})), &[("signed", "invalid_trigger")]);
+    check(hmac(json!({"timestamp": "label:ts"})), &[("timestamp", "invalid_trigger")]);
+    check(hmac(json!({"signed": "{body}{label:n}"})), &[("signed", "invalid_trigger")]);
+    check(
+        hmac(json!({"header": null, "signature": "label:a", "label": "b"})),
+        &[("signature", "invalid_trigger")],
+    );
+    check(hmac(json!({"label": "v1", "timestamp": "label:v1"})), &[("label", "invalid_trigger")]);
+    check(hmac(json!({"label": "v1", "separator": ",", "assign": ","})), &[("assign", "invalid_trigger")]);
+    check(hmac(json!({"label": "v1", "separator": "/"})), &[("separator", "invalid_value")]);
+    check(hmac(json!({"label": "v1;", "separator": ";"})), &[("label", "invalid_value")]);
+    check(
+        hmac(json!({"separator": ";", "assign": ":"})),
+        &[("separator", "invalid_trigger"), ("assign", "invalid_trigger")],
+    );
+    check(hmac(json!({"timestamp_unit": "seconds"})), &[("timestamp_unit", "invalid_trigger")]);
+    check(
+        hmac(json!({"timestamp": "query:t", "timestamp_unit": "s"})),
+        &[("timestamp_unit", "invalid_value")],
+    );
+}
+
+#[test]
+fn a_key_in_a_header_may_come_with_an_id() {
+    let key = |id: Value| json!({"scheme": "api_key", "header": "X-Key", "secret": "s", "id": id});
+    assert!(VerifyConfig::parse(&key(json!(["header:x-id", "body:/id"])), "").is_ok());
+    assert_eq!(at(&problems(key(json!("x-id")))), [("id", "invalid_value")]);
+    assert_eq!(at(&problems(key(json!("label:id")))), [("id", "invalid_trigger")]);
 }

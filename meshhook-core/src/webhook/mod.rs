@@ -21,6 +21,7 @@ mod config;
 mod handshake;
 mod head;
 mod jwt;
+mod notation;
 mod path;
 mod preset;
 mod scheme;

@@ -365,3 +365,6 @@ fn twilio_signs_other_bodies_by_their_digest_in_the_url_or_not_at_all() {
         Err(Refusal::Mismatch)
     );
 }
+
+#[path = "preset_config_tests.rs"]
+mod config;

@@ -78,10 +78,10 @@ pub enum Refusal {
     /// No secret is in the form that the scheme prepares keys from.
     #[error("the secret is not in the form that the scheme needs")]
     BadKey,
-    /// A header that the scheme needs is missing.
+    /// A header that the scheme needs is missing, or what it needs from another place.
     #[error("a header that the scheme needs is missing")]
     HeaderMissing,
-    /// A header or label stands there more than once.
+    /// A header, label or name in the query stands there more than once, or something is there that must be absent.
     #[error("a header or label is repeated")]
     Ambiguous,
     /// The signature is not in the scheme's form: prefix, label, encoding or length.

@@ -541,5 +541,7 @@ fn codes_are_stable() {
     }
 }
 
+#[path = "verify_place_tests.rs"]
+mod place;
 #[path = "verify_property_tests.rs"]
 mod property;
