@@ -3,8 +3,8 @@
 //! A token vouches for its sender, not for the request it came with: it signs no body, and whoever sees one can use it until
 //! it expires. What a token says of itself decides nothing:
 //!
-//! - The algorithms are the config's, all of one family, and each key is a key of one of them. So there is no `none`, and no
-//!   public key is ever the secret of a MAC.
+//! - The algorithms are the config's, all shared or all public, and each key is a key of one of them. So there is no `none`,
+//!   no public key is ever the secret of a MAC, and no key of RSA is used with a padding that it is not for.
 //! - `kid` is looked up among the config's keys. `jku`, `jwk`, `x5u` and `x5c` are not looked at; a token with `crit` is
 //!   refused, because it demands something that is not done here.
 //! - `exp` must be there. Times are whole seconds and numbers: a text, a fraction or a negative number is no time.
@@ -14,8 +14,8 @@ use http::header::AUTHORIZATION;
 use p256::ecdsa::signature::Verifier as _;
 use serde_json::{Map, Value};
 
-use super::scheme::{Algorithm, KeyPreparation};
-use super::signature::{Key, URL_SAFE_BARE};
+use super::scheme::{Algorithm, KeyPreparation, RsaHash, RsaPadding};
+use super::signature::{Key, URL_SAFE_BARE, rsa_spki};
 use super::verify::{RawRequest, Refusal, Verified, one_header};
 use crate::json::{self, JsonLimits};
 use crate::time::Timestamp;
@@ -48,6 +48,18 @@ pub enum JwtAlgorithm {
     Es256,
     /// Ed25519.
     EdDsa,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
 }
 
 /// A public key of a set (RFC 7517).
@@ -58,22 +70,37 @@ pub struct Jwk {
     pub kid: Option<String>,
     /// The only algorithm that it is a key of.
     pub algorithm: JwtAlgorithm,
-    /// A point in SEC1, or the 32 bytes of Ed25519.
+    /// A point in SEC1, the 32 bytes of Ed25519, or RSA's `SubjectPublicKeyInfo`.
     bytes: Vec<u8>,
 }
 
 impl JwtAlgorithm {
-    pub(super) const NAMES: [(&'static str, Self); 5] = [
+    pub(super) const NAMES: [(&'static str, Self); 11] = [
         ("ES256", Self::Es256),
         ("EdDSA", Self::EdDsa),
         ("HS256", Self::Hs256),
         ("HS384", Self::Hs384),
         ("HS512", Self::Hs512),
+        ("PS256", Self::Ps256),
+        ("PS384", Self::Ps384),
+        ("PS512", Self::Ps512),
+        ("RS256", Self::Rs256),
+        ("RS384", Self::Rs384),
+        ("RS512", Self::Rs512),
     ];
 
     /// Whether the key is known to both sides and to nobody else.
     pub(super) fn is_shared(self) -> bool {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+
+    /// Whether its keys are RSA's, which do not say by themselves which algorithm they are for.
+    pub(super) fn is_rsa(self) -> bool {
+        matches!(self.algorithm(), Algorithm::Rsa(..))
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
     }
 
     fn algorithm(self) -> Algorithm {
@@ -83,6 +110,12 @@ impl JwtAlgorithm {
             Self::Hs512 => Algorithm::HmacSha512,
             Self::Es256 => Algorithm::EcdsaP256,
             Self::EdDsa => Algorithm::Ed25519,
+            Self::Rs256 => Algorithm::Rsa(RsaPadding::Pkcs1, RsaHash::Sha256),
+            Self::Rs384 => Algorithm::Rsa(RsaPadding::Pkcs1, RsaHash::Sha384),
+            Self::Rs512 => Algorithm::Rsa(RsaPadding::Pkcs1, RsaHash::Sha512),
+            Self::Ps256 => Algorithm::Rsa(RsaPadding::Pss, RsaHash::Sha256),
+            Self::Ps384 => Algorithm::Rsa(RsaPadding::Pss, RsaHash::Sha384),
+            Self::Ps512 => Algorithm::Rsa(RsaPadding::Pss, RsaHash::Sha512),
         }
     }
 }
@@ -102,33 +135,67 @@ impl Jwk {
         }
         let mut read = Vec::new();
         for key in keys {
-            if key.get("d").is_some() || key.get("kty").and_then(Value::as_str) == Some("oct") {
+            let is_private = PRIVATE_MEMBERS.iter().any(|name| key.get(name).is_some());
+            if is_private || key.get("kty").and_then(Value::as_str) == Some("oct") {
                 return Err("must have public keys only: a definition is no place for private ones");
             }
-            let key = Self::read(key).filter(|key| algorithms.contains(&key.algorithm));
+            let key = Self::read(key, algorithms)?.filter(|key| algorithms.contains(&key.algorithm));
             read.extend(key);
         }
-        if read.is_empty() { Err("has no key of these algorithms") } else { Ok(read) }
+        if read.is_empty() {
+            Err("has no key of these algorithms (of RSA: with 2048 to 8192 bits)")
+        } else {
+            Ok(read)
+        }
     }
 
-    fn read(key: &Value) -> Option<Self> {
+    fn read(key: &Value, algorithms: &[JwtAlgorithm]) -> Result<Option<Self>, &'static str> {
         let text = |name: &str| key.get(name).and_then(Value::as_str);
-        let bytes = |name: &str| text(name).and_then(|text| URL_SAFE_BARE.decode(text).ok());
-        let coordinate = |name: &str| bytes(name).filter(|bytes| bytes.len() == 32);
-        if text("use").is_some_and(|it| it != "sig") {
-            return None;
+        let operations = key.get("key_ops").map(|it| it.as_array().map_or(&[][..], Vec::as_slice));
+        let are_texts = ["kty", "crv", "use", "alg", "kid"]
+            .iter()
+            .all(|name| key.get(*name).is_none_or(Value::is_string));
+        let is_for_signatures = text("use").is_none_or(|it| it == "sig")
+            && operations.is_none_or(|it| it.iter().any(|it| it == "verify"));
+        if !are_texts || !is_for_signatures {
+            return Ok(None);
         }
-        let (algorithm, name, bytes) = match (text("kty")?, text("crv")?) {
-            ("EC", "P-256") => {
-                (JwtAlgorithm::Es256, "ES256", [&[4_u8][..], &coordinate("x")?, &coordinate("y")?].concat())
+        let algorithm = match (text("kty"), text("crv"), text("alg")) {
+            (Some("EC"), Some("P-256"), None | Some("ES256")) => Some(JwtAlgorithm::Es256),
+            (Some("OKP"), Some("Ed25519"), None | Some("EdDSA" | "Ed25519")) => Some(JwtAlgorithm::EdDsa),
+            (Some("RSA"), None, Some(alg)) => JwtAlgorithm::named(alg).filter(|it| it.is_rsa()),
+            (Some("RSA"), None, None) => {
+                let mut accepted = algorithms.iter().filter(|it| it.is_rsa());
+                match (accepted.next(), accepted.next()) {
+                    (_, Some(_)) => {
+                        return Err(
+                            "has a key of RSA without `alg`, and several algorithms that it could be for",
+                        );
+                    }
+                    (only, None) => only.copied(),
+                }
             }
-            ("OKP", "Ed25519") => (JwtAlgorithm::EdDsa, "EdDSA", coordinate("x")?),
-            _ => return None,
+            _ => None,
         };
-        // A point that is on no curve would refuse everything; better to say so before that.
-        Key::from_bytes(algorithm.algorithm(), &bytes)?;
-        let is_meant = text("alg").is_none_or(|alg| alg == name || (alg, name) == ("Ed25519", "EdDSA"));
-        is_meant.then(|| Self { kid: text("kid").map(str::to_owned), algorithm, bytes })
+        // A key that is damaged would refuse everything; better to say so before that.
+        Ok(algorithm.and_then(|algorithm| {
+            let bytes = Self::material(key, algorithm)?;
+            Key::from_bytes(algorithm.algorithm(), &bytes)?;
+            Some(Self { kid: text("kid").map(str::to_owned), algorithm, bytes })
+        }))
+    }
+
+    fn material(key: &Value, algorithm: JwtAlgorithm) -> Option<Vec<u8>> {
+        let bytes = |name: &str| {
+            let text = key.get(name)?.as_str().filter(|text| text.len() <= MAX_MEMBER)?;
+            URL_SAFE_BARE.decode(text).ok()
+        };
+        let coordinate = |name: &str| bytes(name).filter(|bytes| bytes.len() == 32);
+        match algorithm {
+            JwtAlgorithm::Es256 => Some([&[4_u8][..], &coordinate("x")?, &coordinate("y")?].concat()),
+            JwtAlgorithm::EdDsa => coordinate("x"),
+            _ => rsa_spki(&bytes("n")?, &bytes("e")?),
+        }
     }
 }
 
@@ -241,7 +308,7 @@ impl<'a> Token<'a> {
 
     fn algorithm(&self) -> Option<JwtAlgorithm> {
         let name = self.header.get("alg")?.as_str()?;
-        JwtAlgorithm::NAMES.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
+        JwtAlgorithm::named(name)
     }
 
     fn is_signed_by(&self, algorithm: JwtAlgorithm, key: &Key) -> bool {
@@ -266,6 +333,10 @@ const LEEWAY: std::time::Duration = std::time::Duration::from_secs(60);
 const MAX_TOKEN: usize = 8 * 1024;
 /// The most keys of a set.
 const MAX_KEYS: usize = 64;
+/// The longest member of a key: a modulus of 8192 bits in base64url.
+const MAX_MEMBER: usize = 1366;
+/// What only private keys have (RFC 7518, sections 6.2.2 and 6.3.2; RFC 8037).
+const PRIVATE_MEMBERS: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
 /// The latest time of a token: the year 9999, as dates go.
 const MAX_SECONDS: i64 = 253_402_300_799;
 

@@ -115,6 +115,8 @@ fn every_changed_character_of_a_token_is_refused() {
         (shared(), good(), NOW),
         (jwks(&["ES256"], &[rfc_key()]), RFC_TOKEN.to_owned(), 1_300_819_380),
         (jwks(&["EdDSA"], &[okp("a")]), eddsa(r#"{"alg":"EdDSA","kid":"a"}"#), NOW),
+        (jwks(&["RS256"], &[rsa_key()]), rsa_token("RS256"), 1_300_819_380),
+        (jwks(&["PS256"], &[rsa_key()]), rsa_token("PS256"), 1_300_819_380),
     ] {
         let verdict = |token: &str| verify_at(&config, &format!("Bearer {token}"), Some(KEY), now).is_ok();
         assert!(verdict(&token));
@@ -276,7 +278,9 @@ fn configs_that_could_not_be_safe_are_problems() {
     check(with(shared(), "algorithms", json!([])), "invalid_value", "algorithms");
     check(with(shared(), "algorithms", json!("HS256")), "invalid_type", "algorithms");
     check(with(shared(), "algorithms", json!(["none"])), "invalid_value", "algorithms[0]");
-    check(with(shared(), "algorithms", json!(["HS256", "RS256"])), "invalid_value", "algorithms[1]");
+    check(with(shared(), "algorithms", json!(["HS256", "ES512"])), "invalid_value", "algorithms[1]");
+    check(with(shared(), "algorithms", json!(["HS256", "RS256"])), "invalid_trigger", "algorithms");
+    check(with(shared(), "algorithms", json!(["RS256", "PS256"])), "invalid_trigger", "algorithms");
     check(with(shared(), "algorithms", json!(["HS256", "ES256"])), "invalid_trigger", "algorithms");
     check(with(shared(), "key", json!(5)), "invalid_type", "key");
     check(with(shared(), "key", json!({"jwks": "https://i.example/keys"})), "invalid_trigger", "key.jwks");
@@ -298,3 +302,7 @@ fn configs_that_could_not_be_safe_are_problems() {
     check(with(shared(), "audience", json!(1)), "invalid_type", "audience");
     check(with(shared(), "secret", json!("s")), "unknown_field", "secret");
 }
+
+#[path = "jwt_rsa_tests.rs"]
+mod rsa;
+use rsa::{rsa_key, rsa_token};

@@ -41,8 +41,8 @@ pub use jwt::{Jwk, JwtAlgorithm, JwtScheme};
 pub use path::{HookPath, InvalidHookPath};
 pub use preset::{PRESETS, preset};
 pub use scheme::{
-    Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, Scheme, SignatureEncoding,
-    SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
+    Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, RsaHash, RsaPadding, Scheme,
+    SignatureEncoding, SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
 };
 pub use sign::{SignError, StandardSigner};
 pub use verdict::Verdict;

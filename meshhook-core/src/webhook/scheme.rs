@@ -157,6 +157,28 @@ pub enum Algorithm {
     Ed25519,
     /// ECDSA over P-256 with SHA-256, the signature in DER: the secret is the public key.
     EcdsaP256,
+    /// RSA of 2048 to 8192 bits (RFC 8017): the secret is the public key.
+    Rsa(RsaPadding, RsaHash),
+}
+
+/// How a text is made as long as an RSA key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RsaPadding {
+    /// RSASSA-PKCS1-v1_5.
+    Pkcs1,
+    /// RSASSA-PSS, with a salt as long as the hash and the same hash in its mask.
+    Pss,
+}
+
+/// The hash of a text that RSA signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RsaHash {
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
 }
 
 impl Algorithm {
@@ -170,6 +192,8 @@ impl Algorithm {
             Self::HmacSha512 | Self::Ed25519 => bytes == 64,
             // Two integers of 1 to 33 bytes in a sequence.
             Self::EcdsaP256 => (8..=72).contains(&bytes),
+            // As many as the key has, which is seen when it is verified.
+            Self::Rsa(..) => (256..=1024).contains(&bytes),
         }
     }
 }

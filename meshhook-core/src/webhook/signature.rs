@@ -5,6 +5,9 @@
 
 use std::borrow::Cow;
 
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::signature::{ParsedPublicKey, RsaParameters};
+use aws_lc_rs::{rsa, signature as aws_lc};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -16,7 +19,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::scheme::{Algorithm, HexCase, KeyPreparation, Padding, SignatureEncoding};
+use super::scheme::{Algorithm, HexCase, KeyPreparation, Padding, RsaHash, RsaPadding, SignatureEncoding};
 
 /// What signatures are held against.
 pub(super) enum Key {
@@ -26,6 +29,8 @@ pub(super) enum Key {
     Ed25519(ed25519_dalek::VerifyingKey),
     /// Known to everybody.
     P256(p256::ecdsa::VerifyingKey),
+    /// Known to everybody, and for one padding and hash.
+    Rsa(ParsedPublicKey),
 }
 
 impl Key {
@@ -44,7 +49,8 @@ impl Key {
         Self::from_bytes(algorithm, &bytes)
     }
 
-    /// The key that these bytes are: of a public one, the 32 bytes of Ed25519 or a point of P-256 in SEC1.
+    /// The key that these bytes are: of a public one, the 32 bytes of Ed25519, a point of P-256 in SEC1, or RSA's
+    /// `SubjectPublicKeyInfo`.
     pub(super) fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
         match algorithm {
             Algorithm::Ed25519 => {
@@ -52,6 +58,7 @@ impl Key {
                 ed25519_dalek::VerifyingKey::from_bytes(bytes).ok().map(Self::Ed25519)
             }
             Algorithm::EcdsaP256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(bytes).ok().map(Self::P256),
+            Algorithm::Rsa(padding, hash) => rsa_key(rsa_parameters(padding, hash), bytes).map(Self::Rsa),
             // An empty key is known to everybody.
             _ => (!bytes.is_empty()).then(|| Self::Shared(Zeroizing::new(bytes.to_vec()))),
         }
@@ -77,7 +84,7 @@ impl Key {
                     signatures.iter().any(|signature| hash.as_slice().ct_eq(signature).into())
                 }
                 // A shared key is never made for these.
-                Algorithm::Ed25519 | Algorithm::EcdsaP256 => false,
+                Algorithm::Ed25519 | Algorithm::EcdsaP256 | Algorithm::Rsa(..) => false,
             },
             Self::Ed25519(key) => {
                 let text = signed.concat();
@@ -91,6 +98,10 @@ impl Key {
                 let text = signed.concat();
                 let parse = |bytes: &Vec<u8>| p256::ecdsa::Signature::from_der(bytes).ok();
                 signatures.iter().filter_map(parse).any(|signature| key.verify(&text, &signature).is_ok())
+            }
+            Self::Rsa(key) => {
+                let text = signed.concat();
+                signatures.iter().any(|signature| key.verify_sig(&text, signature).is_ok())
             }
         }
     }
@@ -120,7 +131,33 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     Sha256::digest(a).as_slice().ct_eq(Sha256::digest(b).as_slice()).into()
 }
 
-/// The key in a `SubjectPublicKeyInfo`. All that precedes it is the same for all keys of an algorithm.
+fn rsa_parameters(padding: RsaPadding, hash: RsaHash) -> &'static RsaParameters {
+    match (padding, hash) {
+        (RsaPadding::Pkcs1, RsaHash::Sha256) => &aws_lc::RSA_PKCS1_2048_8192_SHA256,
+        (RsaPadding::Pkcs1, RsaHash::Sha384) => &aws_lc::RSA_PKCS1_2048_8192_SHA384,
+        (RsaPadding::Pkcs1, RsaHash::Sha512) => &aws_lc::RSA_PKCS1_2048_8192_SHA512,
+        (RsaPadding::Pss, RsaHash::Sha256) => &aws_lc::RSA_PSS_2048_8192_SHA256,
+        (RsaPadding::Pss, RsaHash::Sha384) => &aws_lc::RSA_PSS_2048_8192_SHA384,
+        (RsaPadding::Pss, RsaHash::Sha512) => &aws_lc::RSA_PSS_2048_8192_SHA512,
+    }
+}
+
+fn rsa_key(parameters: &'static RsaParameters, der: &[u8]) -> Option<ParsedPublicKey> {
+    let bits = rsa::PublicEncryptingKey::from_der(der).ok()?.key_size_bits();
+    let sizes = parameters.min_modulus_len() as usize..=parameters.max_modulus_len() as usize;
+    let key = ParsedPublicKey::new(parameters, der).ok().filter(|_| sizes.contains(&bits))?;
+    // Written in one way, with nothing behind it.
+    (key.as_der().ok()?.as_ref() == der).then_some(key)
+}
+
+/// The `SubjectPublicKeyInfo` of an RSA key with this modulus and exponent, both without leading zeros.
+pub(super) fn rsa_spki(n: &[u8], e: &[u8]) -> Option<Vec<u8>> {
+    let der = aws_lc::RsaPublicKeyComponents { n, e }.as_der().ok()?;
+    Some(der.as_ref().to_vec())
+}
+
+/// The key in a `SubjectPublicKeyInfo`. All that precedes it is the same for all keys of an algorithm, RSA's apart, which
+/// stays as it is.
 fn spki(algorithm: Algorithm, text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     let text = match text.strip_prefix("-----BEGIN PUBLIC KEY-----") {
@@ -132,6 +169,7 @@ fn spki(algorithm: Algorithm, text: &str) -> Option<Vec<u8>> {
     let (head, length) = match algorithm {
         Algorithm::Ed25519 => (ED25519_HEAD, 32),
         Algorithm::EcdsaP256 => (P256_HEAD, 65),
+        Algorithm::Rsa(..) => return Some(der),
         _ => return None,
     };
     der.strip_prefix(head).filter(|key| key.len() == length).map(<[u8]>::to_vec)
@@ -152,7 +190,7 @@ pub(super) fn decode(encoding: SignatureEncoding, text: &str) -> Option<Vec<u8>>
 /// RFC 8410: a sequence of the algorithm's name and a bit string of 32 bytes.
 const ED25519_HEAD: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// RFC 5480: a sequence of the algorithm's and the curve's names, and a bit string of an uncompressed point.
-const P256_HEAD: &[u8] = &[
+pub(super) const P256_HEAD: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];

@@ -33,24 +33,33 @@ impl<'a> Reader<'a> {
             return None;
         };
         let path = member_path(self.path, "algorithms");
-        let mut algorithms = Vec::new();
+        let mut algorithms: Vec<JwtAlgorithm> = Vec::new();
+        let mut all_are_known = true;
         for (i, name) in names.iter().enumerate() {
             let known = JwtAlgorithm::NAMES.iter().find(|(known, _)| name == known);
             match known {
+                Some((_, algorithm)) if algorithms.contains(algorithm) => {}
                 Some((_, algorithm)) => algorithms.push(*algorithm),
                 None => {
-                    let message = "must be one of ES256, EdDSA, HS256, HS384, HS512";
-                    self.problem_at(index_path(&path, i), InvalidValue, message);
+                    all_are_known = false;
+                    let known = JwtAlgorithm::NAMES.map(|(name, _)| name).join(", ");
+                    self.problem_at(index_path(&path, i), InvalidValue, format!("must be one of {known}"));
                 }
             }
         }
-        if names.is_empty() || names.len() > JwtAlgorithm::NAMES.len() {
-            self.problem("algorithms", InvalidValue, "must be 1 to 5 algorithms");
+        let most = JwtAlgorithm::NAMES.len();
+        let is_in_pem = !matches!(self.members.get("key"), Some(Value::Object(_)));
+        if names.is_empty() || names.len() > most {
+            self.problem("algorithms", InvalidValue, format!("must be 1 to {most} algorithms"));
         } else if algorithms.iter().any(|it| it.is_shared()) && !algorithms.iter().all(|it| it.is_shared()) {
             let message =
                 "must be all with shared keys (HS…) or all with public ones: a public key is no secret";
             self.problem("algorithms", InvalidTrigger, message);
-        } else if algorithms.len() == names.len() {
+        } else if is_in_pem && algorithms.iter().filter(|it| it.is_rsa()).count() > 1 {
+            let message =
+                "must have one algorithm of RSA where the key is in PEM, which does not say what it is for";
+            self.problem("algorithms", InvalidTrigger, message);
+        } else if all_are_known {
             return Some(algorithms);
         }
         None
