@@ -368,3 +368,5 @@ fn twilio_signs_other_bodies_by_their_digest_in_the_url_or_not_at_all() {
 
 #[path = "preset_config_tests.rs"]
 mod config;
+#[path = "real_input_tests.rs"]
+mod real_input;
