@@ -60,8 +60,8 @@ fn durations_and_choices_are_shown_by_example() {
         "there are none, hmac, ed25519, ecdsa, jwt, api_key, basic, adyen,",
     );
     says(
-        &with_webhook(json!({ "verify": { "scheme": "jwt", "key": "k", "algorithms": ["RS256"] } })),
-        "must be one of ES256, EdDSA, HS256, HS384, HS512",
+        &with_webhook(json!({ "verify": { "scheme": "jwt", "key": "k", "algorithms": ["ES512"] } })),
+        "must be one of ES256, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512",
     );
 }
 
