@@ -365,6 +365,32 @@ async fn a_signed_url_is_the_public_one_and_no_sender_chooses_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_signature_in_the_query_and_an_id_in_the_body_are_as_good_as_headers() {
+    let server = serving(json!({ "verify": {
+        "scheme": "hmac", "secret": "s", "signature": "query:sig", "algorithm": "sha256", "encoding": "hex",
+        "signed": "{body}", "id": "body:/id",
+    } }))
+    .await;
+    server.call("PUT", "/secrets/s", json!({ "value": SECRET })).await;
+    let send = async |signed: &'static str, body: &'static str, times: usize| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+        mac.update(signed.as_bytes());
+        let pair = format!("sig={}", hex::encode(mac.finalize().into_bytes()));
+        let request = Request::post(format!("/hooks/default/in?{}", vec![pair; times].join("&")));
+        server.send(request.header("content-type", "application/json").body(Body::from(body)).unwrap()).await
+    };
+    let (one, other) = (r#"{"id":"e-1","n":4}"#, r#"{"id":"e-1","n":5}"#);
+    let first = send(one, one, 1).await;
+    assert_eq!(first.status, 202);
+    let again = send(one, one, 1).await.json();
+    assert_eq!((&again["duplicate"], &again["run_id"]), (&json!(true), &first.json()["run_id"]));
+    assert_eq!(send(other, other, 1).await.status, 409);
+    for (signed, body, times) in [(one, other, 1), (one, one, 0), (one, one, 2)] {
+        assert_eq!(send(signed, body, times).await.status, 401, "{times}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn real_deliveries_are_verified_run_and_proved() {
     let Some(data) = std::env::var_os("MESHHOOK_TEST_DATA") else {
         println!("skipped: MESHHOOK_TEST_DATA does not name the directory with GitHub's example deliveries");
