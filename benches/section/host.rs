@@ -32,13 +32,16 @@ pub(crate) struct Setup {
     pub(crate) is_calm: bool,
     /// How much later than the store a commit answers.
     pub(crate) commit_delay_ms: u64,
+    /// Whether it keeps no inbox of deliveries.
+    #[serde(default)]
+    pub(crate) without_inbox: bool,
 }
 
 impl Setup {
     /// What a host would do who changes nothing.
     pub(crate) fn on(database: &Database) -> Self {
         let (url, stub) = (database.url.clone(), "http://127.0.0.1:9/".into());
-        Self { url, stub, works: true, is_calm: false, commit_delay_ms: 0 }
+        Self { url, stub, works: true, is_calm: false, commit_delay_ms: 0, without_inbox: false }
     }
 }
 
@@ -57,6 +60,9 @@ impl Host {
         let store = Arc::new(Watched::new(Arc::new(store), Duration::from_millis(setup.commit_delay_ms)));
         let mut options = EngineOptions::default();
         options.works = setup.works;
+        if setup.without_inbox {
+            options.delivery_retention = Duration::ZERO;
+        }
         if setup.is_calm {
             (options.poll, options.lease) = (Duration::from_secs(600), Duration::from_secs(3_600));
         }

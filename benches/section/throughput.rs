@@ -70,12 +70,13 @@ pub(crate) async fn calls(bench: &Bench) {
 }
 
 pub(crate) async fn intake(bench: &Bench) {
-    let (models, database) = (bench.cluster.database(), bench.cluster.database());
+    let [models, database, bare] = [0; 3].map(|_| bench.cluster.database());
     let model = Place::There(Arc::new(Server::start(&Setup::on(&models))));
     let raw = Raw::like(&bench.cluster, &models, &model).await;
     drop(model);
-    let setup = Setup { works: false, ..Setup::on(&database) };
-    let there = Place::There(Arc::new(Server::start(&setup)));
+    let taking = |setup: Setup| Place::There(Arc::new(Server::start(&Setup { works: false, ..setup })));
+    let there = taking(Setup::on(&database));
+    let without_inbox = taking(Setup { without_inbox: true, ..Setup::on(&bare) });
     let (raw, half) = (&raw, bench.in_flight / 2);
     let subjects = [
         Subject::new(format!("raw, 2 lanes of {half}"), std::process::id(), move |span| {
@@ -87,7 +88,9 @@ pub(crate) async fn intake(bench: &Bench) {
             Shape::Accept,
             bench.in_flight,
         ),
+        Subject::closed("  without an inbox", &without_inbox, Shape::Accept, bench.in_flight),
         Subject::closed("HTTP, 64 connections", &there, Shape::Accept, 64),
+        Subject::closed("  without an inbox", &without_inbox, Shape::Accept, 64),
         Subject::closed("HTTP, 1 connection", &there, Shape::Accept, 1),
     ];
     let samples =
@@ -102,8 +105,8 @@ pub(crate) async fn intake(bench: &Bench) {
     bench.compare(&title, &paced).await;
     drop(subjects);
     drop(paced);
-    drop(there);
-    [models, database].iter().for_each(|database| bench.cluster.drop(database));
+    drop((there, without_inbox));
+    [models, database, bare].iter().for_each(|database| bench.cluster.drop(database));
 }
 
 #[expect(clippy::print_stdout, reason = "a bench prints its figures")]
