@@ -189,6 +189,7 @@ async fn types_that_cannot_be_read_are_refused() {
     for (headers, body, status, code) in [
         (&[][..], &b"{}"[..], 415, "unsupported_media_type"),
         (&[("content-type", "text/plain")], b"{}", 415, "unsupported_media_type"),
+        (&[("content-type", "text/plain")], b"\xff", 415, "unsupported_media_type"),
         (&[json, ("content-encoding", "br")], b"{}", 415, "unsupported_media_type"),
         (&[json, json], b"{}", 400, "invalid_request"),
         (&[json, ("content-encoding", "gzip")], b"{}", 400, "invalid_request"),

@@ -366,11 +366,15 @@ impl LiveHook {
         let malformed = |error: HeadError| HookRefusal::Malformed(error.to_string());
         let headers = headers_value(request.headers).map_err(malformed)?;
         let query = query_value(request.query).map_err(malformed)?;
-        let limits = BodyLimits::with_max_bytes(self.max_body_bytes());
-        let body = read_body(request.headers, request.body, &limits).map_err(|error| body_refusal(&error))?;
-        if self.trigger().1.body_schema.is_some() && body.kind != BodyKind::Json {
+        let unread = |error: BodyError| body_refusal(&error);
+        // Before it is read: of what is not taken at all, nobody wants to know whether it is well formed.
+        if self.trigger().1.body_schema.is_some()
+            && BodyKind::of(request.headers).map_err(unread)? != BodyKind::Json
+        {
             return Err(HookRefusal::UnsupportedMedia("this hook takes JSON only".into()));
         }
+        let limits = BodyLimits::with_max_bytes(self.max_body_bytes());
+        let body = read_body(request.headers, request.body, &limits).map_err(unread)?;
         Ok(Read { headers, query, body: body.value, bytes: body.bytes, method: Value::from(request.method) })
     }
 

@@ -80,6 +80,17 @@ pub enum BodyKind {
     Raw,
 }
 
+impl BodyKind {
+    /// What the headers declare, before the body is looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::AmbiguousType`] when they declare more than one type.
+    pub fn of(headers: &HeaderMap) -> Result<Self, BodyError> {
+        Ok(MediaType::of(headers)?.kind())
+    }
+}
+
 /// Reads a body as its headers declare it.
 ///
 /// # Errors
