@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod kit;
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,74 +20,11 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::time::Instant;
 
+use kit::{Server, command};
+
 const SECRET: &str = "a webhook secret";
 /// A master key.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
-/// The server's program: Cargo builds examples before it runs all tests, but not when it runs these alone.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let program = test.parent().unwrap().parent().unwrap().join("examples/server");
-    if !program.exists() {
-        let status =
-            Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "server"]).status().unwrap();
-        assert!(status.success(), "the example server does not build");
-    }
-    program
-}
-
-/// A running server.
-struct Server {
-    process: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut process = command(directory, arguments).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("it said {line:?}"));
-        Self { url: url.to_owned(), process }
-    }
-
-    /// Asks it to stop and waits until it did.
-    fn stop(mut self) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let asked = Instant::now();
-        let status = self.process.wait().unwrap();
-        assert!(status.success(), "{status}");
-        assert!(asked.elapsed() < Duration::from_secs(25), "{:?}", asked.elapsed());
-    }
-
-    fn api(&self, path: &str) -> String {
-        format!("{}/api/projects/default{path}", self.url)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command.current_dir(directory).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in [
-        "PORT",
-        "MESHHOOK_DATABASE_URL",
-        "MESHHOOK_MASTER_KEY",
-        "MESHHOOK_MASTER_KEY_PREVIOUS",
-        "MESHHOOK_ADMIN_KEY",
-    ] {
-        command.env_remove(name);
-    }
-    command.env("RUST_LOG", "warn");
-    command
-}
 
 /// What a server says that does not start.
 fn refused(directory: &Path, arguments: &[&str]) -> String {
@@ -178,7 +116,7 @@ fn star_to_chat(target: &str) -> Value {
 async fn a_signed_webhook_becomes_a_run_that_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = ["--listen", "127.0.0.1:0", "--allow-private-network", "--grace", "20s"];
-    let server = Server::start(directory.path(), &arguments);
+    let server = Server::start(command(directory.path(), &arguments));
     let client = Client::new();
     let (target, seen) = echo().await;
 
@@ -229,7 +167,7 @@ async fn a_signed_webhook_becomes_a_run_that_survives_a_restart() {
 
     let key = std::fs::metadata(directory.path().join("meshhook.db.key")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&key.permissions()) & 0o777, 0o600);
-    let server = Server::start(directory.path(), &arguments);
+    let server = Server::start(command(directory.path(), &arguments));
     assert_eq!(finished(&client, &server, run).await, view);
     let (_, verdict) = send(&client, "POST", &server.api(&format!("/runs/{run}/verify")), Value::Null).await;
     assert_eq!(verdict["ok"], true, "{verdict}");
@@ -248,7 +186,7 @@ async fn without_a_key_nobody_else_can_reach_it() {
     assert!(!directory.path().join("meshhook.db").exists(), "nothing is made before the flags are right");
 
     let memory = ["--listen", "127.0.0.1:0", "--database", "sqlite::memory:", "--admin-key", "k"];
-    let server = Server::start(directory.path(), &memory);
+    let server = Server::start(command(directory.path(), &memory));
     let client = Client::new();
     assert_eq!(send(&client, "GET", &server.api("/workflows"), Value::Null).await.0, 401);
     let allowed = client.get(server.api("/workflows")).bearer_auth("k").send().await.unwrap();
@@ -289,7 +227,7 @@ fn what_is_set_wrongly_is_said_clearly() {
 async fn keys_that_open_nothing_keep_it_from_starting() {
     let directory = tempfile::tempdir().unwrap();
     let listen = ["--listen", "127.0.0.1:0"];
-    let server = Server::start(directory.path(), &listen);
+    let server = Server::start(command(directory.path(), &listen));
     let client = Client::new();
     let put = async |server: &Server| {
         send(&client, "PUT", &server.api("/secrets/token"), json!({ "value": "correct-horse" })).await.0
@@ -299,10 +237,10 @@ async fn keys_that_open_nothing_keep_it_from_starting() {
     let wrong = [&listen[..], &["--key", KEY]].concat();
     let said = refused(directory.path(), &wrong);
     assert!(said.contains("no secret of the database can be opened") && said.contains("--key"), "{said}");
-    let server = Server::start(directory.path(), &[&wrong[..], &["--accept-lost-secrets"]].concat());
+    let server = Server::start(command(directory.path(), &[&wrong[..], &["--accept-lost-secrets"]].concat()));
     assert_eq!(put(&server).await, 204);
     server.stop();
-    Server::start(directory.path(), &wrong).stop();
+    Server::start(command(directory.path(), &wrong)).stop();
 }
 
 #[test]
@@ -325,7 +263,7 @@ fn a_schema_is_made_and_granted_without_starting() {
     assert!(said.contains("grant_sql") && said.contains("permission denied"), "{said}");
     let said = said_by(directory.path(), &grant);
     assert!(said.ends_with(&format!("and {role} may work with it\n")), "{said}");
-    Server::start(directory.path(), &serve).stop();
+    Server::start(command(directory.path(), &serve)).stop();
     postgres.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)")).unwrap();
     postgres.sql("postgres", &format!("DROP ROLE {role}")).unwrap();
 }
@@ -341,7 +279,7 @@ fn said_by(directory: &Path, arguments: &[&str]) -> String {
 async fn a_process_that_only_works_takes_nothing_in() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = ["--listen", "127.0.0.1:0", "--database", "sqlite::memory:", "--worker-only"];
-    let server = Server::start(directory.path(), &arguments);
+    let server = Server::start(command(directory.path(), &arguments));
     let client = Client::new();
     assert_eq!(send(&client, "GET", &format!("{}/readyz", server.url), Value::Null).await.0, 200);
     assert_eq!(send(&client, "GET", &server.api("/workflows"), Value::Null).await.0, 404);
@@ -362,8 +300,10 @@ fn raw(server: &Server, bytes: &[u8]) -> String {
 #[test]
 fn requests_that_could_be_read_two_ways_end_the_connection() {
     let directory = tempfile::tempdir().unwrap();
-    let server =
-        Server::start(directory.path(), &["--listen", "127.0.0.1:0", "--database", "sqlite::memory:"]);
+    let server = Server::start(command(
+        directory.path(),
+        &["--listen", "127.0.0.1:0", "--database", "sqlite::memory:"],
+    ));
     let head = "POST /hooks/default/x HTTP/1.1\r\nHost: localhost\r\n";
     let many: String = (0..1_000).map(|n| format!("X-{n}: 1\r\n")).collect();
     for (rest, expected) in [
