@@ -96,10 +96,10 @@ struct DeliveryBody {
     skew_ms: Option<i64>,
     /// The length of the body in bytes, if it was received.
     bytes: Option<u64>,
-    /// The headers, without credentials.
+    /// The headers, without credentials; empty in lists where they stand in the run.
     #[schema(value_type = Object)]
     headers: Value,
-    /// The body, with secrets masked; null where it is not kept.
+    /// The body, with secrets masked; null where it is not kept, and in lists where it stands in the run.
     body: Value,
     /// What is kept of the request: `whole`, `cut` (the body's first part), `in_run` (it stands in the run) or `none`.
     kept: String,

@@ -123,8 +123,9 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
     };
     let is_taken = hook.takes(method);
     if !is_taken && !hook.greets(method) {
-        hook.turn_away(&head, Verdict::MethodNotAllowed);
-        return Err(method_not_allowed(&hook));
+        let problem = method_not_allowed(&hook);
+        hook.turn_away(&head, Verdict::MethodNotAllowed, problem.status().as_u16());
+        return Err(problem);
     }
     let bounds = BodyBounds { max_bytes: hook.max_body_bytes(), timeout: shared.options.body_timeout };
     let mut held = Held::of(&shared.bodies);
@@ -135,7 +136,7 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
             StatusCode::SERVICE_UNAVAILABLE => (Verdict::Overloaded, problem),
             _ => (Verdict::Incomplete, problem),
         };
-        hook.turn_away(&head, verdict);
+        hook.turn_away(&head, verdict, problem.status().as_u16());
         problem
     })?;
     let raw = RawRequest { body: &body, ..head };
@@ -143,9 +144,11 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
         HookRefusal::MethodNotAllowed => method_not_allowed(&hook),
         refusal => refused(refusal),
     })?;
+    // What was received is not held in memory while a run is waited for.
+    drop((body, held));
     match received {
         Received::Handshake(answer) => Ok(greeted(answer)),
-        Received::Waited { run, end } => respond(run, end),
+        Received::Waiting(waiting) => respond(waiting.run(), waiting.end().await),
         Received::Accepted { run, duplicate } => {
             let body = ReceivedBody { duplicate: duplicate.then_some(true), ..accepted(run) };
             json_answer(StatusCode::ACCEPTED, &body)

@@ -73,6 +73,13 @@ async fn slack_is_answered_with_its_signature_and_only_then() {
     assert_eq!(v0(&server, "slack", "another", URL_VERIFICATION).await.problem().0, 401);
     assert_eq!(ask(&server, "POST", "", &[], URL_VERIFICATION).await.problem().0, 401);
     assert_eq!(runs(&server).await, 0);
+    // Whoever vouches for one: it starts no run.
+    for handshake in server.get("/deliveries").await.json()["items"].as_array().unwrap() {
+        assert_eq!(handshake["kept"], "whole");
+        let replay = format!("/deliveries/{}/replay", handshake["id"].as_str().unwrap());
+        assert_eq!(server.post(&replay, Value::Null).await.problem().1, "invalid_state", "{handshake}");
+    }
+    assert_eq!(runs(&server).await, 0);
     // No key was left: the same id with another body is no conflict.
     let delivery = v0(&server, "slack", SECRET, r#"{"type":"event_callback","event_id":"e","n":1}"#).await;
     assert_eq!((delivery.status.as_u16(), runs(&server).await), (202, 1));
@@ -167,6 +174,10 @@ async fn what_nobody_signs_is_echoed_and_starts_nothing() {
     let server = with("notion").await;
     let reply = ask(&server, "POST", "", &[], r#"{"verification_token":"secret_x"}"#).await;
     assert_eq!((reply.status.as_u16(), reply.body.len(), runs(&server).await), (200, 0, 0));
+    // The key that it tells is a secret.
+    let recorded = server.get("/deliveries").await.json()["items"][0].take();
+    assert_eq!((&recorded["verdict"], &recorded["kept"]), (&json!("handshake"), &json!("none")));
+    assert_eq!(recorded["body"], Value::Null);
 
     let server = with("cloudevents").await;
     let origin = [("webhook-request-origin", "eventemitter.example.com")];

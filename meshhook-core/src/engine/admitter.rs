@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
+use super::contained::contained;
 use super::deadline::answer;
 use super::error::shared;
 use super::task::Tasks;
@@ -78,32 +79,38 @@ impl Admitter {
 async fn serve(store: &dyn Store, mut asked: mpsc::Receiver<Asked>, patience: Duration) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while asked.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let mut buckets: BTreeMap<Key, Vec<oneshot::Sender<Answer>>> = BTreeMap::new();
-        for Asked { key, reply } in batch.drain(..) {
-            // Whoever went away takes nothing.
-            if !reply.is_closed() {
-                buckets.entry(key).or_default().push(reply);
+        // Whoever a panic leaves without an answer is refused for now.
+        let _ = contained(serve_batch(store, &mut batch, patience)).await;
+        batch.clear();
+    }
+}
+
+async fn serve_batch(store: &dyn Store, batch: &mut Vec<Asked>, patience: Duration) {
+    let mut buckets: BTreeMap<Key, Vec<oneshot::Sender<Answer>>> = BTreeMap::new();
+    for Asked { key, reply } in batch.drain(..) {
+        // Whoever went away takes nothing.
+        if !reply.is_closed() {
+            buckets.entry(key).or_default().push(reply);
+        }
+    }
+    let wanted = buckets.iter().map(|((project, key, every_micros, burst), replies)| Admit {
+        project: project.clone(),
+        key: *key,
+        bucket: Bucket::new(*every_micros, *burst),
+        wanted: u32::try_from(replies.len()).unwrap_or(u32::MAX),
+    });
+    match answer(patience, store.admit(wanted.collect())).await {
+        Ok(admitted) => {
+            for (replies, admitted) in buckets.into_values().zip(admitted) {
+                for (place, reply) in (0..).zip(replies) {
+                    let _ = reply.send(Ok((place >= admitted.tokens).then_some(admitted.wait)));
+                }
             }
         }
-        let wanted = buckets.iter().map(|((project, key, every_micros, burst), replies)| Admit {
-            project: project.clone(),
-            key: *key,
-            bucket: Bucket::new(*every_micros, *burst),
-            wanted: u32::try_from(replies.len()).unwrap_or(u32::MAX),
-        });
-        match answer(patience, store.admit(wanted.collect())).await {
-            Ok(admitted) => {
-                for (replies, admitted) in buckets.into_values().zip(admitted) {
-                    for (place, reply) in (0..).zip(replies) {
-                        let _ = reply.send(Ok((place >= admitted.tokens).then_some(admitted.wait)));
-                    }
-                }
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                for reply in buckets.into_values().flatten() {
-                    let _ = reply.send(Err(error.clone()));
-                }
+        Err(error) => {
+            let error = Arc::new(error);
+            for reply in buckets.into_values().flatten() {
+                let _ = reply.send(Err(error.clone()));
             }
         }
     }

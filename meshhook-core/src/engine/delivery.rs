@@ -7,23 +7,27 @@
 //! ```
 //!
 //! A replay starts a run unless there is one for its key: the hook's own key where the request has one, else the
-//! delivery's id, so that the same delivery replayed twice is one run. Its trigger says `replay_of`.
+//! delivery's id, so that the same delivery replayed twice is one run. Its trigger says `replay_of`. A handshake starts no
+//! run, whoever vouches for it.
+//!
+//! A list shows of what stands in runs no more than the rows say, or it would read as many histories. What cannot be read,
+//! a run, a row of a newer release, or what is sealed under a key that is gone, leaves a gap in its own delivery and
+//! nowhere else.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::project::Project;
 use super::receive::{HookRefusal, LiveHook, Read, Received, Start, matched_key};
-use super::recorder::{Facts, Sent};
+use super::recorder::{Facts, Sent, stands_in_run};
 use super::{EngineError, vault};
 use crate::definition::Problem;
 use crate::event::EventData;
 use crate::id::{DeliveryId, RunId, WorkflowSlug};
-use crate::store::{DeliveryFilter, DeliveryRecord, Listing, StoreError};
+use crate::store::{DeliveryFilter, DeliveryRecord, Listing, MAX_LISTING_BYTES, StoreError};
 use crate::time::Timestamp;
-use crate::webhook::{BodyLimits, HandshakeRule, Verdict, VerifyConfig, read_body};
+use crate::webhook::{BodyLimits, HandshakeRule, RawRequest, Verdict, VerifyConfig, read_body};
 
 /// A delivery.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,9 +63,10 @@ pub struct DeliveryView {
     pub skew_millis: Option<i64>,
     /// The length of the body in bytes, if it was received.
     pub bytes: Option<u64>,
-    /// The headers, without credentials.
+    /// The headers, without credentials; empty in a list where they stand in the run.
     pub headers: Value,
-    /// The body, read as it is declared where it can be, with secrets masked; null where it is not kept.
+    /// The body, read as it is declared where it can be, with secrets masked; null where it is not kept, and in a list where
+    /// it stands in the run.
     pub body: Value,
     /// What is kept of the request.
     pub kept: KeptRequest,
@@ -75,7 +80,7 @@ pub enum KeptRequest {
     Whole,
     /// Its head, and the first part of its body.
     Cut,
-    /// It stands in its run.
+    /// It stands in its run; in a list, without a look at whether the run is still there.
     InRun,
     /// Its masked headers at most.
     None,
@@ -111,7 +116,8 @@ pub struct CheckedDelivery {
 }
 
 impl Project {
-    /// Deliveries, newest first.
+    /// Deliveries, newest first. Headers and body of those that stand in runs are left out:
+    /// [`delivery`](Self::delivery) shows them.
     ///
     /// # Errors
     ///
@@ -120,10 +126,18 @@ impl Project {
         let limit = filter.page.limit;
         self.inner.recorder.flush().await;
         let Listing { items, more, .. } = self.inner.store.deliveries(&self.id, filter).await?;
-        let views = stream::iter(items).map(|record| self.delivery_view(record)).buffered(READ_AT_ONCE);
-        let views: Vec<Result<DeliveryView, EngineError>> = views.collect().await;
-        // What stands in runs adds to it.
-        let mut part = Listing::gather(views, limit, DeliveryView::bytes_held)?;
+        let (found, mut views, mut held) = (items.len(), Vec::with_capacity(items.len()), 0_usize);
+        for record in items {
+            let view = self.delivery_view(record, Look::InList).await?;
+            held = held.saturating_add(view.bytes_held());
+            views.push(Ok(view));
+            // A body that was sent compressed is larger than its row.
+            if held > MAX_LISTING_BYTES {
+                break;
+            }
+        }
+        let more = more || views.len() < found;
+        let mut part = Listing::gather::<EngineError>(views, limit, DeliveryView::bytes_held)?;
         part.more |= more;
         Ok(part)
     }
@@ -135,7 +149,7 @@ impl Project {
     /// [`EngineError::NotFound`] or a store error.
     pub async fn delivery(&self, id: DeliveryId) -> Result<DeliveryView, EngineError> {
         let record = self.delivery_record(id).await?;
-        self.delivery_view(record).await
+        self.delivery_view(record, Look::Alone).await
     }
 
     /// Says what a delivery would be now, by the bytes and at the time of its arrival: with its hook's present config, or
@@ -169,6 +183,9 @@ impl Project {
         actor: Option<&str>,
     ) -> Result<Received, EngineError> {
         let (hook, sent, _) = self.sent_again(id).await?;
+        if hook.asks(&sent.request()) {
+            return Err(EngineError::NotKept { why: "the delivery is a handshake, which starts no run" });
+        }
         let replayed = hook.replay(&sent, id).await;
         tracing::info!(project_id = %self.id, delivery_id = %id, actor, is_taken = replayed.is_ok(), "replayed a delivery");
         replayed
@@ -185,7 +202,7 @@ impl Project {
         let record = self.delivery_record(id).await?;
         let facts = facts_of(&record)?;
         let not_kept = |why| EngineError::NotKept { why };
-        if matches!(record.verdict, Verdict::Accepted | Verdict::Duplicate) {
+        if stands_in_run(record.verdict) {
             return Err(not_kept("the delivery has a run, in which its request stands: rerun that"));
         }
         let sent = match (&record.sealed, facts.is_whole) {
@@ -204,9 +221,12 @@ impl Project {
         Ok(Sent::decode(&opened, is_whole).ok_or_else(corrupt)?)
     }
 
-    async fn delivery_view(&self, record: DeliveryRecord) -> Result<DeliveryView, EngineError> {
-        let facts = facts_of(&record)?;
-        let stands_in_run = matches!(record.verdict, Verdict::Accepted | Verdict::Duplicate);
+    async fn delivery_view(&self, record: DeliveryRecord, look: Look) -> Result<DeliveryView, EngineError> {
+        let facts = facts_of(&record).unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, delivery_id = %record.id, "cannot read what is known of a delivery");
+            Facts::default()
+        });
         let (mut headers, mut body, mut kept) = (facts.headers, Value::Null, KeptRequest::None);
         if let (Some(is_whole), Some(_)) = (facts.is_whole, &record.sealed) {
             match self.open_sent(&record, is_whole).await {
@@ -214,19 +234,26 @@ impl Project {
                     body = shown_body(&sent, &*self.inner.unsealed(&self.id).await?);
                     kept = if is_whole { KeptRequest::Whole } else { KeptRequest::Cut };
                 }
+                // The vault has told of it.
+                Err(EngineError::NotKept { .. }) => {}
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, delivery_id = %record.id, "cannot open what was sent with a delivery");
                 }
             }
-        } else if stands_in_run
+        } else if stands_in_run(record.verdict)
             && let Some(run) = facts.run_id
-            && let Some(trigger) = self.trigger_of(run).await?
         {
-            let take = |name: &str| trigger.get(name).cloned();
-            headers = headers.or_else(|| take("headers"));
-            body = take("body").unwrap_or_default();
-            kept = KeptRequest::InRun;
+            match look {
+                Look::InList => kept = KeptRequest::InRun,
+                Look::Alone => {
+                    if let Some(mut trigger) = self.readable_trigger_of(run).await? {
+                        headers = headers.or_else(|| trigger.get_mut("headers").map(Value::take));
+                        body = trigger.get_mut("body").map(Value::take).unwrap_or_default();
+                        kept = KeptRequest::InRun;
+                    }
+                }
+            }
         }
         let skew =
             |signed: Timestamp, judged: Timestamp| signed.as_millis().saturating_sub(judged.as_millis());
@@ -252,6 +279,18 @@ impl Project {
         })
     }
 
+    /// What started a run, if the run is still there and can be read.
+    async fn readable_trigger_of(&self, run: RunId) -> Result<Option<Value>, EngineError> {
+        match self.trigger_of(run).await {
+            Err(error) if error.is_unreadable() => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, run_id = %run, "cannot read the run of a delivery");
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
     /// What started a run, if the run is still there.
     async fn trigger_of(&self, run: RunId) -> Result<Option<Value>, EngineError> {
         let first = self.inner.store.chunks_after(&self.id, run, 0, 1).await?;
@@ -263,6 +302,13 @@ impl Project {
             _ => None,
         }))
     }
+}
+
+/// Where a delivery is shown.
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    InList,
+    Alone,
 }
 
 impl DeliveryView {
@@ -288,13 +334,12 @@ impl LiveHook {
             delivery_id: None,
             signed_at: None,
         };
-        let is_meant = |rule: &HandshakeRule| rule.is_meant_by(&request);
         let found = match self.verify(verify, &request, at).await {
             Ok(verified) => {
                 checked.key = matched_key(verify, &verified);
                 checked.delivery_id = verified.delivery_id;
                 checked.signed_at = verified.timestamp;
-                if self.handshakes().any(is_meant) {
+                if self.asks(&request) {
                     checked.verdict = Verdict::Handshake;
                     return Ok(checked);
                 }
@@ -316,8 +361,13 @@ impl LiveHook {
         Ok(checked)
     }
 
+    /// Whether a request is a handshake, should its sender be who may send.
+    fn asks(&self, request: &RawRequest<'_>) -> bool {
+        self.handshakes().any(|rule: &HandshakeRule| rule.is_meant_by(request))
+    }
+
     /// What becomes of a request whose sender is known, before its key is looked at.
-    fn judge(&self, request: &crate::webhook::RawRequest<'_>) -> Result<(Verdict, Read), HookRefusal> {
+    fn judge(&self, request: &RawRequest<'_>) -> Result<(Verdict, Read), HookRefusal> {
         if !self.takes(request.method) {
             return Err(HookRefusal::MethodNotAllowed);
         }
@@ -346,7 +396,7 @@ impl LiveHook {
         let claimed = self.trigger().1.verify.claims(&request).delivery_id;
         let key = self.dedupe_key(&read, claimed.as_deref()).map_err(refused)?;
         let key = key.or_else(|| Some(format!("replay of {id}")));
-        let start = Start { key, delivery_id: claimed, rate: None, replay_of: Some(id) };
+        let start = Start { key, delivery_id: claimed, replay_of: Some(id) };
         self.start(&request, read, start).await.map_err(refused)
     }
 }
@@ -361,18 +411,30 @@ fn parse_verify(verify: &Value) -> Result<VerifyConfig, EngineError> {
     parsed.map_err(|problems: Vec<Problem>| EngineError::InvalidDefinition { problems })
 }
 
-/// A body as people see it: as a workflow would, else as text, else as bytes.
+/// A body as people see it: as a workflow would, else as text, else as bytes. What is compressed and cannot be read is not
+/// shown: nobody would find a secret in it.
 fn shown_body(sent: &Sent, secrets: &vault::Unsealed) -> Value {
+    let masker = secrets.masker();
     let limits = BodyLimits::with_max_bytes(sent.body.len().saturating_mul(4).max(1 << 20));
     let read = if sent.is_whole { read_body(&sent.headers, &sent.body, &limits).ok() } else { None };
-    let mut body = match (read, std::str::from_utf8(&sent.body)) {
-        (Some(body), _) => body.value,
-        (None, Ok(text)) => Value::from(text),
-        (None, Err(_)) => json!({ "raw": STANDARD.encode(secrets.masker().mask_bytes(&sent.body)) }),
-    };
-    secrets.masker().mask_value(&mut body);
-    body
+    if let Some(body) = read {
+        let mut body = body.value;
+        masker.mask_value(&mut body);
+        return body;
+    }
+    let encodings = sent.headers.get_all(http::header::CONTENT_ENCODING);
+    if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Value::Null;
+    }
+    match std::str::from_utf8(&sent.body) {
+        Ok(text) if sent.is_whole => masker.mask_str(text).into(),
+        Ok(text) => masker.mask_cut_str(text).into(),
+        // Cut within a character.
+        Err(error) if !sent.is_whole && error.error_len().is_none() => {
+            let text = String::from_utf8_lossy(&sent.body[..error.valid_up_to()]);
+            masker.mask_cut_str(&text).into()
+        }
+        Err(_) if sent.is_whole => json!({ "raw": STANDARD.encode(masker.mask_bytes(&sent.body)) }),
+        Err(_) => json!({ "raw": STANDARD.encode(masker.mask_cut_bytes(&sent.body)) }),
+    }
 }
-
-/// How many runs are looked at at once for a list.
-const READ_AT_ONCE: usize = 8;

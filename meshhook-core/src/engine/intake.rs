@@ -112,6 +112,18 @@ pub(super) enum Asked {
     Before(Started),
 }
 
+/// A run that was committed, whose end somebody wants to see.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    project: ProjectId,
+    pub(super) run: RunId,
+    /// Where it stood when it was committed, and how it ended, if it did at once.
+    status: RunStatus,
+    end: Option<RunEnd>,
+    news: watch::Receiver<News>,
+    timeout: Duration,
+}
+
 /// A run in memory.
 pub(super) struct Begun {
     pub(super) meta: RunMeta,
@@ -124,12 +136,25 @@ pub(super) struct Begun {
 }
 
 impl Inner {
-    /// Makes a run durable and goes on with it. A repetition is answered as such also when the engine takes nothing in.
+    /// Makes a run durable and goes on with it; waits for its end where that is wanted.
     pub(super) async fn start_run(self: &Arc<Self>, new: NewRun) -> Result<Started, EngineError> {
+        let (mut started, awaited) = self.commit_run(new).await?;
+        if let Some(mut awaited) = awaited {
+            started.end = self.end_of_awaited(&mut awaited).await;
+        }
+        Ok(started)
+    }
+
+    /// Makes a run durable and goes on with it; answers besides what is to be waited for where its end is wanted. A
+    /// repetition is answered as such also when the engine takes nothing in.
+    pub(super) async fn commit_run(
+        self: &Arc<Self>,
+        new: NewRun,
+    ) -> Result<(Started, Option<Awaited>), EngineError> {
         let (project, dedupe) = (new.project.clone(), new.dedupe.clone());
         match self.take_in(new).await {
             Err(EngineError::Overloaded) => match self.started_before(&project, dedupe.as_ref()).await {
-                Ok(Some(first)) => Ok(first),
+                Ok(Some(first)) => Ok((first, None)),
                 Err(reused @ EngineError::KeyReused { .. }) => Err(reused),
                 Ok(None) | Err(_) => Err(EngineError::Overloaded),
             },
@@ -199,7 +224,7 @@ impl Inner {
         Ok(Begun { meta, definition: new.definition, state, chunk, next_due, dedupe: new.dedupe })
     }
 
-    async fn take_in(self: &Arc<Self>, new: NewRun) -> Result<Started, EngineError> {
+    async fn take_in(self: &Arc<Self>, new: NewRun) -> Result<(Started, Option<Awaited>), EngineError> {
         if self.stopping.drains() {
             return Err(EngineError::Overloaded);
         }
@@ -266,16 +291,18 @@ impl Inner {
         let gone = || EngineError::Overloaded;
         match outcome.await.map_err(|_| gone())?.map_err(|_| gone())? {
             Ok(CommitOutcome::Committed) => {
-                let end = match (end, news) {
-                    (None, Some((news, timeout))) => {
-                        self.end_within(&project, run, status, news, timeout).await
-                    }
-                    (end, _) => end,
-                };
-                Ok(Started { run, duplicate: false, end })
+                let awaited = news.map(|(news, timeout)| Awaited {
+                    project,
+                    run,
+                    status,
+                    end: end.clone(),
+                    news,
+                    timeout,
+                });
+                Ok((Started { run, duplicate: false, end }, awaited))
             }
             Ok(CommitOutcome::Duplicate { run, same: true }) => {
-                Ok(Started { run, duplicate: true, end: None })
+                Ok((Started { run, duplicate: true, end: None }, None))
             }
             Ok(CommitOutcome::Duplicate { run, same: false }) => Err(EngineError::KeyReused { run }),
             Ok(_) => Err(EngineError::Overloaded),
@@ -296,15 +323,13 @@ impl Inner {
     }
 
     /// How a run that was just committed ends, if it does in time. It exists, whatever goes wrong with the wait.
-    async fn end_within(
-        self: &Arc<Self>,
-        project: &ProjectId,
-        run: RunId,
-        status: RunStatus,
-        news: watch::Receiver<News>,
-        timeout: Duration,
-    ) -> Option<RunEnd> {
-        match self.wait(project, run, status, news, timeout).await {
+    pub(super) async fn end_of_awaited(self: &Arc<Self>, awaited: &mut Awaited) -> Option<RunEnd> {
+        if awaited.end.is_some() {
+            return awaited.end.take();
+        }
+        let Awaited { project, run, status, news, timeout, .. } = awaited;
+        let run = *run;
+        match self.wait(project, run, *status, news.clone(), *timeout).await {
             Ok((_, Some(end))) => Some(end),
             Ok((status, None)) if status.is_terminal() => {
                 Project::new(self.clone(), project.clone()).end_of(run).await.ok().flatten()

@@ -67,7 +67,7 @@ pub use self::intake::{StartRequest, Started};
 pub use self::options::EngineOptions;
 pub use self::plan::PlannedRun;
 pub use self::project::{Project, Published, TriggerView, Validated, WorkflowView};
-pub use self::receive::{HookRefusal, LiveHook, Received};
+pub use self::receive::{HookRefusal, LiveHook, Received, Waiting};
 pub use self::schedules::ScheduleView;
 pub use self::vault::Rotated;
 pub use self::view::{Difference, EventPage, RunView, StepView, Verdict};

@@ -17,12 +17,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::intake::{NewRun, Started};
+use super::intake::{Awaited, NewRun, Started};
 use super::project::Project;
-use super::recorder::Seen;
+use super::recorder::{HookConfig, Keep, Seen};
 use super::{EngineError, Inner};
 use crate::definition::{Respond, Trigger, TriggerKind, ValidDefinition, WebhookTrigger};
 use crate::event::RunStatus;
@@ -61,13 +62,8 @@ pub enum Received {
         /// Whether it is an earlier one.
         duplicate: bool,
     },
-    /// A run was committed, and its end was waited for, as the hook says.
-    Waited {
-        /// The run.
-        run: RunId,
-        /// How it ended, if it did in time.
-        end: Option<RunEnd>,
-    },
+    /// A run was committed, and its end is to be waited for, as the hook says.
+    Waiting(Waiting),
     /// The filter does not want the request.
     Ignored,
     /// It was no delivery, but a provider's question.
@@ -130,6 +126,7 @@ impl HookRefusal {
             Self::SchemaViolation(_) => Verdict::InvalidSchema,
             Self::RateLimited { .. } => Verdict::RateLimited,
             Self::Engine(error) if error.is_transient() => Verdict::Overloaded,
+            Self::Engine(EngineError::Vault { .. } | EngineError::NoMasterKey) => Verdict::Overloaded,
             Self::Engine(_) => Verdict::Internal,
         }
     }
@@ -140,11 +137,7 @@ impl Received {
     fn verdict(&self) -> (Verdict, u16) {
         match self {
             Self::Accepted { duplicate: true, .. } => (Verdict::Duplicate, Verdict::Duplicate.status()),
-            Self::Accepted { .. } => (Verdict::Accepted, Verdict::Accepted.status()),
-            Self::Waited { end, .. } => {
-                let status = end.as_ref().map(answered_with);
-                (Verdict::Accepted, status.unwrap_or(Verdict::Accepted.status()))
-            }
+            Self::Accepted { .. } | Self::Waiting(_) => (Verdict::Accepted, Verdict::Accepted.status()),
             Self::Ignored => (Verdict::Filtered, Verdict::Filtered.status()),
             Self::Handshake(answer) => (Verdict::Handshake, answer.status),
         }
@@ -152,8 +145,70 @@ impl Received {
 
     fn run(&self) -> Option<RunId> {
         match self {
-            Self::Accepted { run, .. } | Self::Waited { run, .. } => Some(*run),
+            Self::Accepted { run, .. } => Some(*run),
+            Self::Waiting(waiting) => Some(waiting.run()),
             Self::Ignored | Self::Handshake(_) => None,
+        }
+    }
+
+    /// What may be kept of the request: not the key that a provider made, and shows nowhere else.
+    fn keep(&self) -> Keep {
+        match self {
+            Self::Handshake(answer) if answer.tell.is_some() => Keep::Headers,
+            _ => Keep::All,
+        }
+    }
+}
+
+/// A run that was committed, whose end its sender waits for. Nothing of the request is needed for that but its method.
+///
+/// The delivery is recorded when the wait is over, or is given up by dropping this.
+#[derive(Debug)]
+pub struct Waiting {
+    awaited: Awaited,
+    hook: LiveHook,
+    method: String,
+    bytes: u64,
+    found: Found,
+    is_noted: bool,
+}
+
+impl Waiting {
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.awaited.run
+    }
+
+    /// How the run ends, if it does in time.
+    pub async fn end(mut self) -> Option<RunEnd> {
+        let end = self.hook.inner.end_of_awaited(&mut self.awaited).await;
+        let status = end.as_ref().map_or(Verdict::Accepted.status(), answered_with);
+        self.note(status, None);
+        end
+    }
+
+    fn note(&mut self, status: u16, detail: Option<String>) {
+        self.is_noted = true;
+        let headers = HeaderMap::new();
+        let request = RawRequest { method: &self.method, url: "", query: "", headers: &headers, body: &[] };
+        let outcome = Outcome {
+            verdict: Verdict::Accepted,
+            status,
+            run: Some(self.awaited.run),
+            detail,
+            bytes: Some(self.bytes),
+            keep: Keep::Headers,
+        };
+        self.hook.record(&request, std::mem::take(&mut self.found), outcome);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.is_noted {
+            let detail = "the sender went away before the run's end";
+            self.note(Verdict::Accepted.status(), Some(detail.into()));
         }
     }
 }
@@ -194,8 +249,10 @@ impl Project {
             trigger: None,
             path,
             request,
-            has_body: false,
-            credentials: Vec::new(),
+            bytes: None,
+            keep: Keep::Headers,
+            is_known: false,
+            config: None,
             verdict,
             status: verdict.status(),
             run: None,
@@ -253,8 +310,8 @@ impl LiveHook {
         usize::try_from(self.trigger().1.max_body_bytes).unwrap_or(usize::MAX)
     }
 
-    /// Takes a request: verifies, reads, filters, commits a run, and waits for its end where the hook says so. What became
-    /// of it is recorded as a delivery.
+    /// Takes a request: verifies, reads, filters, and commits a run, for whose end the sender is to wait where the hook says
+    /// so. What became of it is recorded as a delivery.
     ///
     /// # Errors
     ///
@@ -262,11 +319,16 @@ impl LiveHook {
     /// [transient](EngineError::is_transient): then the run may exist, and the same delivery sent again finds it.
     pub async fn receive(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
         let mut hearing = Hearing { hook: self, request, found: Found::default(), is_noted: false };
-        let outcome = self.take(request, &mut hearing.found).await;
-        match &outcome {
+        let mut outcome = self.take(request, &mut hearing.found).await;
+        match &mut outcome {
+            Ok(Received::Waiting(waiting)) => {
+                hearing.is_noted = true;
+                waiting.found = std::mem::take(&mut hearing.found);
+            }
             Ok(received) => {
                 let (verdict, status) = received.verdict();
-                hearing.note(Outcome { verdict, status, run: received.run(), detail: None });
+                let (run, keep) = (received.run(), received.keep());
+                hearing.note(Outcome { verdict, status, run, detail: None, bytes: None, keep });
             }
             Err(refusal) => {
                 let verdict = refusal.verdict();
@@ -275,39 +337,35 @@ impl LiveHook {
                     _ => None,
                 };
                 let detail = (!matches!(refusal, HookRefusal::Unauthorized(_))).then(|| refusal.to_string());
-                hearing.note(Outcome { verdict, status: verdict.status(), run, detail });
+                let status = verdict.status();
+                hearing.note(Outcome { verdict, status, run, detail, bytes: None, keep: Keep::All });
                 self.tell(verdict);
             }
         }
         outcome
     }
 
-    /// Takes note of a request that was refused before its body was received.
-    pub fn turn_away(&self, request: &RawRequest<'_>, verdict: Verdict) {
-        let outcome = Outcome { verdict, status: verdict.status(), run: None, detail: None };
-        self.record(request, Found::default(), outcome, false);
+    /// Takes note of a request that was refused before its body was received, and answered with this status.
+    pub fn turn_away(&self, request: &RawRequest<'_>, verdict: Verdict, status: u16) {
+        let outcome = Outcome { verdict, status, run: None, detail: None, bytes: None, keep: Keep::Headers };
+        self.record(request, Found::default(), outcome);
         self.tell(verdict);
     }
 
-    fn record(&self, request: &RawRequest<'_>, found: Found, outcome: Outcome, has_body: bool) {
-        let (id, webhook) = self.trigger();
-        let (delivery_id, signed_at) = match found.verified {
-            Some(verified) => (verified.delivery_id, verified.timestamp),
-            None if has_body => {
-                let claims = webhook.verify.claims(request);
-                (claims.delivery_id, claims.timestamp)
-            }
-            None => (None, None),
-        };
-        let Outcome { verdict, status, run, detail } = outcome;
+    fn record(&self, request: &RawRequest<'_>, found: Found, outcome: Outcome) {
+        let is_known = found.verified.is_some();
+        let Verified { delivery_id, timestamp: signed_at, .. } = found.verified.unwrap_or_default();
+        let Outcome { verdict, status, run, detail, bytes, keep } = outcome;
         self.inner.record(Seen {
             project: &self.project,
             workflow: Some(&self.route.workflow),
-            trigger: Some(id),
+            trigger: Some(self.trigger().0),
             path: &self.path,
             request,
-            has_body,
-            credentials: webhook.verify.credential_headers().into_iter().map(str::to_owned).collect(),
+            bytes,
+            keep,
+            is_known,
+            config: Some(HookConfig { definition: self.definition.clone(), trigger: self.trigger }),
             verdict,
             status,
             run,
@@ -356,9 +414,7 @@ impl LiveHook {
             return Ok(Received::Ignored);
         }
         let key = self.dedupe_key(&read, verified.delivery_id.as_deref())?;
-        let rate = self.rate(&read)?;
-        self.start(request, read, Start { key, delivery_id: verified.delivery_id, rate, replay_of: None })
-            .await
+        self.start(request, read, Start { key, delivery_id: verified.delivery_id, replay_of: None }).await
     }
 
     /// Reads a request as it declares itself.
@@ -411,10 +467,7 @@ impl LiveHook {
             Respond::Wait(wait) if start.replay_of.is_none() => Some(wait),
             _ => None,
         };
-        let accepted = |Started { run, duplicate, end }| match wait {
-            Some(_) if !duplicate => Received::Waited { run, end },
-            _ => Received::Accepted { run, duplicate },
-        };
+        let accepted = |Started { run, duplicate, .. }| Received::Accepted { run, duplicate };
         if let Some(violation) = self.violation(&read) {
             // A repetition is one also when the schema has changed since.
             let first = self.inner.started_before(&self.project, dedupe.as_ref()).await;
@@ -423,13 +476,15 @@ impl LiveHook {
                 None => Err(HookRefusal::SchemaViolation(violation)),
             };
         }
-        if let Some((key, bucket)) = start.rate {
+        if webhook.rate_limit.is_some() && start.replay_of.is_none() {
             // A repetition takes no token. Elsewhere the commit tells whether it is one, for nothing; here it has to be known.
             let first = self.inner.started_before(&self.project, dedupe.as_ref()).await;
             if let Some(first) = first.map_err(engine_refusal)? {
                 return Ok(accepted(first));
             }
-            if let Some(wait) = self.inner.admitter.admit(&self.project, key, bucket).await? {
+            if let Some((key, bucket)) = self.rate(&read)?
+                && let Some(wait) = self.inner.admitter.admit(&self.project, key, bucket).await?
+            {
                 return Err(HookRefusal::RateLimited { wait });
             }
         }
@@ -464,7 +519,16 @@ impl LiveHook {
             dedupe,
             wait,
         };
-        self.inner.start_run(new).await.map(accepted).map_err(engine_refusal)
+        let (started, awaited) = self.inner.commit_run(new).await.map_err(engine_refusal)?;
+        let Some(awaited) = awaited else { return Ok(accepted(started)) };
+        Ok(Received::Waiting(Waiting {
+            awaited,
+            hook: self.clone(),
+            method: request.method.to_owned(),
+            bytes: request.body.len() as u64,
+            found: Found::default(),
+            is_noted: false,
+        }))
     }
 
     /// Whether a request comes from whom it should, by a scheme with the project's secrets, at a time.
@@ -559,8 +623,6 @@ pub(super) struct Start {
     pub(super) key: Option<String>,
     /// The delivery's identity by the scheme.
     pub(super) delivery_id: Option<String>,
-    /// The bucket that it takes from.
-    pub(super) rate: Option<([u8; 32], Bucket)>,
     /// The delivery that somebody wants to be routed again.
     pub(super) replay_of: Option<DeliveryId>,
 }
@@ -576,7 +638,8 @@ struct Hearing<'a> {
 impl Hearing<'_> {
     fn note(&mut self, outcome: Outcome) {
         self.is_noted = true;
-        self.hook.record(self.request, std::mem::take(&mut self.found), outcome, true);
+        let bytes = Some(self.request.body.len() as u64);
+        self.hook.record(self.request, std::mem::take(&mut self.found), Outcome { bytes, ..outcome });
     }
 }
 
@@ -585,7 +648,8 @@ impl Drop for Hearing<'_> {
         if !self.is_noted {
             let verdict = Verdict::Incomplete;
             let detail = Some("the sender went away before it was answered: there may be a run".into());
-            self.note(Outcome { verdict, status: verdict.status(), run: None, detail });
+            let status = verdict.status();
+            self.note(Outcome { verdict, status, run: None, detail, bytes: None, keep: Keep::All });
         }
     }
 }
@@ -596,6 +660,9 @@ struct Outcome {
     status: u16,
     run: Option<RunId>,
     detail: Option<String>,
+    /// How long the body was, if it was received.
+    bytes: Option<u64>,
+    keep: Keep,
 }
 
 /// The name of the secret that accepted a request.

@@ -20,7 +20,9 @@
 //! Without a master key there are only the masked headers.
 //!
 //! Anybody can send anything to a hook. So that nobody fills the table, there is a [bucket](Bucket) of rows and one of
-//! bytes for each path, and one for all paths of a project that lead nowhere. What does not fit is only counted.
+//! bytes for each path, and one for all paths of a project that lead nowhere. A row without room for its bytes says only
+//! what became of the request; one without room for itself is only counted. Senders whom the hook knows have buckets of
+//! their own. Nothing of a stranger's request is parsed before there is room for it, and then by the writer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,15 +34,17 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::contained::contained;
 use super::deadline::answer;
 use super::{EngineError, EngineOptions, Inner};
+use crate::definition::{TriggerKind, ValidDefinition};
 use crate::id::{DeliveryId, ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::policy::Bucket;
 use crate::secret::{MASK, Masker};
 use crate::store::{DeliveryRecord, StoreError};
 use crate::time::Timestamp;
-use crate::webhook::{RawRequest, Verdict, headers_value, redact_headers};
+use crate::webhook::{RawRequest, Verdict, VerifyConfig, headers_value, redact_headers};
 
 /// Takes notes of deliveries.
 #[derive(Debug)]
@@ -76,21 +80,51 @@ pub(super) struct Seen<'a> {
     /// The hook's path, or what came in its place.
     pub(super) path: &'a str,
     pub(super) request: &'a RawRequest<'a>,
-    /// Whether the body was received.
-    pub(super) has_body: bool,
-    /// Headers whose value is a credential.
-    pub(super) credentials: Vec<String>,
+    /// How long the body was, if it was received.
+    pub(super) bytes: Option<u64>,
+    /// Whether what was sent may be kept.
+    pub(super) keep: Keep,
+    /// Whether the sender is who may send.
+    pub(super) is_known: bool,
+    /// The hook's config.
+    pub(super) config: Option<HookConfig>,
     pub(super) verdict: Verdict,
     pub(super) status: u16,
     pub(super) run: Option<RunId>,
     /// The name of the secret that matched.
     pub(super) key: Option<String>,
-    /// The delivery's identity by the scheme, verified or not.
+    /// The delivery's identity by the scheme.
     pub(super) delivery_id: Option<String>,
-    /// When it says that it was signed.
+    /// When it was signed.
     pub(super) signed_at: Option<Timestamp>,
     /// What is wrong, in words.
     pub(super) detail: Option<String>,
+}
+
+/// What is kept of a request that started no run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// As much as there is room for.
+    All,
+    /// Its masked headers: its body was not received, or is a secret that the hook's owner is yet to set.
+    Headers,
+}
+
+/// The config of a hook, for as long as it is needed.
+#[derive(Debug, Clone)]
+pub(super) struct HookConfig {
+    pub(super) definition: ValidDefinition,
+    /// Which of its triggers.
+    pub(super) trigger: usize,
+}
+
+impl HookConfig {
+    fn verify(&self) -> Option<&VerifyConfig> {
+        match &self.definition.triggers().get(self.trigger)?.kind {
+            TriggerKind::Webhook(webhook) => Some(&webhook.verify),
+            _ => None,
+        }
+    }
 }
 
 /// A delivery on its way to the store.
@@ -101,7 +135,8 @@ pub(super) struct Note {
     workflow: Option<WorkflowSlug>,
     verdict: Verdict,
     facts: Facts,
-    credentials: Vec<String>,
+    is_known: bool,
+    config: Option<HookConfig>,
     sent: Option<Sent>,
 }
 
@@ -217,54 +252,62 @@ impl Recorder {
         }
         let (at, judged_at) = now;
         let request = seen.request;
-        let headers_bytes: usize =
-            request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let detail = seen.detail.unwrap_or_default();
+        let headers_bytes: usize = request.headers.iter().map(header_len).sum();
         let body_bytes = request.body.len().min(self.max_body_bytes);
+        let target_bytes = written_len(request.url.as_bytes()) + written_len(request.query.as_bytes());
         // The body of a repetition stands in the run that the first delivery started.
-        let wants_body = seen.has_body
-            && !matches!(seen.verdict, Verdict::Accepted | Verdict::Duplicate)
-            && headers_bytes <= MAX_HEADER_BYTES;
-        let mut is_kept = false;
+        let wants_body = seen.keep == Keep::All && !stands_in_run(seen.verdict);
+        let (mut keeps_headers, mut is_kept) = (false, false);
         if seen.verdict != Verdict::Accepted {
             let known_path = if seen.workflow.is_some() { seen.path } else { "" };
-            let bytes = if wants_body { headers_bytes + body_bytes + request.url.len() } else { 0 };
-            match self.room_for((seen.project, known_path), seen.verdict, bytes, judged_at) {
+            let bucket = (seen.project, known_path, seen.is_known);
+            let words = written_len(seen.path.as_bytes()).min(4 * MAX_PATH)
+                + written_len(detail.as_bytes()).min(4 * MAX_DETAIL);
+            let head = words + headers_bytes;
+            // What is sealed has the headers once more.
+            let whole = head + headers_bytes + target_bytes + body_bytes;
+            let wanted = match (headers_bytes <= MAX_HEADER_BYTES, wants_body) {
+                (true, true) => [whole, head, words],
+                (true, false) => [head, head, words],
+                (false, _) => [words; 3],
+            };
+            match self.room_for(bucket, &wanted, judged_at) {
                 None => return unrecorded("flood", 1),
-                Some(fits) => is_kept = wants_body && fits,
+                Some(kept) => {
+                    keeps_headers = headers_bytes <= MAX_HEADER_BYTES && kept >= head;
+                    is_kept = keeps_headers && wants_body && kept >= whole;
+                }
             }
         }
-        let sent = (seen.verdict != Verdict::Accepted).then(|| Sent {
-            method: cut(request.method, 32),
+        let sent = keeps_headers.then(|| Sent {
+            method: cut(request.method, MAX_METHOD),
             url: request.url.to_owned(),
             query: request.query.to_owned(),
-            headers: if headers_bytes <= MAX_HEADER_BYTES {
-                request.headers.clone()
-            } else {
-                HeaderMap::new()
-            },
+            headers: request.headers.clone(),
             body: if is_kept { request.body[..body_bytes].to_vec() } else { Vec::new() },
             is_whole: body_bytes == request.body.len(),
             is_kept,
         });
         let facts = Facts {
             trigger: seen.trigger.map(str::to_owned),
-            method: cut(request.method, 32),
-            path: cut(seen.path, 256),
+            method: cut(request.method, MAX_METHOD),
+            path: seen.path.to_owned(),
             status: seen.status,
             run_id: seen.run,
             key: seen.key,
             delivery_id: seen.delivery_id,
             signed_at: seen.signed_at,
             judged_at: Some(judged_at),
-            bytes: seen.has_body.then_some(request.body.len() as u64),
+            bytes: seen.bytes,
             headers: None,
             is_whole: None,
-            detail: seen.detail.map(|detail| cut(&detail, 1_000)),
+            detail: (!detail.is_empty()).then_some(detail),
         };
         let bytes = 1_024
-            + sent
-                .as_ref()
-                .map_or(0, |sent| sent.body.len() + sent.url.len() + sent.query.len() + headers_bytes);
+            + facts.path.len()
+            + facts.detail.as_ref().map_or(0, String::len)
+            + sent.as_ref().map_or(0, |sent| sent.body.len() + target_bytes + headers_bytes);
         let note = Note {
             project: seen.project.clone(),
             id,
@@ -272,7 +315,8 @@ impl Recorder {
             workflow: seen.workflow.cloned(),
             verdict: seen.verdict,
             facts,
-            credentials: seen.credentials,
+            is_known: seen.is_known,
+            config: seen.config,
             sent,
         };
         let room = u32::try_from(bytes.min(MAX_QUEUED_BYTES)).unwrap_or(u32::MAX);
@@ -291,32 +335,34 @@ impl Recorder {
         }
     }
 
-    /// Whether there is room for a row, and for so many bytes in it.
+    /// Whether there is room for a row; and for how many bytes in it, of these amounts the first that there is, else 0.
     fn room_for(
         &self,
-        (project, path): (&ProjectId, &str),
-        verdict: Verdict,
-        bytes: usize,
+        (project, path, is_known): (&ProjectId, &str, bool),
+        wanted: &[usize],
         now: Timestamp,
-    ) -> Option<bool> {
+    ) -> Option<usize> {
         let rows = if path.is_empty() { ASTRAY } else { ROWS };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MAX_BUCKETS {
             buckets.retain(|_, bucket| bucket.rows > now || bucket.bytes > now);
         }
         // Known senders have buckets of their own, which strangers cannot empty.
-        let of = if verdict.is_refusal() { path.to_owned() } else { format!("{path} ") };
+        let of = if is_known { format!("{path} ") } else { path.to_owned() };
         let key = (project.clone(), of);
         let known = buckets.get(&key).copied();
         if known.is_none() && buckets.len() >= MAX_BUCKETS {
             return None;
         }
         let row = rows.take(known.map(|known| known.rows), now, 1).ok()?;
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let kept = BYTES.take(known.map(|known| known.bytes), now, bytes);
-        let then = Buckets { rows: row, bytes: kept.unwrap_or(known.map_or(now, |known| known.bytes)) };
-        buckets.insert(key, then);
-        Some(kept.is_ok())
+        let full_at = known.map(|known| known.bytes);
+        let taken = wanted.iter().find_map(|&bytes| {
+            let tokens = u32::try_from(bytes).unwrap_or(u32::MAX);
+            BYTES.take(full_at, now, tokens).ok().map(|then| (bytes, then))
+        });
+        let (kept, then) = taken.unwrap_or((0, full_at.unwrap_or(now)));
+        buckets.insert(key, Buckets { rows: row, bytes: then });
+        Some(kept)
     }
 }
 
@@ -335,11 +381,17 @@ impl Inner {
 
     /// What is stored of a delivery.
     async fn write_down(&self, note: Note) -> Result<DeliveryRecord, EngineError> {
-        let Note { project, id, at, workflow, verdict, mut facts, credentials, sent } = note;
+        let Note { project, id, at, workflow, verdict, mut facts, is_known, config, sent } = note;
         let secrets = self.unsealed(&project).await?;
         let masker = secrets.masker();
+        let verify = config.as_ref().and_then(HookConfig::verify);
         let mut sealed = None;
         if let Some(sent) = sent {
+            let credentials = verify.map(VerifyConfig::credential_headers).unwrap_or_default();
+            if let (false, true, Some(verify)) = (is_known, sent.is_kept, verify) {
+                let claims = verify.claims(&sent.request());
+                (facts.delivery_id, facts.signed_at) = (claims.delivery_id, claims.timestamp);
+            }
             facts.headers = headers_value(&sent.headers).ok().map(|mut headers| {
                 mask_headers(&mut headers, &credentials, masker);
                 headers
@@ -355,6 +407,9 @@ impl Inner {
         for text in [&mut facts.detail, &mut facts.delivery_id].into_iter().flatten() {
             masker.mask_string(text);
         }
+        // Half a secret would not be found.
+        facts.path = cut(&facts.path, MAX_PATH);
+        facts.detail = facts.detail.map(|detail| cut(&detail, MAX_DETAIL));
         let facts = serde_json::to_value(&facts).map_err(|error| StoreError::internal(error.to_string()))?;
         let expires_at = at.after(self.recorder.retention);
         let mut record = DeliveryRecord::new(project, id, (at, expires_at), verdict);
@@ -379,7 +434,7 @@ impl Inner {
                     note
                 }
             };
-            match self.write_down(*note).await {
+            match contained(self.write_down(*note)).await.flatten() {
                 Ok(record) => batch.push(record),
                 Err(error) => {
                     tracing::debug!(
@@ -393,7 +448,8 @@ impl Inner {
         }
         let mut wait = Duration::from_millis(100);
         while !batch.is_empty() {
-            match answer(self.options.lease, self.store.record_deliveries(batch.clone())).await {
+            let stored = answer(self.options.lease, self.store.record_deliveries(batch.clone()));
+            match contained(stored).await.and_then(|stored| Ok(stored?)) {
                 Ok(()) => break,
                 Err(error) if error.is_transient() && wait < Duration::from_secs(2) => {
                     tokio::time::sleep(wait).await;
@@ -468,9 +524,8 @@ fn unrecorded(reason: &'static str, count: u64) {
 
 /// Hides credentials: by the headers that carry one, by those whose name says so, and wherever a secret of the project
 /// stands.
-pub(super) fn mask_headers(headers: &mut Value, credentials: &[String], masker: &Masker) {
-    let also: Vec<&str> = credentials.iter().map(String::as_str).collect();
-    redact_headers(headers, &also);
+pub(super) fn mask_headers(headers: &mut Value, credentials: &[&str], masker: &Masker) {
+    redact_headers(headers, credentials);
     if let Value::Object(members) = headers {
         for (name, value) in members.iter_mut() {
             if TELLING.iter().any(|part| name.contains(part)) {
@@ -485,6 +540,27 @@ pub(super) fn mask_headers(headers: &mut Value, credentials: &[String], masker: 
 /// no hook knows of.
 const TELLING: [&str; 7] = ["authorization", "token", "secret", "password", "api-key", "apikey", "cookie"];
 
+/// Whether what was sent stands in a run.
+pub(super) fn stands_in_run(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Accepted | Verdict::Duplicate)
+}
+
+/// How many bytes a text takes in JSON, at most.
+fn written_len(text: &[u8]) -> usize {
+    let len = |byte: &u8| match byte {
+        0x80.. => 3,
+        ..0x20 | 0x7F => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    text.iter().map(len).sum()
+}
+
+/// The same for a header, with what stands around it.
+fn header_len((name, value): (&http::HeaderName, &http::HeaderValue)) -> usize {
+    name.as_str().len() + written_len(value.as_bytes()) + 8
+}
+
 /// The first characters of a text.
 fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
@@ -498,6 +574,10 @@ const MAX_QUEUED: usize = 4_096;
 const MAX_QUEUED_BYTES: usize = 16 << 20;
 /// The most deliveries that are written at once.
 const MAX_BATCH: usize = 256;
+/// The most characters of a method, a path and what is wrong.
+const MAX_METHOD: usize = 32;
+const MAX_PATH: usize = 256;
+const MAX_DETAIL: usize = 1_000;
 /// The most bytes of headers that are kept.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 /// The most paths whose buckets are not full.
@@ -513,5 +593,5 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const ROWS: Bucket = Bucket { every_micros: 500_000, burst: 500 };
 /// The same for all paths of a project that lead nowhere.
 const ASTRAY: Bucket = Bucket { every_micros: 5_000_000, burst: 50 };
-/// Bytes of what was sent to one path: 4 KiB a second, of which 1 GiB comes together in three days.
+/// Bytes of rows of one path: 4 KiB a second, of which 1 GiB comes together in three days.
 const BYTES: Bucket = Bucket { every_micros: 244, burst: 16 << 20 };

@@ -9,11 +9,14 @@
 //!   everything else            goes on
 //! ```
 //!
+//! What is sealed of a delivery is not wrapped anew by a rotation: it goes when its time is over, and is not kept any more for a
+//! process that has lost its key.
+//!
 //! What cannot be opened cannot be masked either: who sends such a value into a run finds it in the history.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -23,8 +26,8 @@ use super::fresh::Fresh;
 use crate::clock::Entropy;
 use crate::id::{DeliveryId, ProjectId};
 use crate::secret::{
-    DeliveryContext, EnvelopeRandom, KeyProvider, Masker, MasterKey, SecretContext, SecretName, SecretValue,
-    key_of, open, open_delivery, rewrap, seal, seal_delivery,
+    DeliveryContext, EnvelopeRandom, KeyId, KeyProvider, Masker, MasterKey, SecretContext, SecretName,
+    SecretValue, key_of, open, open_delivery, rewrap, seal, seal_delivery,
 };
 use crate::store::{Resealed, SecretRecord, Store, StoreError};
 use crate::time::Timestamp;
@@ -84,6 +87,8 @@ pub struct Rotated {
     pub rewrapped: usize,
 }
 
+/// The most unknown keys that are told of.
+const MAX_TOLD: usize = 64;
 /// How many secrets a rotation writes at once.
 const ROTATED_AT_ONCE: usize = 100;
 /// How often a rotation lists the secrets.
@@ -95,6 +100,8 @@ pub(super) struct Vault {
     keys: Option<Arc<dyn KeyProvider>>,
     entropy: Arc<dyn Entropy>,
     fresh: Fresh<ProjectId, Arc<Unsealed>>,
+    /// Keys of deliveries that are not known, and were told of.
+    told: Mutex<Vec<KeyId>>,
 }
 
 impl fmt::Debug for Vault {
@@ -109,7 +116,7 @@ impl Vault {
         keys: Option<Arc<dyn KeyProvider>>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, keys, entropy, fresh: Fresh::new(FRESH, MAX_KNOWN) }
+        Self { store, keys, entropy, fresh: Fresh::new(FRESH, MAX_KNOWN), told: Mutex::default() }
     }
 
     fn keys(&self) -> Result<&Arc<dyn KeyProvider>, EngineError> {
@@ -256,9 +263,21 @@ impl Vault {
     ) -> Result<Zeroizing<Vec<u8>>, EngineError> {
         let key_id = key_of(sealed).map_err(vault_error)?;
         let key = self.keys()?.find_key(key_id).await.map_err(vault_error)?;
-        let key =
-            key.ok_or_else(|| vault_error(format!("the key {key_id:?} that seals a delivery is not known")))?;
+        let Some(key) = key else {
+            self.tell_of_unknown(key_id);
+            return Err(EngineError::NotKept { why: "what was sent is sealed under a key that is gone" });
+        };
         open_delivery(sealed, DeliveryContext { project, id }, &key).map_err(vault_error)
+    }
+
+    /// Tells once of a key under which deliveries are sealed, and which nobody knows any more.
+    fn tell_of_unknown(&self, key: KeyId) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < MAX_TOLD && !told.contains(&key) {
+            told.push(key);
+            drop(told);
+            tracing::warn!(%key, "what was sent with deliveries is sealed under a key that is not known");
+        }
     }
 
     async fn open(&self, project: &ProjectId, record: &SecretRecord) -> Result<SecretValue, EngineError> {

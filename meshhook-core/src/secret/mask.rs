@@ -148,6 +148,11 @@ impl Masker {
         self.mask_as(bytes, End::Whole)
     }
 
+    /// Masks bytes that were cut off at their end, as [`mask_cut_str`](Self::mask_cut_str) does text.
+    pub(crate) fn mask_cut_bytes<'t>(&self, bytes: &'t [u8]) -> Cow<'t, [u8]> {
+        self.mask_as(bytes, End::Cut)
+    }
+
     /// Masks every string, object key and (for secrets that look like one) number of a value, at any depth.
     ///
     /// Keys that become equal are told apart by a counter: `***`, `***#2`.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod crash_points;
+mod deliveries;
 mod faults;
 mod hanging;
 mod kit;

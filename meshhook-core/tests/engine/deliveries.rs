@@ -1,0 +1,159 @@
+//! What is recorded of deliveries, and what keeps it from being shown or recorded.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use meshhook_core::engine::{Engine, EngineError, HookRefusal, KeptRequest, Project, Received};
+use meshhook_core::id::{DeliveryId, ProjectId, WorkflowSlug};
+use meshhook_core::secret::{MasterKey, StaticKeys};
+use meshhook_core::store::memory::{Fault, FaultPlan, MemoryStore, Operation};
+use meshhook_core::store::{DeliveryFilter, DeliveryRecord, DeliveryStore as _, Page};
+use meshhook_core::testing::VirtualClock;
+use meshhook_core::time::Timestamp;
+use meshhook_core::webhook::{RawRequest, Verdict};
+use serde_json::{Value, json};
+
+fn process(store: &Arc<MemoryStore>, key: u8) -> Project {
+    let keys = Arc::new(StaticKeys::new(MasterKey::from_bytes([key; 32])));
+    let builder = Engine::builder(store.clone()).clock(Arc::new(VirtualClock::new()));
+    builder.key_provider(keys).start().unwrap().project(&ProjectId::default_project())
+}
+
+async fn publish(project: &Project, config: Value) {
+    let mut all = json!({ "path": "in" });
+    all.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    let nodes = json!([{ "id": "a", "type": "transform", "config": { "expression": "input" } }]);
+    let triggers = json!([{ "id": "hook", "type": "webhook", "config": all }]);
+    let slug = WorkflowSlug::new("flow").unwrap();
+    let definition = json!({ "name": "Hooked", "triggers": triggers, "nodes": nodes });
+    project.create_workflow(&slug, definition).await.unwrap();
+    project.publish(&slug).await.unwrap();
+}
+
+async fn send(project: &Project, headers: &HeaderMap, body: &[u8]) -> Result<Received, HookRefusal> {
+    let hook = project.hook("in").await.unwrap().unwrap();
+    let url = "https://example.com/hooks/default/in";
+    hook.receive(&RawRequest { method: "POST", url, query: "", headers, body }).await
+}
+
+fn as_json() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers
+}
+
+fn guarded() -> Value {
+    json!({ "verify": { "scheme": "api_key", "header": "x-key", "secret": "absent" } })
+}
+
+/// Whatever is stored.
+async fn stored(store: &MemoryStore) -> Vec<DeliveryRecord> {
+    let (mut all, mut after): (Vec<DeliveryRecord>, _) = (Vec::new(), None);
+    loop {
+        let filter = DeliveryFilter { page: Page { limit: 200, after }, ..DeliveryFilter::default() };
+        let part = store.deliveries(&ProjectId::default_project(), filter).await.unwrap();
+        all.extend(part.items);
+        if !part.more {
+            return all;
+        }
+        after = all.last().map(|record| record.id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_long_heads_does_not_fill_the_table() {
+    let store = Arc::new(MemoryStore::new(Arc::new(VirtualClock::new())));
+    let project = process(&store, 1);
+    publish(&project, guarded()).await;
+    let mut headers = as_json();
+    headers.insert("x-long", HeaderValue::from_bytes(&[b'a'; 60 << 10]).unwrap());
+    let hook = project.hook("in").await.unwrap().unwrap();
+    let url = "https://example.com/hooks/default/in";
+    let request = RawRequest { method: "POST", url, query: "", headers: &headers, body: b"{}" };
+    for n in 0..700 {
+        if n % 2 == 0 {
+            assert!(hook.receive(&request).await.is_err());
+        } else {
+            hook.turn_away(&request, Verdict::MethodNotAllowed, 405);
+        }
+        if n % 20 == 0 {
+            tokio::time::sleep(Duration::from_millis(110)).await;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let rows = stored(&store).await;
+    let bytes: usize = rows.iter().map(DeliveryRecord::bytes).sum();
+    assert!((500..520).contains(&rows.len()), "{}", rows.len());
+    assert!((4 << 20..17 << 20).contains(&bytes), "{bytes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sealed_under_a_key_that_is_gone_is_not_kept() {
+    let store = Arc::new(MemoryStore::new(Arc::new(VirtualClock::new())));
+    let old = process(&store, 1);
+    publish(&old, guarded()).await;
+    send(&old, &as_json(), b"{}").await.unwrap_err();
+    let sealed = old.deliveries(DeliveryFilter::default()).await.unwrap().items.remove(0);
+    assert_eq!(sealed.kept, KeptRequest::Whole);
+    let new = process(&store, 2);
+    let seen = new.deliveries(DeliveryFilter::default()).await.unwrap().items.remove(0);
+    assert_eq!((seen.id, seen.kept, &seen.body), (sealed.id, KeptRequest::None, &Value::Null));
+    let checked = new.check_delivery(sealed.id, None).await;
+    assert!(matches!(checked, Err(EngineError::NotKept { .. })), "{checked:?}");
+    let replayed = new.replay_delivery(sealed.id, None).await;
+    assert!(matches!(replayed, Err(EngineError::NotKept { .. })), "{replayed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_read_is_shown_as_far_as_it_can_be() {
+    let store = Arc::new(MemoryStore::new(Arc::new(VirtualClock::new())));
+    let project = process(&store, 1);
+    publish(&project, guarded()).await;
+    send(&project, &as_json(), b"{}").await.unwrap_err();
+    let at = Timestamp::from_micros(1);
+    let later = Timestamp::from_micros(i64::MAX);
+    let id = DeliveryId::new(at, [7; 10]);
+    let mut strange = DeliveryRecord::new(ProjectId::default_project(), id, (at, later), Verdict::Accepted);
+    strange.facts = r#"{"method":7}"#.into();
+    store.record_deliveries(vec![strange]).await.unwrap();
+    let all = project.deliveries(DeliveryFilter::default()).await.unwrap().items;
+    assert_eq!((all.len(), all[0].kept, all[1].id), (2, KeptRequest::Whole, id));
+    assert_eq!((all[1].kept, project.delivery(id).await.unwrap().id), (KeptRequest::None, id));
+}
+
+/// Panics once at each of these.
+#[derive(Debug, Default)]
+struct Panics {
+    recording: AtomicBool,
+    admitting: AtomicBool,
+}
+
+impl FaultPlan for Panics {
+    fn next(&self, operation: Operation) -> Fault {
+        let armed = match operation {
+            Operation::DeliveryWrite => &self.recording,
+            Operation::RateWrite => &self.admitting,
+            _ => return Fault::default(),
+        };
+        assert!(!armed.swap(false, Ordering::SeqCst), "injected panic");
+        Fault::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_costs_what_met_it_and_nothing_after_it() {
+    let panics = Arc::new(Panics::default());
+    let store = MemoryStore::new(Arc::new(VirtualClock::new())).with_faults(panics.clone());
+    let store = Arc::new(store);
+    let project = process(&store, 1);
+    publish(&project, json!({ "rate_limit": { "per_second": 1, "burst": 9 } })).await;
+    panics.admitting.store(true, Ordering::SeqCst);
+    let refused = send(&project, &as_json(), b"1").await.unwrap_err();
+    assert_eq!(refused.verdict(), Verdict::Overloaded);
+    panics.recording.store(true, Ordering::SeqCst);
+    assert!(project.deliveries(DeliveryFilter::default()).await.unwrap().items.is_empty());
+    assert!(matches!(send(&project, &as_json(), b"2").await, Ok(Received::Accepted { .. })));
+    assert_eq!(project.deliveries(DeliveryFilter::default()).await.unwrap().items.len(), 1);
+}
