@@ -92,7 +92,12 @@ impl Workflow {
         cron: impl Into<String>,
         timezone: impl Into<String>,
     ) -> Self {
-        self.trigger("schedule", id, &json!({"cron": cron.into(), "timezone": timezone.into()}))
+        self.schedule_with(id, json!({"cron": cron.into(), "timezone": timezone.into()}))
+    }
+
+    /// Adds a schedule with this config, which may have an `input` and say what is caught up with.
+    pub fn schedule_with(self, id: impl Into<String>, config: impl Into<Value>) -> Self {
+        self.trigger("schedule", id, &config.into())
     }
 
     fn trigger(mut self, kind: &str, id: impl Into<String>, config: &Value) -> Self {
@@ -346,7 +351,7 @@ mod tests {
             .var("room", "#releases")
             .timeout(Duration::from_secs(5_400))
             .webhook("hook", json!({"path": "in"}))
-            .schedule("clock", "0 9 * * MON", "Europe/Berlin")
+            .schedule_with("clock", json!({"cron": "0 9 * * MON", "timezone": "Europe/Berlin", "input": {}}))
             .node(NodeSpec::transform("a", "input").name("Start"))
             .node(NodeSpec::branch("b", "input.ok"))
             .node(NodeSpec::switch("c", [("high", "input.n > `5`")]))

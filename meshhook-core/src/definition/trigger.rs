@@ -211,7 +211,7 @@ fn read_one<'a>(item: &Field<'a>, input_schema: Option<&Schema>, seen: &mut Seen
             read_schedule(&config, input_schema).map(|schedule| TriggerKind::Schedule(Box::new(schedule)))
         }
         Some(other) => {
-            let message = format!("there is no trigger type {}", excerpt(other));
+            let message = format!("there is no trigger type {}; types are webhook, schedule", excerpt(other));
             type_field?.report(ProblemCode::UnknownType, message);
             None
         }
@@ -416,19 +416,30 @@ fn read_schedule(config: &Field<'_>, input_schema: Option<&Schema>) -> Option<Sc
             zone.map_err(|error| field.report(ProblemCode::InvalidValue, error.to_string())).ok()
         },
     );
-    let input = members.optional("input").map(|field| {
-        // Every run would be started with it, so what is wrong with it can be said now.
-        if let Some(violations) = input_schema.and_then(|schema| schema.validate(field.value).err()) {
-            let violation = violations.first().map(ToString::to_string).unwrap_or_default();
-            let message = format!("does not match the workflow's input_schema: {violation}");
-            field.report(ProblemCode::InvalidTrigger, message);
-            return None;
+    // Every run would be started with it, so what is wrong with it can be said now.
+    let violation = |input: &Value| {
+        let violations = input_schema?.validate(input).err()?;
+        Some(violations.first().map(ToString::to_string).unwrap_or_default())
+    };
+    let input = match members.optional("input") {
+        Some(field) => match violation(field.value) {
+            Some(violation) => {
+                let message = format!("does not match the workflow's input_schema: {violation}");
+                field.report(ProblemCode::InvalidTrigger, message);
+                None
+            }
+            None => Some(field.value.clone()),
+        },
+        None if violation(&Value::Null).is_some() => {
+            let path = member_path(&config.path, "input");
+            let message = "input is required by input_schema: without it runs start with null";
+            config.checker.report(Problem::new(ProblemCode::InvalidTrigger, path, message));
+            None
         }
-        Some(field.value.clone())
-    });
+        None => Some(Value::Null),
+    };
     let catch_up = members.optional("catch_up").map_or(Some(CatchUp::Skip), |field| {
         field.choice(&[("skip", CatchUp::Skip), ("one", CatchUp::One), ("all", CatchUp::All)])
     });
-    let input = Arc::new(optional(input)?.unwrap_or_default());
-    Some(ScheduleTrigger { cron: cron?, timezone: timezone?, input, catch_up: catch_up? })
+    Some(ScheduleTrigger { cron: cron?, timezone: timezone?, input: Arc::new(input?), catch_up: catch_up? })
 }

@@ -27,10 +27,17 @@ pub struct Cron {
 #[non_exhaustive]
 pub enum CronError {
     /// Neither five nor six fields.
-    #[error("a cron expression has five fields, or six with seconds first")]
+    #[error(
+        "a cron expression has five fields (minute, hour, day of month, month, day of week), or six with seconds first; \
+         for @daily write 0 0 * * *"
+    )]
     FieldCount,
     /// A field does not follow the grammar, or names something out of its range.
-    #[error("the {field} of the cron expression must be *, numbers from {least} to {most}, ranges or steps")]
+    #[error(
+        "the {field} of the cron expression must be *, numbers from {least} to {most}{}, ranges from the smaller to the \
+         greater, or steps",
+        names(field)
+    )]
     Field {
         /// Which field.
         field: &'static str,
@@ -42,6 +49,15 @@ pub enum CronError {
     /// No calendar has the days that it names, such as February 30.
     #[error("there is no day that the cron expression names")]
     NoSuchDay,
+}
+
+/// What else the values of a field can be written as.
+fn names(field: &str) -> &'static str {
+    match field {
+        "month" => ", names from JAN to DEC",
+        "day of week" => ", names from SUN to SAT",
+        _ => "",
+    }
 }
 
 /// The values that a field names.
