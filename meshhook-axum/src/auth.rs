@@ -66,7 +66,7 @@ impl Grant {
 }
 
 /// Why a request may not go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Denied {
     /// Nobody knows who asks: 401.
@@ -75,6 +75,25 @@ pub enum Denied {
     /// Who asks has not the role: 403.
     #[error("who asks may not do this")]
     Forbidden,
+    /// No key is asked for, and the connection comes from another machine: 403.
+    #[error(
+        "without an admin key only connections from this machine are served: see `--admin-key` or `AdminKey`"
+    )]
+    RemotePeer,
+    /// No key is asked for, and the request names a host that is not this machine: 403.
+    #[error(
+        "without an admin key only requests to a loopback name (localhost, 127.0.0.1, [::1]) are served, not to \
+         {host:?}: see `--admin-key` or `AdminKey`"
+    )]
+    ForeignHost {
+        /// The host that was asked for, at most 100 characters of it.
+        host: String,
+    },
+    /// No key is asked for, and a page of another origin wants to change something: 403.
+    #[error(
+        "without an admin key pages of other origins may change nothing: see `--admin-key` or `AdminKey`"
+    )]
+    ForeignOrigin,
     /// It matters where the request comes from, and the server does not say: 403. The host mends this by serving the
     /// router with `into_make_service_with_connect_info::<SocketAddr>()`.
     #[error(
@@ -162,20 +181,20 @@ pub struct OpenLoopback;
 impl Authorizer for OpenLoopback {
     async fn authorize(&self, access: Access<'_>) -> Result<Grant, Denied> {
         if !access.peer.ok_or(Denied::PeerUnknown)?.to_canonical().is_loopback() {
-            return Err(Denied::Forbidden);
+            return Err(Denied::RemotePeer);
         }
         let text =
             |name: header::HeaderName| access.headers.get(name).map(|value| value.to_str().unwrap_or(""));
         let host = text(header::HOST);
-        if host.is_some_and(|host| !is_loopback(host)) {
-            return Err(Denied::Forbidden);
+        if let Some(host) = host.filter(|host| !is_loopback(host)) {
+            return Err(Denied::ForeignHost { host: host.chars().take(100).collect() });
         }
         if !access.method.is_safe() {
             let foreign = text(header::ORIGIN)
                 .is_some_and(|origin| origin.split_once("://").map(|(_, authority)| authority) != host);
             let fetched = access.headers.get("sec-fetch-site").map(|site| site.as_bytes());
             if foreign || fetched.is_some_and(|site| site != b"same-origin" && site != b"none") {
-                return Err(Denied::Forbidden);
+                return Err(Denied::ForeignOrigin);
             }
         }
         Ok(Grant::anonymous())
@@ -234,10 +253,10 @@ mod tests {
             (Some("127.9.9.9"), Ok(Grant::anonymous())),
             (Some("::1"), Ok(Grant::anonymous())),
             (Some("::ffff:127.0.0.1"), Ok(Grant::anonymous())),
-            (Some("10.0.0.1"), Err(Denied::Forbidden)),
-            (Some("::ffff:10.0.0.1"), Err(Denied::Forbidden)),
-            (Some("fe80::1"), Err(Denied::Forbidden)),
-            (Some("0.0.0.0"), Err(Denied::Forbidden)),
+            (Some("10.0.0.1"), Err(Denied::RemotePeer)),
+            (Some("::ffff:10.0.0.1"), Err(Denied::RemotePeer)),
+            (Some("fe80::1"), Err(Denied::RemotePeer)),
+            (Some("0.0.0.0"), Err(Denied::RemotePeer)),
             (None, Err(Denied::PeerUnknown)),
         ] {
             let peer = peer.map(|peer| peer.parse().unwrap());
@@ -269,5 +288,8 @@ mod tests {
             let answer = ask(&OpenLoopback, method.clone(), &headers(pairs)).await;
             assert_eq!(answer.is_ok(), *allowed, "{method} {pairs:?}");
         }
+        let denied =
+            ask(&OpenLoopback, Method::GET, &headers(&[("host", "flows.example:80")])).await.unwrap_err();
+        assert!(denied.to_string().contains("\"flows.example:80\""), "{denied}");
     }
 }

@@ -15,6 +15,7 @@ use crate::answer::json_answer;
 use crate::auth::Permission;
 use crate::call::Call;
 use crate::problem::Problem;
+use crate::query::one_of;
 use crate::table::Route;
 
 const ALL: &str = "/api/projects/{project}/deliveries";
@@ -150,7 +151,11 @@ async fn list(call: Call) -> Result<Response, Problem> {
     let query = &call.query;
     let filter = DeliveryFilter {
         workflow: query.read_with("workflow", "a workflow's name", |text| WorkflowSlug::new(text).ok())?,
-        verdict: query.read_with("verdict", "a verdict", Verdict::from_name)?,
+        verdict: query.read_with(
+            "verdict",
+            &one_of(Verdict::ALL.iter().map(|it| it.as_str())),
+            Verdict::from_name,
+        )?,
         from: query.read::<Timestamp>("from", "an RFC 3339 time")?,
         to: query.read::<Timestamp>("to", "an RFC 3339 time")?,
         page: StorePage { limit, after: call.after_as()? },

@@ -156,9 +156,11 @@ impl From<Denied> for Problem {
         match denied {
             Denied::Unauthorized => Self::new(StatusCode::UNAUTHORIZED, "unauthorized", denied.to_string())
                 .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            Denied::Forbidden | Denied::PeerUnknown => {
-                Self::new(StatusCode::FORBIDDEN, "forbidden", denied.to_string())
-            }
+            Denied::Forbidden
+            | Denied::RemotePeer
+            | Denied::ForeignHost { .. }
+            | Denied::ForeignOrigin
+            | Denied::PeerUnknown => Self::new(StatusCode::FORBIDDEN, "forbidden", denied.to_string()),
             Denied::ForeignProject => Self::not_found("project"),
             Denied::Unavailable => Self::unavailable("access cannot be decided now"),
         }

@@ -77,6 +77,11 @@ impl Query {
     }
 }
 
+/// What a parameter must be that takes certain words.
+pub(crate) fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    format!("one of {}", words.collect::<Vec<_>>().join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

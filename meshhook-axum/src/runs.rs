@@ -19,6 +19,7 @@ use crate::answer::{empty, json_answer};
 use crate::auth::Permission;
 use crate::call::Call;
 use crate::problem::Problem;
+use crate::query::one_of;
 use crate::steps::{MAX_SHOWN, StepBody, step_body};
 use crate::table::{Handler, Route};
 
@@ -261,7 +262,11 @@ async fn list(call: Call) -> Result<Response, Problem> {
     let query = &call.query;
     let filter = RunFilter {
         workflow: query.read_with("workflow", "a workflow's name", |text| WorkflowSlug::new(text).ok())?,
-        status: query.read_with("status", "a run's status", RunStatus::from_name)?,
+        status: query.read_with(
+            "status",
+            &one_of(RunStatus::ALL.iter().map(|it| it.as_str())),
+            RunStatus::from_name,
+        )?,
         from: query.read::<Timestamp>("from", "an RFC 3339 time")?,
         to: query.read::<Timestamp>("to", "an RFC 3339 time")?,
         page: StorePage { limit, after: call.after_as()? },

@@ -94,6 +94,8 @@ struct CreateWorkflow {
 struct SaveDraft {
     /// The definition.
     definition: Value,
+    /// The workflow's own slug or nothing, so that what creates a workflow can save its draft as well.
+    slug: Option<String>,
 }
 
 /// A workflow.
@@ -148,6 +150,8 @@ struct PublishedBody {
     /// SHA-256 of the definition's canonical form, without its layout, in lower hex.
     digest: String,
     triggers: Vec<TriggerBody>,
+    /// Warnings: what was found and did not keep it from being published.
+    problems: Vec<DefinitionProblemBody>,
 }
 
 async fn list(call: Call) -> Result<Response, Problem> {
@@ -178,8 +182,16 @@ async fn create(call: Call) -> Result<Response, Problem> {
         let detail = format!("{shown:?} is no slug: {error}");
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_slug", detail).with("path", "body.slug")
     })?;
-    let saved = call.project().create_workflow(&slug, definition).await?;
-    answer(&call, StatusCode::CREATED, saved)
+    match call.project().create_workflow(&slug, definition).await {
+        Ok(saved) => answer(&call, StatusCode::CREATED, saved),
+        Err(EngineError::SlugTaken) => {
+            let detail = format!(
+                "there is a workflow {slug} already; to change it, save a new draft with PUT …/workflows/{slug}"
+            );
+            Err(Problem::new(StatusCode::CONFLICT, "slug_taken", detail))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn show(call: Call) -> Result<Response, Problem> {
@@ -190,10 +202,7 @@ async fn show(call: Call) -> Result<Response, Problem> {
 async fn save(call: Call) -> Result<Response, Problem> {
     let slug = call.slug()?;
     let expected = if_match(&call.headers)?;
-    let mut members = Members::of(call.document()?)?;
-    let definition =
-        members.required("definition").map_err(|problem| problem.about("the body is {\"definition\"}"))?;
-    members.finish()?;
+    let definition = draft_of(Members::of(call.document()?)?, &slug)?;
     let revision = match expected {
         Expected::Anything => None,
         Expected::One(revision) => Some(revision),
@@ -214,6 +223,18 @@ async fn save(call: Call) -> Result<Response, Problem> {
     }
 }
 
+/// The definition of a body that is about this workflow. It may say so, as the body that creates a workflow does.
+fn draft_of(mut members: Members, slug: &WorkflowSlug) -> Result<Value, Problem> {
+    let definition =
+        members.required("definition").map_err(|problem| problem.about("the body is {\"definition\"}"))?;
+    if members.text("slug")?.is_some_and(|named| named != slug.as_str()) {
+        let detail = format!("a workflow's slug cannot be changed: leave it out, or name the path's, {slug}");
+        return Err(Problem::invalid("body.slug", detail));
+    }
+    members.finish()?;
+    Ok(definition)
+}
+
 async fn delete(call: Call) -> Result<Response, Problem> {
     call.no_members()?;
     call.project().delete_workflow(&call.slug()?).await?;
@@ -224,12 +245,7 @@ async fn validate(call: Call) -> Result<Response, Problem> {
     let slug = call.slug()?;
     let document = match call.document()? {
         None => None,
-        body => {
-            let mut members = Members::of(body)?;
-            let definition = members.required("definition")?;
-            members.finish()?;
-            Some(definition)
-        }
+        body => Some(draft_of(Members::of(body)?, &slug)?),
     };
     let found = call.project().validate(&slug, document).await?;
     let problems = found.problems.iter().map(DefinitionProblemBody::from).collect();
@@ -242,7 +258,8 @@ async fn publish(call: Call) -> Result<Response, Problem> {
     let status = if published.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let triggers = published.triggers.into_iter().map(|trigger| trigger_body(&call, trigger)).collect();
     let (version, digest) = (published.version, published.digest.to_string());
-    json_answer(status, &PublishedBody { version, digest, triggers })
+    let problems = published.problems.iter().map(DefinitionProblemBody::from).collect();
+    json_answer(status, &PublishedBody { version, digest, triggers, problems })
 }
 
 async fn unpublish(call: Call) -> Result<Response, Problem> {

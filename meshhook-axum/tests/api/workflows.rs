@@ -79,6 +79,35 @@ async fn what_cannot_be_created_is_refused_with_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_creates_a_workflow_saves_its_draft_as_well_but_not_another_ones() {
+    let server = Server::open();
+    let body = json!({ "slug": "mine", "definition": { "name": "x" } });
+    server.post("/workflows", body.clone()).await;
+    let again = server.post("/workflows", body.clone()).await.json();
+    assert!(again["detail"].as_str().unwrap().contains("PUT …/workflows/mine"), "{again}");
+    assert_eq!(server.call("PUT", "/workflows/mine", body.clone()).await.status, 200);
+    assert_eq!(server.post("/workflows/mine/validate", body).await.status, 200);
+    let other = json!({ "slug": "other", "definition": {} });
+    let (status, code, path) = server.call("PUT", "/workflows/mine", other).await.problem();
+    assert_eq!((status, code.as_str(), path.as_str()), (400, "invalid_request", "body.slug"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishing_tells_what_only_warns() {
+    let server = Server::open();
+    let verify = json!({ "scheme": "github", "secret": "not_there" });
+    let trigger = json!({ "id": "t", "type": "webhook", "config": { "verify": verify } });
+    let node = json!({ "id": "n", "type": "terminate" });
+    let definition = json!({ "name": "x", "triggers": [trigger], "nodes": [node] });
+    server.post("/workflows", json!({ "slug": "w", "definition": definition })).await;
+    let published = server.post("/workflows/w/publish", Value::Null).await;
+    assert_eq!(published.status, 201);
+    let published = published.json();
+    assert_eq!(published["problems"][0]["code"], "unknown_secret", "{published}");
+    assert_eq!(published["problems"][0]["severity"], "warning", "{published}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_draft_may_be_as_large_and_deep_as_the_limits_say() {
     let server = Server::open();
     let of_size = |bytes: usize| json!({ "description": "x".repeat(bytes - r#"{"description":""}"#.len()) });

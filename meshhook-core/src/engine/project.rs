@@ -74,6 +74,8 @@ pub struct Published {
     pub is_new: bool,
     /// Its triggers.
     pub triggers: Vec<TriggerView>,
+    /// What was found beside errors, of which there were none: warnings.
+    pub problems: Vec<Problem>,
 }
 
 impl Project {
@@ -225,7 +227,7 @@ impl Project {
         };
         let hooks = if is_new { hooks } else { self.live_hooks(slug).await? };
         let triggers = trigger_views(&definition, &hooks);
-        Ok(Published { version, digest: definition.digest().clone(), is_new, triggers })
+        Ok(Published { version, digest: definition.digest().clone(), is_new, triggers, problems })
     }
 
     /// Takes a workflow's triggers down; runs go on.
