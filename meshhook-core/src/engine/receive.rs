@@ -63,7 +63,7 @@ pub enum Received {
         duplicate: bool,
     },
     /// A run was committed, and its end is to be waited for, as the hook says.
-    Waiting(Waiting),
+    Waiting(Box<Waiting>),
     /// The filter does not want the request.
     Ignored,
     /// It was no delivery, but a provider's question.
@@ -521,14 +521,14 @@ impl LiveHook {
         };
         let (started, awaited) = self.inner.commit_run(new).await.map_err(engine_refusal)?;
         let Some(awaited) = awaited else { return Ok(accepted(started)) };
-        Ok(Received::Waiting(Waiting {
+        Ok(Received::Waiting(Box::new(Waiting {
             awaited,
             hook: self.clone(),
             method: request.method.to_owned(),
             bytes: request.body.len() as u64,
             found: Found::default(),
             is_noted: false,
-        }))
+        })))
     }
 
     /// Whether a request comes from whom it should, by a scheme with the project's secrets, at a time.
