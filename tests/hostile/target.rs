@@ -58,14 +58,14 @@ impl Target {
         for (name, secret) in [("s", SECRET.to_owned()), ("whsec", whsec())] {
             target.api("PUT", &format!("/secrets/{name}"), &json!({ "value": secret }), 204);
         }
-        target.publish("hostile", hooks());
-        target.publish("down", vec![hook("down", json!({}))]);
+        target.publish("hostile", &hooks());
+        target.publish("down", &[hook("down", json!({}))]);
         target.api("POST", "/workflows/down/unpublish", &Value::Null, 204);
         target.idle_kib = target.peak_kib();
         target
     }
 
-    fn publish(&self, slug: &str, triggers: Vec<Value>) {
+    fn publish(&self, slug: &str, triggers: &[Value]) {
         let definition = json!({
             "name": slug,
             "triggers": triggers,
