@@ -7,7 +7,7 @@ use meshhook_core::failure::Failure;
 use meshhook_core::id::{Digest, ProjectId, RunId};
 use meshhook_core::json::{self, JsonLimits};
 use meshhook_core::run::RunMeta;
-use meshhook_core::store::RunRecord;
+use meshhook_core::store::{self, RunRecord};
 use meshhook_core::time::Timestamp;
 use sqlx::Error;
 use sqlx::postgres::PgRow;
@@ -130,24 +130,15 @@ fn failure_of(text: &str) -> Option<Failure> {
     Failure::from_value(&json::parse(text.as_bytes(), &limits).ok()?)
 }
 
-/// The least and the greatest id of a span of time, of those behind `after` in a list that goes down; `None` when there is
-/// none.
-///
-/// An id begins with the millisecond in which it was made, so a span of time is a range of ids, and months beside it are
-/// not opened.
+/// The least and the greatest id of a span of time, as [`span_of_ids`](store::span_of_ids) says: months beside it are not
+/// opened.
 pub(crate) fn span_of_ids(
     from: Option<Timestamp>,
     to: Option<Timestamp>,
     after: Option<[u8; 16]>,
 ) -> Option<(Uuid, Uuid)> {
-    let millis = |at: Timestamp| u128::from(at.as_micros().max(0).unsigned_abs() / 1_000).min((1 << 48) - 1);
-    let least = from.map_or(0, |from| millis(from) << 80);
-    let to = to.map_or(u128::MAX, |to| millis(to) << 80 | ((1 << 80) - 1));
-    let greatest = match after {
-        None => to,
-        Some(after) => u128::from_be_bytes(after).checked_sub(1)?.min(to),
-    };
-    (least <= greatest).then(|| (Uuid::from_u128(least), Uuid::from_u128(greatest)))
+    let (least, greatest) = store::span_of_ids(from, to, after)?;
+    Some((Uuid::from_bytes(least), Uuid::from_bytes(greatest)))
 }
 
 /// A number as Postgres counts: what is past its largest means that one.

@@ -1,5 +1,5 @@
 -- Read transaction; down deliveries_by_workflow.
 SELECT id, at, expires_at, workflow, verdict, facts, sealed FROM deliveries INDEXED BY deliveries_by_workflow
-WHERE project = ?1 AND id < ?2 AND expires_at > ?3 AND at >= ?4 AND at < ?5
+WHERE project = ?1 AND id <= ?2 AND id >= ?8 AND expires_at > ?3 AND at >= ?4 AND at < ?5
     AND workflow = ?6 AND (?7 IS NULL OR verdict = ?7)
 ORDER BY id DESC

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use meshhook_core::id::{DeliveryId, ProjectId};
-use meshhook_core::store::{DeliveryFilter, DeliveryRecord, DeliveryStore, Listing, StoreError};
+use meshhook_core::store::{DeliveryFilter, DeliveryRecord, DeliveryStore, Listing, StoreError, span_of_ids};
 use meshhook_core::time::Timestamp;
 use meshhook_core::webhook::Verdict;
 use rusqlite::types::Type;
@@ -38,21 +38,23 @@ fn deliveries(
         (_, Some(_)) => sql!("deliveries_by_workflow"),
         (_, None) => sql!("deliveries_all"),
     };
+    let after = filter.page.after.as_ref().map(|after| *after.as_bytes());
+    let Some((least, greatest)) = span_of_ids(filter.from, filter.to, after) else {
+        return Ok(Listing::new(Vec::new(), false));
+    };
     let params = params![
         project.as_str(),
-        filter.page.after.as_ref().map_or(&PAST_EVERY_ID[..], |after| after.as_bytes()),
+        greatest,
         now.as_micros(),
         filter.from.map_or(i64::MIN, Timestamp::as_micros),
         filter.to.map_or(i64::MAX, Timestamp::as_micros),
         filter.workflow.as_ref().map(|workflow| workflow.as_str()),
         filter.verdict.map(Verdict::as_str),
+        least,
     ];
     let read = |row: &Row<'_>| record(row, project);
     listing(connection, statement, params, filter.page.limit, read, DeliveryRecord::bytes)
 }
-
-/// Greater than every id.
-const PAST_EVERY_ID: [u8; 17] = [0xFF; 17];
 
 #[async_trait]
 impl DeliveryStore for SqliteStore {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use meshhook_core::event::{Chunk, RunStatus};
 use meshhook_core::id::{ProjectId, RunId};
-use meshhook_core::store::{Listing, RunFilter, RunReader, RunRecord, StoreError, StoredRun};
+use meshhook_core::store::{Listing, RunFilter, RunReader, RunRecord, StoreError, StoredRun, span_of_ids};
 use rusqlite::{Connection, params};
 
 use crate::row::{all, chunk, first, int, listing, record};
@@ -50,12 +50,15 @@ fn runs(
         (_, Some(_)) => sql!("runs_by_workflow"),
         (_, None) => sql!("runs_all"),
     };
-    let before = filter.page.after.as_ref().map_or(&PAST_EVERY_ID[..], |run| run.as_bytes());
+    let after = filter.page.after.as_ref().map(|run| *run.as_bytes());
+    let Some((least, greatest)) = span_of_ids(filter.from, filter.to, after) else {
+        return Ok(Listing::new(Vec::new(), false));
+    };
     let from = filter.from.map_or(i64::MIN, |from| from.as_micros());
     let to = filter.to.map_or(i64::MAX, |to| to.as_micros());
     let status = filter.status.map(RunStatus::as_str);
     let workflow = filter.workflow.as_ref().map(|workflow| workflow.as_str());
-    let params = params![project.as_str(), before, from, to, status, workflow];
+    let params = params![project.as_str(), greatest, from, to, status, workflow, least];
     let mut query = connection.prepare_cached(statement)?;
     let runs = query.query_map(params, |row| record(row, project))?.map(|record| {
         let record = record?;
@@ -67,9 +70,6 @@ fn runs(
     });
     Listing::gather(runs, filter.page.limit, StoredRun::bytes)
 }
-
-/// Greater than every run id.
-const PAST_EVERY_ID: [u8; 17] = [0xFF; 17];
 
 #[async_trait]
 impl RunReader for SqliteStore {

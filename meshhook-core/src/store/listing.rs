@@ -3,6 +3,8 @@
 //! A list is read part by part, each with the place where the last one ended. What the items hold is bounded too, so
 //! that two hundred items of a megabyte are not in memory at once: a part ends early, and says that there is more.
 
+use crate::time::Timestamp;
+
 /// Which part of a list is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<K> {
@@ -74,6 +76,27 @@ impl<T> Listing<T> {
     }
 }
 
+/// The least and the greatest id of what was made in a span of time, of those behind `after` in a list that goes down;
+/// `None` when there is none.
+///
+/// An id begins with the millisecond in which it was made, so a span of time is a range of ids. It is somewhat wider than
+/// the span: it ends with whole milliseconds.
+#[must_use]
+pub fn span_of_ids(
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    after: Option<[u8; 16]>,
+) -> Option<([u8; 16], [u8; 16])> {
+    let millis = |at: Timestamp| u128::from(at.as_micros().max(0).unsigned_abs() / 1_000).min((1 << 48) - 1);
+    let least = from.map_or(0, |from| millis(from) << 80);
+    let to = to.map_or(u128::MAX, |to| millis(to) << 80 | ((1 << 80) - 1));
+    let greatest = match after {
+        None => to,
+        Some(after) => u128::from_be_bytes(after).checked_sub(1)?.min(to),
+    };
+    (least <= greatest).then(|| (least.to_be_bytes(), greatest.to_be_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -109,5 +132,23 @@ mod tests {
     fn nothing_is_read_behind_the_end() {
         let items = (0..).map(|n| if n < 3 { Ok(n) } else { Err("read too far") });
         assert_eq!(Listing::gather(items, 2, |_| 1), Ok(Listing::new(vec![0, 1], true)));
+    }
+
+    #[test]
+    fn a_span_of_time_is_a_range_of_ids() {
+        let at = |millis: i64| Some(Timestamp::from_micros(millis * 1_000 + 7));
+        let id = |millis: u128, rest: u128| (millis << 80 | rest).to_be_bytes();
+        let last = (1 << 80) - 1;
+        let all = ([0; 16], [0xFF; 16]);
+        assert_eq!(span_of_ids(None, None, None), Some(all));
+        assert_eq!(span_of_ids(at(5), at(9), None), Some((id(5, 0), id(9, last))));
+        assert_eq!(span_of_ids(at(5), at(9), Some(id(7, 3))), Some((id(5, 0), id(7, 2))));
+        assert_eq!(span_of_ids(at(5), at(9), Some(id(12, 0))), Some((id(5, 0), id(9, last))));
+        for (from, to, after) in
+            [(at(9), at(5), None), (at(5), None, Some(id(5, 0))), (None, None, Some([0; 16]))]
+        {
+            assert_eq!(span_of_ids(from, to, after), None);
+        }
+        assert_eq!(span_of_ids(at(-5), Some(Timestamp::MAX), None).map(|(least, _)| least), Some([0; 16]));
     }
 }

@@ -46,7 +46,7 @@ pub use self::ledger::{
     AdvanceRun, Claim, Claimed, ClaimedRun, Commit, CommitOutcome, Dedupe, HeldRun, Hold, KeyHolder, Ledger,
     StartRun, WakeUp,
 };
-pub use self::listing::{Listing, MAX_LISTING_BYTES, Page};
+pub use self::listing::{Listing, MAX_LISTING_BYTES, Page, span_of_ids};
 pub use self::projects::{ProjectRecord, ProjectStore};
 pub use self::rates::{Admit, Admitted, RateStore};
 pub use self::reader::{RunFilter, RunReader, RunRecord, StoredRun};
