@@ -13,7 +13,7 @@ CREATE TABLE meshhook.deliveries (
     facts      bytea            NOT NULL,
     sealed     bytea,
     CONSTRAINT deliveries_pk PRIMARY KEY (project, id)
-) WITH (autovacuum_vacuum_scale_factor = 0.1);
+) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 
 COMMENT ON TABLE meshhook.deliveries IS 'Webhook requests, accepted or not, for some days.';
 COMMENT ON COLUMN meshhook.deliveries.at IS 'When it came.';
