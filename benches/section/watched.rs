@@ -170,7 +170,7 @@ watch! {
 
 watch! {
     ScheduleStore {
-        fn take_schedules(limit: usize, hold: Duration) -> Result<TakenSchedules, StoreError>;
+        fn take_schedules(limit: usize, hold: Duration, since: Timestamp) -> Result<TakenSchedules, StoreError>;
         fn fire_schedule(fire: FireSchedule) -> Result<bool, StoreError>;
         fn pause_schedule(schedule: &ScheduleKey) -> Result<bool, StoreError>;
         fn resume_schedule(schedule: &ScheduleKey) -> Result<bool, StoreError>;

@@ -1,6 +1,7 @@
 -- Under the workflow's lock; by schedules_pk, in the order of triggers. $6 is now, $7 whether the workflow was published.
-INSERT INTO meshhook.schedules AS s (project, slug, trigger, cron, timezone, done_until, wake_at, paused, turn)
-SELECT $1, $2, p.trigger, p.cron, p.timezone, n.now, n.now, false, 1
+INSERT INTO meshhook.schedules AS s (
+    project, slug, trigger, cron, timezone, done_until, wake_at, paused, turn, seen_since, seen_until)
+SELECT $1, $2, p.trigger, p.cron, p.timezone, n.now, n.now, false, greatest(n.now, 0) + 1, n.now, n.now
 FROM (SELECT meshhook.now_or($6) AS now) n
 CROSS JOIN unnest($3::text[], $4::text[], $5::text[]) AS p (trigger, cron, timezone)
 ORDER BY p.trigger

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use meshhook_core::id::{ProjectId, WorkflowSlug};
 use meshhook_core::store::{
     Commit, CommitOutcome, FireSchedule, Listing, Page, PublishedSchedule, ScheduleKey, ScheduleRecord,
-    ScheduleStore, StoreError, TakenSchedule, TakenSchedules,
+    ScheduleStore, Seen, StoreError, TakenSchedule, TakenSchedules,
 };
 use meshhook_core::time::Timestamp;
 use sqlx::Error;
@@ -18,10 +18,10 @@ use sqlx::postgres::PgRow;
 
 use crate::error::Effect;
 use crate::ledger::commit::start_all_in;
-use crate::row::{count, digest, int, micros, parsed, time};
+use crate::row::{count, digest, digest_bytes, int, micros, parsed, time};
 use crate::session::{Lane, Query, Session, get};
 use crate::store::done;
-use crate::{PgStore, sql};
+use crate::{PgStore, sql, workflows};
 
 /// Makes a version's schedules those of its workflow, within the transaction that publishes it.
 pub(crate) async fn publish(
@@ -58,8 +58,9 @@ fn taken(rows: &[PgRow]) -> Result<TakenSchedules, Error> {
         let (project, workflow) = (parsed(row, "project")?, parsed(row, "slug")?);
         let key = ScheduleKey { project, workflow, trigger: get(row, "trigger")? };
         let (turn, done_until) = (count(row, "turn")?, time(row, "done_until")?);
+        let seen = Seen { since: time(row, "seen_since")?, until: time(row, "seen_until")? };
         let (version, digest) = (count(row, "version")?, digest(row, "digest")?);
-        schedules.push(TakenSchedule { key, turn, done_until, version, digest });
+        schedules.push(TakenSchedule { key, turn, done_until, seen, version, digest });
     }
     Ok(TakenSchedules::new(schedules, now.ok_or(Error::RowNotFound)?))
 }
@@ -89,16 +90,17 @@ async fn fire(
     fire: FireSchedule,
     now: Option<i64>,
 ) -> Result<Result<(), NotFired>, Error> {
-    let FireSchedule { key, turn, done_until, wake_at, last_at, starts } = fire;
+    let FireSchedule { key, turn, digest, done_until, wake_at, last_at, starts } = fire;
     let query = of(sqlx::query(sql!("schedule_fire")), &key)
         .bind(int(turn))
         .bind(done_until.as_micros())
         .bind(wake_at.map(Timestamp::as_micros))
-        .bind(last_at.map(Timestamp::as_micros));
+        .bind(last_at.map(Timestamp::as_micros))
+        .bind(digest_bytes(&digest));
     if session.execute(query).await? == 0 {
         return Ok(Err(NotFired::Changed));
     }
-    let starts: Vec<Commit> = starts.into_iter().map(Commit::Start).collect();
+    let starts: Vec<Commit> = starts.iter().cloned().map(Commit::Start).collect();
     let outcomes = start_all_in(session, &starts, now).await?;
     let all = outcomes.iter().all(|outcome| *outcome == CommitOutcome::Committed);
     Ok(if all { Ok(()) } else { Err(NotFired::Exists) })
@@ -125,7 +127,9 @@ impl PgStore {
         let steered = self.write(&project, move |session| {
             let key = key.clone();
             Box::pin(async move {
-                if session.first(of(sqlx::query(sql!("schedule_is_live")), &key)).await?.is_none() {
+                let workflow = workflows::lock(session, key.project.as_str(), key.workflow.as_str()).await?;
+                let is_live = workflow.is_some_and(|workflow| workflow.published.is_some());
+                if !is_live || session.first(of(sqlx::query(sql!("schedule_lock")), &key)).await?.is_none() {
                     return Ok(Ok::<_, Infallible>(false));
                 }
                 let query = of(sqlx::query(statement), &key);
@@ -140,10 +144,19 @@ impl PgStore {
 
 #[async_trait]
 impl ScheduleStore for PgStore {
-    async fn take_schedules(&self, limit: usize, hold: Duration) -> Result<TakenSchedules, StoreError> {
+    async fn take_schedules(
+        &self,
+        limit: usize,
+        hold: Duration,
+        since: Timestamp,
+    ) -> Result<TakenSchedules, StoreError> {
         let now = self.now();
         let rows = self.engine(Lane::Worker, Effect::Writes, move |session| {
-            let query = sqlx::query(sql!("take_schedules")).bind(now).bind(int(limit)).bind(micros(hold));
+            let query = sqlx::query(sql!("take_schedules"))
+                .bind(now)
+                .bind(int(limit))
+                .bind(micros(hold))
+                .bind(since.as_micros());
             Box::pin(async move { session.alone(query).await })
         });
         // Whatever it says, it has happened.

@@ -47,13 +47,14 @@ async fn workflow(session: &mut Session, project: &str, slug: &str) -> Result<Op
 }
 
 /// A workflow's revision, newest and published version, under its lock.
-struct Locked {
+pub(crate) struct Locked {
     revision: u64,
     latest: Option<u32>,
-    published: Option<u32>,
+    pub(crate) published: Option<u32>,
 }
 
-async fn lock(session: &mut Session, project: &str, slug: &str) -> Result<Option<Locked>, Error> {
+/// Locks a workflow's row, as whoever changes the workflow or what belongs to it does first.
+pub(crate) async fn lock(session: &mut Session, project: &str, slug: &str) -> Result<Option<Locked>, Error> {
     let query = sqlx::query(sql!("workflow_lock")).bind(project).bind(slug);
     let Some(row) = session.first(query).await? else { return Ok(None) };
     Ok(Some(Locked {

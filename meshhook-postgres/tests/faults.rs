@@ -13,8 +13,9 @@ use meshhook_core::event::{Chunk, ChunkHash, RunStatus};
 use meshhook_core::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook_core::run::RunMeta;
 use meshhook_core::store::{
-    Claim, Commit, CommitOutcome, HeldRun, Hold, Ledger as _, Message, Post, RunFilter, RunReader as _,
-    StartRun, StoreError, WorkflowStore as _,
+    Claim, Commit, CommitOutcome, HeldRun, Hold, Ledger as _, Message, Post, PublishWorkflow,
+    PublishedSchedule, RunFilter, RunReader as _, ScheduleKey, ScheduleStore as _, StartRun, StoreError,
+    WorkflowStore as _,
 };
 use meshhook_core::store::{CreateWorkflow, Inbox as _, Page};
 use meshhook_core::time::Timestamp;
@@ -282,6 +283,49 @@ async fn calls_that_wait_leave_leases_claims_and_commits_a_connection() {
             assert_eq!(waiting.await.unwrap().unwrap().items.len(), 0);
         }
     }
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_resumed_while_its_workflow_is_unpublished_starts_nothing() {
+    let database = Arc::new(Database::new());
+    let store = database.store(PgOptions::new()).await;
+    let slug = WorkflowSlug::new("flow").unwrap();
+    let at = Timestamp::EPOCH;
+    let create = CreateWorkflow { project: acme(), slug: slug.clone(), draft: "{}".into(), at };
+    store.create_workflow(create).await.unwrap();
+    let (cron, timezone) = ("* * * * *".into(), "UTC".into());
+    let publish = PublishWorkflow {
+        project: acme(),
+        slug: slug.clone(),
+        revision: 1,
+        digest: Digest::new(&"a".repeat(64)).unwrap(),
+        definition: "{}".into(),
+        hooks: Vec::new(),
+        schedules: vec![PublishedSchedule { trigger: "clock".into(), cron, timezone }],
+        at,
+    };
+    store.publish(publish).await.unwrap();
+    let key = ScheduleKey { project: acme(), workflow: slug, trigger: "clock".into() };
+    assert!(store.pause_schedule(&key).await.unwrap());
+    // As unpublishing does, slowly.
+    let unpublishing = tokio::task::spawn_blocking({
+        let database = database.clone();
+        move || {
+            database.sql(
+                "BEGIN; SELECT FROM meshhook.workflows FOR UPDATE; \
+                 UPDATE meshhook.schedules SET wake_at = NULL, turn = turn + 1; \
+                 UPDATE meshhook.workflows SET published_version = NULL; SELECT pg_sleep(1); COMMIT",
+            )
+        }
+    });
+    let sleeping = "SELECT count(*) FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    while database.sql(sleeping) == "0" {
+        tokio::task::yield_now().await;
+    }
+    assert!(!store.resume_schedule(&key).await.unwrap());
+    drop(unpublishing.await.unwrap());
+    assert_eq!(database.sql("SELECT count(*) FROM meshhook.schedules WHERE wake_at IS NOT NULL"), "0");
 }
 
 #[tokio::test]

@@ -190,15 +190,17 @@ async fn a_list_by_a_rare_status_reads_what_it_shows() {
 async fn schedules_whose_slots_are_to_come_cost_a_look_nothing() {
     let database = Database::new();
     let grow = "ALTER TABLE meshhook.schedules SET (autovacuum_enabled = false); \
-         INSERT INTO meshhook.schedules (done_until, turn, wake_at, paused, project, slug, trigger, cron, timezone) \
-         SELECT 0, 1, 4000000000000000 + i, false, 'p' || i % 5, 'flow-' || i, 't', '* * * * *', 'UTC' \
+         INSERT INTO meshhook.schedules (done_until, turn, wake_at, seen_since, seen_until, paused, project, slug, \
+             trigger, cron, timezone) \
+         SELECT 0, 1, 4000000000000000 + i, 0, 0, false, 'p' || i % 5, 'flow-' || i, 't', '* * * * *', 'UTC' \
          FROM generate_series(1, 20000) i; \
-         INSERT INTO meshhook.schedules (done_until, turn, wake_at, paused, project, slug, trigger, cron, timezone) \
-         SELECT 0, 1, i, false, 'q', 'flow-' || i, 't', '* * * * *', 'UTC' FROM generate_series(1, 100) i";
+         INSERT INTO meshhook.schedules (done_until, turn, wake_at, seen_since, seen_until, paused, project, slug, \
+             trigger, cron, timezone) \
+         SELECT 0, 1, i, 0, 0, false, 'q', 'flow-' || i, 't', '* * * * *', 'UTC' FROM generate_series(1, 100) i";
     let statements = [
         "SELECT meshhook.next_schedule_v1()",
-        "SELECT now FROM meshhook.take_schedules_v1(1000000, 10, 1000000)",
-        "SELECT now FROM meshhook.take_schedules_v1(0, 10, 1000000)",
+        "SELECT now FROM meshhook.take_schedules_v1(1000000, 10, 1000000, 0)",
+        "SELECT now FROM meshhook.take_schedules_v1(0, 10, 1000000, 0)",
     ];
     let read = read_by(&database, &statements, grow).await;
     assert!(read[0] < 10 && read[1] < 100 && read[2] < 10, "looks read {read:?} rows");

@@ -2,8 +2,8 @@
 --
 -- The schedules of a workflow's published version; they stay when it is unpublished, without being due. What slots there
 -- are up to done_until has been dealt with; wake_at says when somebody has to look at the next ones, and is null while
--- nobody has to. Workflows that are published already have none until their next publication: no statement can read
--- definitions.
+-- nobody has to. What came from seen_since to seen_until somebody saw, who may have died since. Workflows that are
+-- published already have none until their next publication: no statement can read definitions.
 
 CREATE TABLE schedules (
     project    TEXT    NOT NULL,
@@ -16,6 +16,8 @@ CREATE TABLE schedules (
     last_at    INTEGER,
     paused     INTEGER NOT NULL,
     turn       INTEGER NOT NULL,
+    seen_since INTEGER NOT NULL,
+    seen_until INTEGER NOT NULL,
     CONSTRAINT schedules_pk PRIMARY KEY (project, slug, trigger)
 ) STRICT, WITHOUT ROWID;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use meshhook_core::id::{ProjectId, WorkflowSlug};
 use meshhook_core::store::{
-    Commit, CommitOutcome, FireSchedule, Listing, Page, PublishedSchedule, ScheduleKey, ScheduleRecord,
-    ScheduleStore, StoreError, TakenSchedule, TakenSchedules,
+    CommitOutcome, FireSchedule, Listing, Page, PublishedSchedule, ScheduleKey, ScheduleRecord,
+    ScheduleStore, Seen, StoreError, TakenSchedule, TakenSchedules,
 };
 use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -55,23 +55,32 @@ fn take(
     connection: &Connection,
     limit: usize,
     hold: Duration,
-    now: Timestamp,
+    (since, now): (Timestamp, Timestamp),
 ) -> rusqlite::Result<TakenSchedules> {
     let taken = all(connection, sql!("schedules_due"), params![now.as_micros(), int(limit)], |row| {
         let key = ScheduleKey { project: parsed(row, 0)?, workflow: parsed(row, 1)?, trigger: row.get(2)? };
         let (turn, done_until) = (count(row, 3)?, time(row, 4)?);
-        Ok(TakenSchedule { key, turn, done_until, version: row.get(5)?, digest: parsed(row, 6)? })
+        let seen = Seen { since: time(row, 5)?, until: time(row, 6)? };
+        Ok(TakenSchedule { key, turn, done_until, seen, version: row.get(7)?, digest: parsed(row, 8)? })
     })?;
-    for TakenSchedule { key, .. } in &taken {
+    for TakenSchedule { key, seen, .. } in &taken {
         let ScheduleKey { project, workflow, trigger } = key;
-        let params = params![project.as_str(), workflow.as_str(), trigger, now.after(hold).as_micros()];
+        let seen = seen.noted(since, now);
+        let params = params![
+            project.as_str(),
+            workflow.as_str(),
+            trigger,
+            now.after(hold).as_micros(),
+            seen.since.as_micros(),
+            seen.until.as_micros(),
+        ];
         execute(connection, sql!("schedule_wake"), params)?;
     }
     Ok(TakenSchedules::new(taken, now))
 }
 
 fn fire(connection: &Connection, fire: &FireSchedule, now: Timestamp) -> rusqlite::Result<bool> {
-    let FireSchedule { key, turn, done_until, wake_at, last_at, starts } = fire;
+    let FireSchedule { key, turn, digest, done_until, wake_at, last_at, starts } = fire;
     let params = params![
         key.project.as_str(),
         key.workflow.as_str(),
@@ -80,15 +89,16 @@ fn fire(connection: &Connection, fire: &FireSchedule, now: Timestamp) -> rusqlit
         done_until.as_micros(),
         wake_at.map(Timestamp::as_micros),
         last_at.map(Timestamp::as_micros),
+        digest.as_str(),
     ];
     if execute(connection, sql!("schedule_fire"), params)? == 0 {
         return Ok(false);
     }
-    let starts: Vec<Commit> = starts.iter().cloned().map(Commit::Start).collect();
-    let outcomes = commit::commit(connection, &starts, now)?;
-    if outcomes.iter().any(|outcome| *outcome != CommitOutcome::Committed) {
-        // A new run has the id of another one: nothing of all this is to happen.
-        return Err(rusqlite::Error::InvalidQuery);
+    for start in starts.iter() {
+        if commit::start(connection, start, now)? != CommitOutcome::Committed {
+            // A new run has the id of another one: nothing of all this is to happen.
+            return Err(rusqlite::Error::InvalidQuery);
+        }
     }
     Ok(true)
 }
@@ -116,8 +126,13 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ScheduleRecord> {
 
 #[async_trait]
 impl ScheduleStore for SqliteStore {
-    async fn take_schedules(&self, limit: usize, hold: Duration) -> Result<TakenSchedules, StoreError> {
-        self.write(move |connection, now| take(connection, limit, hold, now)).await
+    async fn take_schedules(
+        &self,
+        limit: usize,
+        hold: Duration,
+        since: Timestamp,
+    ) -> Result<TakenSchedules, StoreError> {
+        self.write(move |connection, now| take(connection, limit, hold, (since, now))).await
     }
 
     async fn fire_schedule(&self, call: FireSchedule) -> Result<bool, StoreError> {

@@ -195,6 +195,7 @@ impl EngineBuilder {
             held_count: watch::Sender::new(0),
             wake: Notify::new(),
             schedules_due: Notify::new(),
+            firing: Semaphore::new(1),
             looking: Mutex::default(),
             planned: Mutex::new(Timestamp::MAX),
             lost: watch::Sender::new(0),

@@ -167,7 +167,7 @@ impl Engine {
             // What is handed back now is only commits; a store that cannot be reached must not hold the process.
             let _ = tokio::time::timeout_at(deadline - last / 4, self.inner.drained()).await;
         }
-        let is_drained = self.held_runs() == 0;
+        let is_drained = self.held_runs() == 0 && self.inner.firing.available_permits() > 0;
         self.inner.stopping.abandon.cancel();
         // The lease ends last: a renewal or a claim still under way would bring it back.
         let has_ended = tokio::time::timeout_at(deadline - last / 8, self.inner.tasks.join()).await.is_ok();
@@ -231,6 +231,8 @@ pub(crate) struct Inner {
     wake: Notify,
     /// Wakes who fires schedules: some are due.
     schedules_due: Notify,
+    /// The right to fire schedules: who has it is at it.
+    firing: Semaphore,
     /// Since when the worker has been looking.
     looking: Mutex<schedule::Looking>,
     /// When the worker looks next, by the store's clock.
@@ -415,11 +417,12 @@ impl Inner {
         self.renewed_at().elapsed() < self.options.lease
     }
 
-    /// Waits until no run is held in memory.
+    /// Waits until no run is held in memory, and no schedule is being fired.
     async fn drained(&self) {
         let mut count = self.held_count.subscribe();
         // The sender lives as long as `self`.
         let _ = count.wait_for(|count| *count == 0).await;
+        let _ = self.firing.acquire().await;
     }
 }
 

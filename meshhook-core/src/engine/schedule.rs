@@ -12,7 +12,8 @@
 //!
 //! What becomes of slots that passed while nobody looked is for the schedule to say. Somebody looked when a slot came if
 //! the worker that takes the schedule has been looking ever since: then the slot starts its run, however late it has
-//! become meanwhile, by a slow store or a worker that died. What came before is *missed*:
+//! become meanwhile. That it was seen is noted when it is taken, so that it starts its run also when that worker dies
+//! before it has fired. What came before is *missed*:
 //!
 //! | `catch_up` | of the missed slots |
 //! | --- | --- |
@@ -21,8 +22,9 @@
 //! | `all` | each starts a run, in order, at most the latest [`MAX_CAUGHT_UP`] |
 //!
 //! A worker that has not got an answer from the store for [`UNBROKEN`] begins to look anew, and so does one whose store's
-//! clock went forward by that. When the store's clock goes back, nothing is started twice: a schedule is done with its
-//! slots up to a time, and that only grows.
+//! clock went forward by that. Where nobody looked between what was noted and what the worker saw itself, it fires up to
+//! the end of the former, and then takes the schedule again. When the store's clock goes back, nothing is started twice: a
+//! schedule is done with its slots up to a time, and that only grows.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -30,12 +32,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use serde_json::Map;
 
-use super::intake::{Begun, NewRun};
+use super::contained::contained;
+use super::intake::NewRun;
 use super::long_work::text_len;
 use super::{EngineError, Inner, ended};
 use crate::definition::{CatchUp, ScheduleTrigger, TriggerKind, ValidDefinition};
+use crate::run::RunEnd;
 use crate::schedule::Schedule;
-use crate::store::{FireSchedule, Hold, StartRun, StoreError, TakenSchedule, WakeUp};
+use crate::store::{FireSchedule, Hold, Seen, StartRun, StoreError, TakenSchedule, WakeUp};
 use crate::time::Timestamp;
 
 /// The most missed slots of a schedule that are caught up with.
@@ -50,6 +54,8 @@ const TAKE_LIMIT: usize = 64;
 const FIRED_AT_ONCE: usize = 8;
 /// The most runs that are started in one commit; the schedule is due again at once where there are more.
 const FIRE_LIMIT: usize = 50;
+/// After how many bytes of histories no further run is added to a commit.
+const FIRE_BYTES: usize = 4 * 1024 * 1024;
 /// How long a worker that could not fire a schedule leaves those that come due to others: they may be able to, by a key
 /// or a node type that it does not have.
 const STAND_BACK: Duration = Duration::from_millis(250);
@@ -74,16 +80,22 @@ impl Looking {
     }
 }
 
-/// Fires schedules whenever a look has found some that are due, until the engine stops.
+/// Fires schedules whenever a look has found some that are due, until the engine stops. What it has begun to fire then, it
+/// fires, as long as the engine waits for it.
 pub(super) async fn fire_schedules(inner: Arc<Inner>) {
     let firing = async {
         let mut has_failed = false;
-        loop {
-            inner.schedules_due.notified().await;
-            if has_failed {
-                tokio::time::sleep(STAND_BACK).await;
-            }
-            while let Some(round) = fire_some(&inner).await {
+        while is_due(&inner, has_failed).await {
+            loop {
+                let Ok(_firing) = inner.firing.acquire().await else { return };
+                if inner.stopping.drains() {
+                    return;
+                }
+                let round = contained(fire_some(&inner)).await.unwrap_or_else(|error| {
+                    tracing::error!(%error, "could not fire schedules");
+                    Some(Round { is_full: false, has_failed: true })
+                });
+                let Some(round) = round else { break };
                 has_failed = round.has_failed;
                 if !round.is_full {
                     break;
@@ -93,8 +105,23 @@ pub(super) async fn fire_schedules(inner: Arc<Inner>) {
     };
     tokio::select! {
         biased;
-        () = inner.stopping.drain.cancelled() => {}
+        () = inner.stopping.abandon.cancelled() => {}
         () = firing => {}
+    }
+}
+
+/// Waits until schedules are due; `false` when the engine stops before.
+async fn is_due(inner: &Inner, has_failed: bool) -> bool {
+    let due = async {
+        inner.schedules_due.notified().await;
+        if has_failed {
+            tokio::time::sleep(STAND_BACK).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = inner.stopping.drain.cancelled() => false,
+        () = due => true,
     }
 }
 
@@ -107,7 +134,9 @@ struct Round {
 
 /// Fires what is due; `None` when there was nothing, or nobody could tell.
 async fn fire_some(inner: &Arc<Inner>) -> Option<Round> {
-    let taking = inner.store.take_schedules(TAKE_LIMIT, inner.options.lease);
+    let since = inner.looking.lock().unwrap_or_else(PoisonError::into_inner).since;
+    let since = since.unwrap_or_else(|| inner.time.now());
+    let taking = inner.store.take_schedules(TAKE_LIMIT, inner.options.lease, since);
     let taken = match super::deadline::answer(inner.options.lease, taking).await {
         Ok(taken) => taken,
         Err(error) => {
@@ -118,12 +147,11 @@ async fn fire_some(inner: &Arc<Inner>) -> Option<Round> {
     if taken.schedules.is_empty() {
         return None;
     }
-    let since = inner.looking.lock().unwrap_or_else(PoisonError::into_inner).since;
-    let view = View { since: since.unwrap_or(taken.now), now: taken.now };
+    let view = View { since, now: taken.now };
     let is_full = taken.schedules.len() == TAKE_LIMIT;
     let firing = taken.schedules.into_iter().map(|schedule| async {
         let key = schedule.key.clone();
-        let fired = inner.fire(schedule, &view).await;
+        let fired = contained(inner.fire(schedule, &view)).await.flatten();
         if let Err(error) = &fired {
             // It is due again when nobody has it any more.
             tracing::warn!(%error, project_id = %key.project, workflow = %key.workflow, trigger = key.trigger, "could not fire a schedule");
@@ -136,11 +164,26 @@ async fn fire_some(inner: &Arc<Inner>) -> Option<Round> {
 }
 
 /// What a worker knows of the time.
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct View {
-    /// Since when it has been looking.
+    /// Since when somebody has been looking.
     since: Timestamp,
     /// The store's time.
     now: Timestamp,
+}
+
+impl View {
+    /// As it is where others saw something of a schedule before. What they saw and this worker did not is dealt with first,
+    /// as if it were still then.
+    fn with(self, seen: Seen, done_until: Timestamp) -> Self {
+        if seen.until >= self.since {
+            Self { since: self.since.min(seen.since), ..self }
+        } else if seen.until > done_until {
+            Self { since: seen.since, now: seen.until }
+        } else {
+            self
+        }
+    }
 }
 
 /// What becomes of the slots that have come.
@@ -169,20 +212,26 @@ impl Due {
         }
         let seen = schedule.between(done_until.max(missed_until), now);
         slots.extend(seen.take((FIRE_LIMIT + 1).saturating_sub(slots.len())));
-        if slots.len() > FIRE_LIMIT {
-            slots.truncate(FIRE_LIMIT);
-            let last = slots.last().copied().unwrap_or(now);
-            return Self { slots, done_until: last, wake_at: Some(now) };
-        }
         let done_until = done_until.max(now);
-        Self { slots, done_until, wake_at: schedule.next_after(done_until) }
+        let mut due = Self { slots, done_until, wake_at: schedule.next_after(done_until) };
+        due.keep(FIRE_LIMIT, view);
+        due
+    }
+
+    /// Leaves all but the first `count` slots to the next time, which is now.
+    fn keep(&mut self, count: usize, view: &View) {
+        if count < self.slots.len() {
+            self.slots.truncate(count);
+            self.done_until = self.slots.last().copied().unwrap_or(self.done_until);
+            self.wake_at = Some(view.now);
+        }
     }
 }
 
 impl Inner {
     /// Starts the runs of a schedule's slots that have come.
     async fn fire(&self, taken: TakenSchedule, view: &View) -> Result<(), EngineError> {
-        let TakenSchedule { key, turn, done_until, version, digest } = taken;
+        let TakenSchedule { key, turn, done_until, seen, version, digest } = taken;
         let reading = self.registry.definition(&self.store, &key.project, &digest);
         let definition = super::deadline::answer(self.options.lease, reading).await?;
         let Some(trigger) = schedule_trigger(&definition, &key.trigger) else {
@@ -190,10 +239,11 @@ impl Inner {
             return Err(EngineError::InvalidArgument { message });
         };
         let schedule = Schedule::new(trigger.cron.clone(), trigger.timezone.clone());
-        let Due { slots, done_until, wake_at } = Due::of(&schedule, trigger.catch_up, done_until, view);
+        let view = view.with(seen, done_until);
+        let mut due = Due::of(&schedule, trigger.catch_up, done_until, &view);
         let bytes = text_len(&trigger.input);
-        let mut begun = Vec::with_capacity(slots.len());
-        for (slot, place) in slots.iter().zip(0..) {
+        let (mut starts, mut ends, mut held) = (Vec::new(), Vec::new(), 0);
+        for (slot, place) in due.slots.iter().zip(0..) {
             let new = NewRun {
                 project: key.project.clone(),
                 workflow: key.workflow.clone(),
@@ -210,15 +260,22 @@ impl Inner {
                 dedupe: None,
                 wait: None,
             };
-            begun.push(self.begin_at(new, Some(place)).await?);
+            let begun = self.begin_at(new, Some(place)).await?;
+            held += begun.chunk.text.len();
+            starts.push(begun.released(&self.worker));
+            ends.push(begun.state.end().cloned());
+            if held >= FIRE_BYTES {
+                break;
+            }
         }
-        let starts: Vec<StartRun> = begun.iter().map(|begun| begun.released(&self.worker)).collect();
-        let last_at = slots.last().copied();
-        let fire = FireSchedule { key: key.clone(), turn, done_until, wake_at, last_at, starts };
+        due.keep(starts.len(), &view);
+        let Due { slots, done_until, wake_at } = due;
+        let (last_at, starts) = (slots.last().copied(), starts.into());
+        let fire = FireSchedule { key: key.clone(), turn, digest, done_until, wake_at, last_at, starts };
         let fired = self.fire_soon(&fire).await;
         if fired.as_ref().is_ok_and(|fired| *fired) {
-            for (begun, start) in begun.iter().zip(&fire.starts) {
-                self.note_start(begun, start);
+            for (start, end) in fire.starts.iter().zip(&ends) {
+                note_start(start, end.as_ref());
             }
             metrics::counter!("meshhook_schedule_slots_total").increment(slots.len() as u64);
         }
@@ -246,13 +303,13 @@ impl Inner {
             }
         }
     }
+}
 
-    /// Notes that a run came to be.
-    fn note_start(&self, begun: &Begun, start: &StartRun) {
-        metrics::counter!("meshhook_runs_started_total").increment(1);
-        if let (Hold::End { .. }, Some(end)) = (&start.hold, begun.state.end()) {
-            ended(&start.meta, end);
-        }
+/// Notes that a run came to be.
+fn note_start(start: &StartRun, end: Option<&RunEnd>) {
+    metrics::counter!("meshhook_runs_started_total").increment(1);
+    if let (Hold::End { .. }, Some(end)) = (&start.hold, end) {
+        ended(&start.meta, end);
     }
 }
 
@@ -307,6 +364,28 @@ mod tests {
         let found = ALL.map(|catch_up| due(catch_up, "00:01:00", "00:04:01", "00:04:02").0);
         assert_eq!(found, [vec![4], vec![4], vec![2, 3, 4]]);
         assert_eq!(due(CatchUp::Skip, "00:01:00", "00:04:01.000001", "00:04:02").0, [0; 0]);
+    }
+
+    #[test]
+    fn what_somebody_saw_is_not_missed_whoever_comes_after() {
+        // Who is asked began to look at 10:30. Another one had looked since 04:30, and took the schedule last at `until`.
+        for (done_until, until, expected) in [
+            // Both looked at the same time.
+            ("00:03:00", "00:10:40", [vec![5, 6, 7, 8, 9, 10, 11], vec![4, 5, 6, 7, 8, 9, 10, 11]]),
+            // There was a break in between: what was seen before comes first, and then what was missed after.
+            ("00:03:00", "00:05:10", [vec![5], vec![4, 5]]),
+            ("00:05:10", "00:05:10", [vec![11], vec![10, 11]]),
+        ] {
+            let view = View { since: at("00:10:30"), now: at("00:11:10") };
+            let seen = Seen { since: at("00:04:30"), until: at(until) };
+            let view = view.with(seen, at(done_until));
+            let found = [CatchUp::Skip, CatchUp::One].map(|catch_up| {
+                let schedule = Schedule::new(Cron::parse("* * * * *").unwrap(), Zone::utc());
+                let due = Due::of(&schedule, catch_up, at(done_until), &view);
+                due.slots.iter().map(|slot| slot.as_micros() / 60_000_000 % 1_440).collect::<Vec<_>>()
+            });
+            assert_eq!(found, expected, "{done_until} {until}");
+        }
     }
 
     #[test]

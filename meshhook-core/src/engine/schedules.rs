@@ -3,7 +3,7 @@
 use super::{EngineError, Project};
 use crate::id::WorkflowSlug;
 use crate::schedule::{Cron, Schedule, Zone};
-use crate::store::{Listing, Page, ScheduleKey, ScheduleRecord, StoreError};
+use crate::store::{Listing, Page, ScheduleKey, ScheduleRecord};
 use crate::time::Timestamp;
 
 /// A schedule of a published workflow.
@@ -22,7 +22,8 @@ pub struct ScheduleView {
     pub last_at: Option<Timestamp>,
     /// Whether it is paused.
     pub paused: bool,
-    /// The next slots, at most [`UPCOMING`](Self::UPCOMING): none while it is paused.
+    /// The next slots, at most [`UPCOMING`](Self::UPCOMING): none while it is paused, and none where this build does not
+    /// know its time zone.
     pub upcoming: Vec<Timestamp>,
 }
 
@@ -36,18 +37,17 @@ impl ScheduleView {
         self.upcoming.first().copied()
     }
 
-    fn of(record: ScheduleRecord, now: Timestamp) -> Result<Self, EngineError> {
+    fn of(record: ScheduleRecord, now: Timestamp) -> Self {
         let ScheduleRecord { workflow, schedule: kept, paused, done_until, last_at } = record;
-        let corrupt = |what: String| StoreError::Corrupt { what };
-        let cron =
-            Cron::parse(&kept.cron).map_err(|error| corrupt(format!("a schedule's times: {error}")))?;
-        let zone =
-            Zone::named(&kept.timezone).map_err(|error| corrupt(format!("a schedule's zone: {error}")))?;
-        let next = Schedule::new(cron, zone);
-        let upcoming =
-            if paused { Vec::new() } else { next.after(done_until.max(now)).take(Self::UPCOMING).collect() };
+        // What another build has published is shown all the same.
+        let upcoming = match (Cron::parse(&kept.cron), Zone::named(&kept.timezone)) {
+            (Ok(cron), Ok(zone)) if !paused => {
+                Schedule::new(cron, zone).after(done_until.max(now)).take(Self::UPCOMING).collect()
+            }
+            _ => Vec::new(),
+        };
         let (trigger, cron, timezone) = (kept.trigger, kept.cron, kept.timezone);
-        Ok(Self { workflow, trigger, cron, timezone, last_at, paused, upcoming })
+        Self { workflow, trigger, cron, timezone, last_at, paused, upcoming }
     }
 }
 
@@ -64,7 +64,7 @@ impl Project {
         let Listing { items, more, .. } = self.inner.store.schedules(&self.id, page).await?;
         let now = self.inner.time.now();
         let views = items.into_iter().map(|record| ScheduleView::of(record, now));
-        Ok(Listing::new(views.collect::<Result<_, _>>()?, more))
+        Ok(Listing::new(views.collect(), more))
     }
 
     /// Pauses a schedule: when this returns, it starts no more runs, also when its workflow is published anew. Those

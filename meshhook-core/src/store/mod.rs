@@ -51,7 +51,7 @@ pub use self::projects::{ProjectRecord, ProjectStore};
 pub use self::rates::{Admit, Admitted, RateStore};
 pub use self::reader::{RunFilter, RunReader, RunRecord, StoredRun};
 pub use self::schedules::{
-    FireSchedule, PublishedSchedule, ScheduleKey, ScheduleRecord, ScheduleStore, TakenSchedule,
+    FireSchedule, PublishedSchedule, ScheduleKey, ScheduleRecord, ScheduleStore, Seen, TakenSchedule,
     TakenSchedules,
 };
 pub use self::secrets::{Resealed, SecretRecord, SecretStore};

@@ -14,6 +14,7 @@
 //! the schedule has changed since it was taken. So a slot starts at most one run, whoever dies or comes late, and a
 //! schedule that was paused, unpublished or published anew starts nothing by what it was before.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,15 +27,22 @@ use crate::time::Timestamp;
 #[async_trait]
 pub trait ScheduleStore: Send + Sync + 'static {
     /// Takes schedules that are due by the store's clock, in any project, those that have been so for longest first, at
-    /// most `limit`: for as long as `hold` says nobody else is given them, unless they change.
+    /// most `limit`: for as long as `hold` says nobody else is given them, unless they change. Notes what is [`Seen`] by
+    /// that: whoever takes them has been looking since `since`.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`]. If the outcome is unknown they may be taken; then they are due again after `hold`.
-    async fn take_schedules(&self, limit: usize, hold: Duration) -> Result<TakenSchedules, StoreError>;
+    async fn take_schedules(
+        &self,
+        limit: usize,
+        hold: Duration,
+        since: Timestamp,
+    ) -> Result<TakenSchedules, StoreError>;
 
     /// Starts the runs of slots and moves their schedule past them, in one transaction. `false`, and nothing happens,
-    /// where the schedule has changed since it was taken: it was fired, paused, resumed, published anew or unpublished.
+    /// where the schedule has changed since it was taken: it was fired, paused, resumed, published anew, unpublished, or
+    /// made anew, or another definition is live.
     ///
     /// # Errors
     ///
@@ -118,14 +126,43 @@ impl TakenSchedules {
 pub struct TakenSchedule {
     /// Which one.
     pub key: ScheduleKey,
-    /// How often it has changed: firing it names this.
+    /// Grows with each change, and begins with the time in microseconds, so that one made anew is not taken for the one
+    /// before: firing names it.
     pub turn: u64,
     /// Up to when its slots are dealt with.
     pub done_until: Timestamp,
+    /// What was seen of it before.
+    pub seen: Seen,
     /// Its workflow's published version.
     pub version: u32,
     /// That version's definition.
     pub digest: Digest,
+}
+
+/// From when to when somebody was looking, without a break, as far as it was noted when the schedule was taken: slots of
+/// this time are not missed, whatever became of whoever saw them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Since when.
+    pub since: Timestamp,
+    /// Up to when, inclusive.
+    pub until: Timestamp,
+}
+
+impl Seen {
+    /// What is seen of a schedule that comes to be.
+    #[must_use]
+    pub fn nothing(now: Timestamp) -> Self {
+        Self { since: now, until: now }
+    }
+
+    /// What is noted when somebody takes the schedule who has been looking since `since`. Where nobody looked in between,
+    /// what was seen before is left to that one.
+    #[must_use]
+    pub fn noted(self, since: Timestamp, now: Timestamp) -> Self {
+        let since = if self.until >= since { since.min(self.since) } else { since };
+        Self { since, until: now.max(self.until) }
+    }
 }
 
 /// Slots to start runs for.
@@ -133,16 +170,18 @@ pub struct TakenSchedule {
 pub struct FireSchedule {
     /// The schedule.
     pub key: ScheduleKey,
-    /// How often it had changed when it was taken.
+    /// Its turn when it was taken.
     pub turn: u64,
+    /// The definition by which its runs start.
+    pub digest: Digest,
     /// Up to when its slots are dealt with from now on.
     pub done_until: Timestamp,
     /// When it is to be looked at next; `None` for never.
     pub wake_at: Option<Timestamp>,
     /// The last slot that starts a run here, if one does.
     pub last_at: Option<Timestamp>,
-    /// The runs: without keys, and not held by whoever starts them.
-    pub starts: Vec<StartRun>,
+    /// The runs: without keys, and not held by whoever starts them. Whoever tries again does not copy them.
+    pub starts: Arc<[StartRun]>,
 }
 
 impl FireSchedule {
@@ -152,7 +191,7 @@ impl FireSchedule {
     ///
     /// What is wrong; stores refuse it with [`StoreError::Internal`].
     pub fn check(&self) -> Result<(), &'static str> {
-        for start in &self.starts {
+        for start in self.starts.iter() {
             if start.dedupe.is_some() || matches!(start.hold, Hold::Keep { .. }) {
                 return Err("a schedule starts no run with a key, and none that is held");
             }

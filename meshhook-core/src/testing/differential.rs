@@ -21,7 +21,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::{
     AdvanceRun, Claim, Commit, CreateWorkflow, Dedupe, FireSchedule, HeldRun, Hold, Hook, InboxId, Message,
     Page, Post, PublishWorkflow, PublishedSchedule, RunFilter, SaveDraft, ScheduleKey, StartRun, Store,
-    WakeUp,
+    TakenSchedule, WakeUp,
 };
 use crate::time::Timestamp;
 
@@ -85,7 +85,7 @@ enum Operation {
     Save(SaveDraft),
     Publish(PublishWorkflow),
     Unpublish(ProjectId, WorkflowSlug),
-    TakeSchedules(usize, Duration),
+    TakeSchedules(usize, Duration, Timestamp),
     FireSchedule(Box<FireSchedule>),
     PauseSchedule(ScheduleKey),
     ResumeSchedule(ScheduleKey),
@@ -111,8 +111,8 @@ struct Player {
     random: Random,
     clock: ManualClock,
     held: BTreeMap<(ProjectId, RunId), Known>,
-    /// The schedules that were taken, with their turns.
-    taken: Vec<(ScheduleKey, u64)>,
+    /// The schedules that were taken.
+    taken: Vec<TakenSchedule>,
     next_run: u32,
 }
 
@@ -261,9 +261,9 @@ impl Player {
 
     /// A firing of what was taken last, or of something that was not.
     fn fire(&mut self) -> FireSchedule {
-        let (key, turn) = match self.taken.last() {
-            Some((key, turn)) if !self.random.one_in(6) => (key.clone(), *turn),
-            _ => (self.schedule_key(), self.random.below(4)),
+        let (key, turn, digest) = match self.taken.last() {
+            Some(taken) if !self.random.one_in(6) => (taken.key.clone(), taken.turn, taken.digest.clone()),
+            _ => (self.schedule_key(), self.random.below(4), self.digest()),
         };
         let start = |player: &mut Self| {
             player.next_run += 1;
@@ -278,7 +278,7 @@ impl Player {
         let starts: Vec<_> = (0..self.random.below(3)).map(|_| start(self)).collect();
         let (done_until, wake_at) = (self.time(), self.random.one_in(3).then(|| self.time()));
         let last_at = (!starts.is_empty()).then_some(done_until);
-        FireSchedule { key, turn, done_until, wake_at, last_at, starts }
+        FireSchedule { key, turn, digest, done_until, wake_at, last_at, starts: starts.into() }
     }
 
     fn held_run(&mut self) -> HeldRun {
@@ -301,12 +301,12 @@ impl Player {
         match self.random.below(44) {
             40 => {
                 let limit = usize::try_from(self.random.below(4)).unwrap();
-                Operation::TakeSchedules(limit, self.seconds(10))
+                Operation::TakeSchedules(limit, self.seconds(10), self.time())
             }
             41 => Operation::FireSchedule(Box::new(self.fire())),
             42 if self.random.one_in(3) => Operation::ResumeSchedule(self.schedule_key()),
             42 if self.random.one_in(2) => Operation::PauseSchedule(self.schedule_key()),
-            42 => Operation::TakeSchedules(4, self.seconds(10)),
+            42 => Operation::TakeSchedules(4, self.seconds(10), self.time()),
             0..=4 => Operation::Advance(self.seconds(15)),
             5..=16 => {
                 let size = 1 + self.random.below(4);
@@ -439,10 +439,10 @@ impl Player {
             Operation::Save(save) => text(store.save_draft(save.clone()).await),
             Operation::Publish(publish) => text(store.publish(publish.clone()).await),
             Operation::Unpublish(project, slug) => text(store.unpublish(project, slug).await),
-            Operation::TakeSchedules(limit, hold) => {
-                let taken = store.take_schedules(*limit, *hold).await;
+            Operation::TakeSchedules(limit, hold, since) => {
+                let taken = store.take_schedules(*limit, *hold, *since).await;
                 if let (true, Ok(taken)) = (first, &taken) {
-                    self.taken.extend(taken.schedules.iter().map(|one| (one.key.clone(), one.turn)));
+                    self.taken.extend(taken.schedules.iter().cloned());
                 }
                 text(taken)
             }

@@ -1,16 +1,18 @@
 //! Runs that the clock starts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use meshhook_core::clock::Clock;
-use meshhook_core::engine::{Engine, EngineError, EngineOptions, Project, ScheduleView};
+use meshhook_core::engine::{Engine, EngineError, EngineOptions, Project, ScheduleView, Stopped};
 use meshhook_core::event::RunStatus;
-use meshhook_core::id::{ProjectId, WorkflowSlug};
-use meshhook_core::store::memory::{Fault, Loss, MemoryStore, Operation};
-use meshhook_core::store::{Page, RunFilter};
+use meshhook_core::id::{Digest, ProjectId, WorkflowSlug};
+use meshhook_core::store::memory::{Fault, FaultPlan, Loss, MemoryStore, Operation};
+use meshhook_core::store::{
+    CreateWorkflow, Page, PublishWorkflow, PublishedSchedule, RunFilter, WorkflowStore as _,
+};
 use meshhook_core::testing::{Gate, VirtualClock};
 use meshhook_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -43,12 +45,19 @@ async fn until(clock: &dyn Clock, time: &str) {
 
 /// The slots of all runs, oldest run first, as times of the day.
 async fn slots(project: &Project) -> Vec<String> {
-    let page = Page { limit: 10_000, after: None };
-    let runs = project.runs(RunFilter { page, ..RunFilter::default() }).await.unwrap();
-    assert!(!runs.more);
+    let (mut after, mut runs) = (None, Vec::new());
+    loop {
+        let page = Page { limit: 10_000, after };
+        let part = project.runs(RunFilter { page, ..RunFilter::default() }).await.unwrap();
+        runs.extend(part.items.iter().map(|run| run.id));
+        after = runs.last().copied();
+        if !part.more {
+            break;
+        }
+    }
     let mut slots = Vec::new();
-    for run in runs.items.iter().rev() {
-        let view = project.run(run.id).await.unwrap();
+    for run in runs.into_iter().rev() {
+        let view = project.run(run).await.unwrap();
         assert_eq!((&view.trigger["type"], &view.trigger["id"]), (&json!("schedule"), &json!("clock")));
         let slot = view.trigger["slot"].as_str().unwrap();
         slots.push(slot.strip_prefix("2026-01-02T").unwrap().replace(".000000Z", ""));
@@ -205,6 +214,156 @@ async fn a_worker_that_is_killed_at_any_moment_leaves_its_slot_to_another() {
         drop((first, second));
     }
     assert!(late > 0, "no worker was killed between taking and firing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_was_seen_is_not_missed_when_its_worker_dies() {
+    let mut late = 0;
+    for polls in 1..60 {
+        let (clock, plan) = (VirtualClock::new(), Arc::new(Plan::default()));
+        let store = plan.store(clock);
+        let gate = Gate::new();
+        let first = start(&store, clock, Some(gate.clone()));
+        let project = default_of(&first);
+        project.create_workflow(&flow(), scheduled("0 5 3 * * *", json!({}))).await.unwrap();
+        project.publish(&flow()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        until(&clock, "03:04:59.990").await;
+        take_time(&plan);
+        let takes = store.transactions().of(Operation::TakeSchedules);
+        gate.crash_after(polls);
+        until(&clock, "03:07:00").await;
+        // Whether it was seen; who comes next was not there.
+        let was_seen = store.transactions().of(Operation::TakeSchedules) > takes;
+        let has_run = !slots(&project).await.is_empty();
+        late += usize::from(was_seen && !has_run);
+        let second = start(&store, clock, None);
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        let expected: &[&str] = if was_seen { &["03:05:00"] } else { &[] };
+        assert_eq!(slots(&default_of(&second)).await, expected, "killed after {polls} polls");
+        drop((first, second));
+    }
+    assert!(late > 0, "no worker was killed between taking and firing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_stops_fires_what_it_has_begun_to() {
+    let plan = Arc::new(Plan::default());
+    let kit = Kit::disturbed(&plan);
+    kit.publish("flow", scheduled("0 5 3 * * *", json!({}))).await;
+    until(&kit.clock, "03:04:58").await;
+    plan.delay(Operation::TakeSchedules, Duration::from_secs(3));
+    plan.delay(Operation::FireSchedule, Duration::from_secs(3));
+    until(&kit.clock, "03:05:01").await;
+    assert_eq!(kit.engine.shutdown(Duration::from_secs(20)).await, Stopped::Clean);
+    assert_eq!(slots(&kit.project).await, ["03:05:00"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_stops_waits_for_no_store_that_hangs_while_it_fires() {
+    let plan = Arc::new(Plan::default());
+    let kit = Kit::disturbed(&plan);
+    kit.publish("flow", scheduled("0 5 3 * * *", json!({}))).await;
+    until(&kit.clock, "03:04:58").await;
+    plan.delay(Operation::FireSchedule, Duration::from_secs(3_600));
+    until(&kit.clock, "03:05:01").await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(kit.engine.shutdown(Duration::from_secs(5)).await, Stopped::Unfinished);
+    assert!(began.elapsed() <= Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// Panics at the next operation of each of these kinds.
+#[derive(Debug)]
+struct Bug(Mutex<Vec<Operation>>);
+
+impl FaultPlan for Bug {
+    fn next(&self, operation: Operation) -> Fault {
+        let mut left = self.0.lock().unwrap();
+        let found = left.iter().position(|kind| *kind == operation).map(|place| left.remove(place));
+        drop(left);
+        assert!(found.is_none(), "a bug");
+        Fault::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_in_firing_one_schedule_ends_no_other() {
+    let bug = Arc::new(Bug(Mutex::default()));
+    let clock = VirtualClock::new();
+    let store = Arc::new(MemoryStore::new(Arc::new(clock)).with_faults(bug.clone()));
+    let kit = Kit::on(store, clock);
+    for slug in ["flow", "other"] {
+        kit.publish(slug, scheduled("0 5 3 * * *", json!({}))).await;
+    }
+    for (operation, minutes) in [(Operation::FireSchedule, 5), (Operation::TakeSchedules, 6)] {
+        for slug in ["flow", "other"] {
+            let slug = WorkflowSlug::new(slug).unwrap();
+            let next = scheduled(&format!("0 {minutes} 3 * * *"), json!({}));
+            kit.project.save_draft(&slug, next, None).await.unwrap();
+            kit.project.publish(&slug).await.unwrap();
+        }
+        until(&kit.clock, &format!("03:0{}:50", minutes - 1)).await;
+        bug.0.lock().unwrap().push(operation);
+        until(&kit.clock, &format!("03:0{minutes}:05")).await;
+        assert!(bug.0.lock().unwrap().is_empty());
+        let page = Page { limit: 10, after: None };
+        let made = kit.project.runs(RunFilter { page, ..RunFilter::default() }).await.unwrap().items.len();
+        if operation == Operation::FireSchedule {
+            assert_eq!(made, 1, "the other one fires at once");
+        }
+        until(&kit.clock, &format!("03:0{minutes}:40")).await;
+    }
+    let runs = kit.project.runs(RunFilter::default()).await.unwrap().items;
+    assert_eq!(runs.len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_with_large_inputs_start_their_runs_part_by_part() {
+    let plan = Arc::new(Plan::default());
+    let kit = Kit::disturbed(&plan);
+    let config = json!({ "catch_up": "all", "input": "x".repeat(900_000) });
+    kit.publish("flow", scheduled("*/10 * * * * *", config)).await;
+    until(&kit.clock, "03:04:25").await;
+    kit.engine.shutdown(Duration::from_secs(1)).await;
+    let before = kit.store.transactions().of(Operation::FireSchedule);
+    until(&kit.clock, "03:07:25").await;
+    let started = slots(&kit.project).await.len();
+    take_time(&plan);
+    let next = start(&kit.store, kit.clock, None);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let found = slots(&default_of(&next)).await;
+    assert_eq!((found.len() - started, found.is_sorted()), (18, true), "{found:?}");
+    // A run's history holds the input, and what was made of it.
+    let commits = kit.store.transactions().of(Operation::FireSchedule) - before;
+    assert!((4..=9).contains(&commits), "{commits}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_whose_time_zone_is_not_known_is_shown_without_times() {
+    let kit = Kit::start();
+    kit.publish("flow", scheduled("0 5 3 * * *", json!({}))).await;
+    // By another build, with another database of time zones.
+    let slug = WorkflowSlug::new("other").unwrap();
+    let project = ProjectId::default_project();
+    let at = kit.clock.now();
+    let create = CreateWorkflow { project: project.clone(), slug: slug.clone(), draft: "{}".into(), at };
+    kit.store.create_workflow(create).await.unwrap();
+    let cron = "0 5 3 * * *".to_owned();
+    let schedule = PublishedSchedule { trigger: "clock".into(), cron, timezone: "Mars/Olympus".into() };
+    let publish = PublishWorkflow {
+        project,
+        slug,
+        revision: 1,
+        digest: Digest::new(&"a".repeat(64)).unwrap(),
+        definition: "{}".into(),
+        hooks: Vec::new(),
+        schedules: vec![schedule],
+        at,
+    };
+    kit.store.publish(publish).await.unwrap();
+    let listed = kit.project.schedules(Page::default()).await.unwrap().items;
+    let shown: Vec<_> = listed.iter().map(|view| (view.timezone.as_str(), view.upcoming.len())).collect();
+    assert_eq!(shown, [("UTC", 5), ("Mars/Olympus", 0)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,7 +24,12 @@ pub(crate) fn commit(
     batch.iter().map(outcome).collect()
 }
 
-fn start(connection: &Connection, start: &StartRun, now: Timestamp) -> rusqlite::Result<CommitOutcome> {
+/// Commits a start.
+pub(crate) fn start(
+    connection: &Connection,
+    start: &StartRun,
+    now: Timestamp,
+) -> rusqlite::Result<CommitOutcome> {
     let meta = &start.meta;
     let (project, run) = (meta.project.as_str(), meta.run.as_bytes());
     if first(connection, sql!("run_exists"), params![project, run], |_| Ok(()))?.is_some() {

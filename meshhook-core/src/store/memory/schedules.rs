@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use super::{MemoryStore, Operation, State};
 use crate::id::{ProjectId, WorkflowSlug};
 use crate::store::{
-    FireSchedule, Listing, Page, PublishedSchedule, ScheduleKey, ScheduleRecord, ScheduleStore, StartRun,
-    StoreError, TakenSchedule, TakenSchedules,
+    FireSchedule, Listing, Page, PublishedSchedule, ScheduleKey, ScheduleRecord, ScheduleStore, Seen,
+    StartRun, StoreError, TakenSchedule, TakenSchedules,
 };
 use crate::time::Timestamp;
 
@@ -23,6 +23,7 @@ struct Kept {
     record: ScheduleRecord,
     wake_at: Option<Timestamp>,
     turn: u64,
+    seen: Seen,
 }
 
 impl Schedules {
@@ -57,7 +58,8 @@ impl Schedules {
             let kept = self.kept.entry(key.clone()).or_insert_with(|| Kept {
                 record: ScheduleRecord::new(key.workflow.clone(), schedule.clone(), now),
                 wake_at: None,
-                turn: 0,
+                turn: now.as_micros().max(0).unsigned_abs(),
+                seen: Seen::nothing(now),
             });
             if !was_live || kept.record.schedule != schedule {
                 kept.record.done_until = kept.record.done_until.max(now);
@@ -106,22 +108,34 @@ impl Schedules {
 }
 
 impl State {
-    fn take_schedules(&mut self, limit: usize, hold: Duration, now: Timestamp) -> Vec<TakenSchedule> {
+    fn take_schedules(
+        &mut self,
+        limit: usize,
+        hold: Duration,
+        (since, now): (Timestamp, Timestamp),
+    ) -> Vec<TakenSchedule> {
         let due = self.schedules.due.iter().take_while(|(at, _)| *at <= now).take(limit);
         let mut taken = Vec::new();
         for (_, key) in due.cloned().collect::<Vec<_>>() {
             self.schedules.wake(&key, Some(now.after(hold)));
             let live = self.workflows.live(&key.project, &key.workflow);
-            if let (Some(kept), Some((version, digest))) = (self.schedules.kept.get(&key), live) {
+            if let (Some(kept), Some((version, digest))) = (self.schedules.kept.get_mut(&key), live) {
                 let (turn, done_until) = (kept.turn, kept.record.done_until);
-                taken.push(TakenSchedule { key, turn, done_until, version, digest });
+                let noted = kept.seen.noted(since, now);
+                let seen = std::mem::replace(&mut kept.seen, noted);
+                taken.push(TakenSchedule { key, turn, done_until, seen, version, digest });
             }
         }
         taken
     }
 
     fn fire_schedule(&mut self, fire: FireSchedule, now: Timestamp) -> Result<bool, StoreError> {
-        let Some(kept) = self.schedules.kept.get_mut(&fire.key).filter(|kept| kept.turn == fire.turn) else {
+        let live = self.workflows.live(&fire.key.project, &fire.key.workflow);
+        let Some(kept) =
+            self.schedules.kept.get_mut(&fire.key).filter(|kept| {
+                kept.turn == fire.turn && live.is_some_and(|(_, digest)| digest == fire.digest)
+            })
+        else {
             return Ok(false);
         };
         let run = |start: &StartRun| (start.meta.project.clone(), start.meta.run);
@@ -131,8 +145,8 @@ impl State {
         kept.record.done_until = fire.done_until;
         kept.record.last_at = fire.last_at.or(kept.record.last_at);
         self.schedules.change(&fire.key, fire.wake_at);
-        for start in fire.starts {
-            self.start(start, now);
+        for start in fire.starts.iter() {
+            self.start(start.clone(), now);
         }
         Ok(true)
     }
@@ -146,9 +160,14 @@ impl State {
 
 #[async_trait]
 impl ScheduleStore for MemoryStore {
-    async fn take_schedules(&self, limit: usize, hold: Duration) -> Result<TakenSchedules, StoreError> {
+    async fn take_schedules(
+        &self,
+        limit: usize,
+        hold: Duration,
+        since: Timestamp,
+    ) -> Result<TakenSchedules, StoreError> {
         self.run(Operation::TakeSchedules, |state, now| {
-            Ok(TakenSchedules::new(state.take_schedules(limit, hold, now), now))
+            Ok(TakenSchedules::new(state.take_schedules(limit, hold, (since, now)), now))
         })
         .await
     }

@@ -278,10 +278,12 @@ macro_rules! store_conformance {
             schedules {
                 a_published_schedule_is_due_at_once
                 a_taken_schedule_is_nobody_elses_for_a_while
+                what_was_seen_of_a_schedule_is_told_to_who_takes_it_next
                 firing_starts_runs_and_moves_the_schedule
                 a_run_that_is_due_now_is_due_by_the_clock_of_the_store
                 a_schedule_fires_once_however_often_it_was_taken
                 a_schedule_that_changed_does_not_fire_by_what_it_was
+                a_schedule_starts_no_run_of_a_definition_that_is_not_live
                 a_paused_schedule_is_due_when_it_is_resumed
                 only_schedules_of_published_workflows_can_be_paused
                 publishing_the_same_times_anew_keeps_what_is_done_with

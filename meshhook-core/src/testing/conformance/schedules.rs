@@ -6,7 +6,7 @@ use crate::event::RunStatus;
 use crate::id::ProjectId;
 use crate::store::{
     CreateWorkflow, Dedupe, FireSchedule, Page, PublishWorkflow, PublishedSchedule, RunFilter, ScheduleKey,
-    StartRun, StoreError, TakenSchedule, WakeUp,
+    Seen, StartRun, StoreError, TakenSchedule, WakeUp,
 };
 use crate::time::Timestamp;
 
@@ -22,10 +22,10 @@ fn key(workflow: &str, trigger: &str) -> ScheduleKey {
 
 /// Moves a schedule on to a time, and starts runs.
 fn fire(taken: &TakenSchedule, wake_at: Option<Timestamp>, starts: Vec<StartRun>) -> FireSchedule {
-    let TakenSchedule { key, turn, done_until, .. } = taken.clone();
+    let TakenSchedule { key, turn, done_until, digest, .. } = taken.clone();
     let done_until = wake_at.unwrap_or(done_until);
     let last_at = (!starts.is_empty()).then_some(done_until);
-    FireSchedule { key, turn, done_until, wake_at, last_at, starts }
+    FireSchedule { key, turn, digest, done_until, wake_at, last_at, starts: starts.into() }
 }
 
 /// The n-th run's start, due at once.
@@ -67,7 +67,12 @@ impl Kit {
     }
 
     async fn take(&self) -> Vec<TakenSchedule> {
-        let taken = self.store.take_schedules(100, HOLD).await.unwrap();
+        self.take_since(self.now()).await
+    }
+
+    /// Takes as one who has been looking for a while.
+    async fn take_since(&self, since: Timestamp) -> Vec<TakenSchedule> {
+        let taken = self.store.take_schedules(100, HOLD, since).await.unwrap();
         assert_eq!(taken.now, self.now());
         taken.schedules
     }
@@ -106,6 +111,7 @@ pub async fn a_published_schedule_is_due_at_once(kit: Kit) {
         key: key("flow", "clock"),
         turn: taken.turn,
         done_until: at,
+        seen: Seen::nothing(at),
         version: 1,
         digest: digest('a'),
     };
@@ -118,7 +124,30 @@ pub async fn a_taken_schedule_is_nobody_elses_for_a_while(kit: Kit) {
     assert_eq!(kit.take().await, []);
     assert_eq!(kit.next_schedule().await, Some(kit.now().after(HOLD)));
     kit.clock.advance(HOLD);
-    assert_eq!(kit.take_one().await, taken);
+    let again = kit.take_one().await;
+    assert_eq!(TakenSchedule { seen: taken.seen, ..again }, taken);
+}
+
+pub async fn what_was_seen_of_a_schedule_is_told_to_who_takes_it_next(kit: Kit) {
+    kit.schedule("flow", &["clock"]).await;
+    let made = kit.now();
+    let before = |seconds: u32| made.before(SECOND * seconds);
+    let mut expected = Seen::nothing(made);
+    // They looked at the same time, one after the other, the first of them again, and after a break.
+    let pause = SECOND * 40;
+    for since in [before(9), before(20), before(3), made.after(pause * 3 - SECOND)] {
+        assert_eq!(kit.take_since(since).await.remove(0).seen, expected);
+        expected = expected.noted(since, kit.now());
+        kit.clock.advance(pause);
+    }
+    assert_eq!(expected, Seen { since: made.after(pause * 3 - SECOND), until: made.after(pause * 3) });
+    // A clock that goes back takes nothing back.
+    kit.clock.set(made);
+    kit.publish_in(&acme(), "flow", 'b', vec![daily("clock")]).await;
+    assert_eq!(kit.take_since(before(9)).await.remove(0).seen, expected);
+    kit.clock.advance(HOLD);
+    let seen = Seen { since: before(9), until: made.after(pause * 3) };
+    assert_eq!(kit.take_one().await.seen, seen);
 }
 
 pub async fn firing_starts_runs_and_moves_the_schedule(kit: Kit) {
@@ -168,7 +197,7 @@ pub async fn a_schedule_fires_once_however_often_it_was_taken(kit: Kit) {
 }
 
 pub async fn a_schedule_that_changed_does_not_fire_by_what_it_was(kit: Kit) {
-    let changes = ["pause", "publish", "unpublish", "delete"];
+    let changes = ["pause", "publish", "unpublish", "delete", "recreate"];
     for (n, change) in (1..).zip(changes) {
         kit.schedule(change, &["clock"]).await;
         let taken = kit.take_one().await;
@@ -178,13 +207,30 @@ pub async fn a_schedule_that_changed_does_not_fire_by_what_it_was(kit: Kit) {
             "unpublish" => assert!(kit.store.unpublish(&acme(), &slug(change)).await.unwrap()),
             _ => assert!(kit.store.delete_workflow(&acme(), &slug(change)).await.unwrap()),
         }
+        if change == "recreate" {
+            kit.clock.advance(Duration::from_millis(1));
+            kit.schedule(change, &["clock"]).await;
+        }
         let fired = kit.store.fire_schedule(fire(&taken, Some(kit.now()), vec![start_due(n)])).await;
         assert!(!fired.unwrap(), "{change}");
         // Only what was published anew is due, at once and by its new version.
         let due: Vec<_> = kit.take().await.into_iter().map(|taken| (taken.version, taken.digest)).collect();
-        assert_eq!(due, if change == "publish" { vec![(2, digest('b'))] } else { vec![] }, "{change}");
+        let expected = match change {
+            "publish" => vec![(2, digest('b'))],
+            "recreate" => vec![(1, digest('a'))],
+            _ => vec![],
+        };
+        assert_eq!(due, expected, "{change}");
     }
     assert!(kit.store.runs(&acme(), RunFilter::default()).await.unwrap().items.is_empty());
+}
+
+pub async fn a_schedule_starts_no_run_of_a_definition_that_is_not_live(kit: Kit) {
+    kit.schedule("flow", &["clock"]).await;
+    let taken = TakenSchedule { digest: digest('b'), ..kit.take_one().await };
+    assert!(!kit.store.fire_schedule(fire(&taken, None, vec![start_due(1)])).await.unwrap());
+    let taken = TakenSchedule { digest: digest('a'), ..taken };
+    assert!(kit.store.fire_schedule(fire(&taken, None, vec![start_due(1)])).await.unwrap());
 }
 
 pub async fn a_paused_schedule_is_due_when_it_is_resumed(kit: Kit) {
@@ -270,7 +316,7 @@ pub async fn schedules_are_taken_in_the_order_in_which_they_came_due(kit: Kit) {
         |taken: &TakenSchedule| format!("{}/{}/{}", taken.key.project, taken.key.workflow, taken.key.trigger);
     let mut found = Vec::new();
     for _ in 0..3 {
-        let taken = kit.store.take_schedules(2, HOLD).await.unwrap().schedules;
+        let taken = kit.store.take_schedules(2, HOLD, kit.now()).await.unwrap().schedules;
         found.push(taken.iter().map(name).collect::<Vec<_>>());
     }
     assert_eq!(found[0], ["acme/late/a", "acme/late/b"]);
