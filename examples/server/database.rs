@@ -7,6 +7,7 @@ use meshhook::postgres::{MIGRATIONS, PgError, PgOptions, PgStore, grant_sql, mig
 use meshhook::sqlite::{SqliteOptions, SqliteStore};
 use meshhook::store::Store;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::Error;
@@ -57,14 +58,9 @@ impl Database {
 
     /// Brings the schema up to date, which does nothing where it is, and connects.
     async fn connect(url: &str) -> Result<Self, Error> {
-        migrate(url).await.map_err(|error| match error {
-            PgError::Migration { version, source } => format!(
-                "cannot bring the database to schema {version}: {source}; a role that may can do it with --migrate-only"
-            )
-            .into(),
-            error => Error::from(error),
-        })?;
-        Ok(Self::Postgres(Arc::new(PgStore::connect(url, PgOptions::new()).await?)))
+        migrate(url).await.map_err(|error| in_our_terms(url, error))?;
+        let store = PgStore::connect(url, PgOptions::new()).await;
+        Ok(Self::Postgres(Arc::new(store.map_err(|error| in_our_terms(url, error))?)))
     }
 
     /// Brings the schema of a server's database up to date and lets a role work with it; answers what was done.
@@ -86,6 +82,10 @@ impl Database {
                 .map_err(|error| format!("cannot grant to {role}: {error}"))?;
             owner.close().await?;
             done.push_str(&format!(", and {role} may work with it"));
+        } else {
+            done.push_str(
+                "; no role was granted anything: --grant ROLE lets servers work as a role that owns nothing",
+            );
         }
         Ok(done)
     }
@@ -103,4 +103,19 @@ impl Database {
             Self::Postgres(store) => store.close(),
         }
     }
+}
+
+/// What Postgres refuses, with the role that it refuses it to and the command that mends it.
+fn in_our_terms(url: &str, error: PgError) -> Error {
+    let role =
+        url.parse::<PgConnectOptions>().map_or_else(|_| "ROLE".to_owned(), |it| it.get_username().to_owned());
+    let what = match &error {
+        PgError::Migration { version, source } => {
+            format!("the role {role} cannot bring the database to schema {version}: {source}")
+        }
+        PgError::MissingRights(source) => format!("the role {role} may not work with the database: {source}"),
+        _ => return error.into(),
+    };
+    let way = format!("server --database <owner's URL> --migrate-only --grant {role}");
+    format!("{what}; run, once and after each upgrade, `{way}`").into()
 }

@@ -53,12 +53,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why the server does not run, with all causes, on one line.
+/// Says why the server does not run, with all causes, on one line. Some errors say their cause themselves.
 fn failed(error: &dyn std::error::Error) -> ExitCode {
     let mut text = format!("error: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(&format!(": {said}"));
+        }
         cause = error.source();
     }
     // If standard error is gone there is nobody to tell.
@@ -117,6 +120,7 @@ async fn run(flags: Flags) -> Result<(), Error> {
     };
 
     let address = listener.local_addr()?;
+    tracing::info!(pid = std::process::id(), %address, "started");
     let _ = writeln!(std::io::stdout(), "listening on http://{address}");
     let stopping = CancellationToken::new();
     let serving = tokio::spawn(listen::serve(listener, app, Bounds::default(), stopping.clone()));
