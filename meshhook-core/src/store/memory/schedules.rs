@@ -129,7 +129,7 @@ impl State {
         taken
     }
 
-    fn fire_schedule(&mut self, fire: FireSchedule, now: Timestamp) -> Result<bool, StoreError> {
+    fn fire_schedule(&mut self, fire: &FireSchedule, now: Timestamp) -> Result<bool, StoreError> {
         let live = self.workflows.live(&fire.key.project, &fire.key.workflow);
         let Some(kept) =
             self.schedules.kept.get_mut(&fire.key).filter(|kept| {
@@ -174,7 +174,7 @@ impl ScheduleStore for MemoryStore {
 
     async fn fire_schedule(&self, fire: FireSchedule) -> Result<bool, StoreError> {
         fire.check().map_err(StoreError::internal)?;
-        self.run_owned(Operation::FireSchedule, move |state, now| state.fire_schedule(fire, now)).await
+        self.run_owned(Operation::FireSchedule, move |state, now| state.fire_schedule(&fire, now)).await
     }
 
     async fn pause_schedule(&self, schedule: &ScheduleKey) -> Result<bool, StoreError> {
