@@ -433,7 +433,7 @@ fn read_schedule(config: &Field<'_>, input_schema: Option<&Schema>) -> Option<Sc
         None if violation(&Value::Null).is_some() => {
             let path = member_path(&config.path, "input");
             let message = "input is required by input_schema: without it runs start with null";
-            config.checker.report(Problem::new(ProblemCode::InvalidTrigger, path, message));
+            config.checker.report(Problem::new(ProblemCode::MissingField, path, message));
             None
         }
         None => Some(Value::Null),

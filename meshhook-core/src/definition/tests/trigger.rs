@@ -172,10 +172,10 @@ fn the_input_of_a_schedule_matches_the_workflows_schema() {
         document
     };
     expect(&with_input(json!({"cron": "* * * * *", "input": {"a": 1}})), &[]);
-    expect(&with_input(json!({"cron": "* * * * *"})), &[("invalid_trigger", "triggers[0].config.input")]);
+    expect(&with_input(json!({"cron": "* * * * *"})), &[("missing_field", "triggers[0].config.input")]);
     expect(
         &with_input(json!({"cron": "* * * * *", "input": null})),
-        &[("invalid_trigger", "triggers[0].config.input")],
+        &[("missing_field", "triggers[0].config.input")],
     );
     for input in [json!({}), json!(1)] {
         let document = with_input(json!({"cron": "* * * * *", "input": input}));
