@@ -18,9 +18,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::hook::{LiveHook, Read, matched_key};
 use super::project::Project;
-use super::receive::{HookRefusal, LiveHook, Read, Received, Start, matched_key};
+use super::receive::{Received, Start};
 use super::recorder::{Facts, Sent, stands_in_run};
+use super::refusal::HookRefusal;
 use super::{EngineError, vault};
 use crate::definition::Problem;
 use crate::event::EventData;

@@ -1,7 +1,8 @@
 //! Handshakes: a provider asks whether the hook is there, and is answered.
 
 use super::EngineError;
-use super::receive::{HookRefusal, LiveHook};
+use super::hook::LiveHook;
+use super::refusal::HookRefusal;
 use crate::definition::WebhookTrigger;
 use crate::webhook::{HandshakeAnswer, HandshakeRule, RawRequest, Refusal, Trust, Verified};
 

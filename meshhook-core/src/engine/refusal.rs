@@ -1,0 +1,85 @@
+//! Why a hook refuses a request.
+
+use std::time::Duration;
+
+use super::EngineError;
+use crate::id::RunId;
+use crate::webhook::{BodyError, Refusal, Verdict};
+
+/// Why a hook refuses a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HookRefusal {
+    /// The hook does not take that method.
+    #[error("this hook does not take that method")]
+    MethodNotAllowed,
+    /// The body is larger, deeper or has more parts than the hook takes; which limit, in words.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Who sends is not who may. Why is for the operator: a sender is told no more than the message says.
+    #[error("the signature was not accepted")]
+    Unauthorized(Refusal),
+    /// The body's encoding, or its type where JSON is needed, is not supported.
+    #[error("{0}")]
+    UnsupportedMedia(String),
+    /// The body is declared as JSON and is none.
+    #[error("{0}")]
+    InvalidJson(String),
+    /// The request does not parse as what it says it is.
+    #[error("{0}")]
+    Malformed(String),
+    /// The key was sent with another body.
+    #[error("the delivery's key was used with another body")]
+    KeyReused {
+        /// The run that has the key.
+        run: RunId,
+    },
+    /// The body does not match the hook's schema, or that of the workflow's input.
+    #[error("the body does not match the schema: {0}")]
+    SchemaViolation(String),
+    /// More came than the hook's rate limit lets in.
+    #[error("the hook takes no more for now")]
+    RateLimited {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// The engine cannot take it now.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl HookRefusal {
+    /// What was found, in one word.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::MethodNotAllowed => Verdict::MethodNotAllowed,
+            Self::TooLarge(_) => Verdict::TooLarge,
+            Self::Unauthorized(refusal) => (*refusal).into(),
+            Self::UnsupportedMedia(_) => Verdict::UnsupportedMedia,
+            Self::InvalidJson(_) | Self::Malformed(_) => Verdict::Malformed,
+            Self::KeyReused { .. } => Verdict::KeyReused,
+            Self::SchemaViolation(_) => Verdict::InvalidSchema,
+            Self::RateLimited { .. } => Verdict::RateLimited,
+            Self::Engine(error) if error.is_transient() => Verdict::Overloaded,
+            Self::Engine(EngineError::Vault { .. } | EngineError::NoMasterKey) => Verdict::Overloaded,
+            Self::Engine(_) => Verdict::Internal,
+        }
+    }
+}
+
+pub(super) fn engine_refusal(error: EngineError) -> HookRefusal {
+    match error {
+        EngineError::KeyReused { run } => HookRefusal::KeyReused { run },
+        error => error.into(),
+    }
+}
+
+pub(super) fn body_refusal(error: &BodyError) -> HookRefusal {
+    match error.status() {
+        400 if matches!(error, BodyError::Json(_)) => HookRefusal::InvalidJson(error.to_string()),
+        413 => HookRefusal::TooLarge(error.to_string()),
+        415 => HookRefusal::UnsupportedMedia(error.to_string()),
+        _ => HookRefusal::Malformed(error.to_string()),
+    }
+}
