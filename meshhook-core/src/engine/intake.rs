@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::contained::contained;
 use super::runner::{Loaded, Runner, Standing, wake_up};
-use super::watch::News;
+use super::watch::{News, Step};
 use super::{EngineError, Inner, Project, ended};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, RunTrigger, genesis};
@@ -261,8 +261,7 @@ impl Inner {
                 inner.reconcile_after(run);
             }
             if committed {
-                let news = News { seq: chunk.last_seq, status: Some(status), end: None };
-                inner.watchers.announce(run, || news);
+                inner.watchers.announce(run, || Step::of(&run_loaded.state, &hold, Some(chunk)));
                 metrics::counter!("meshhook_runs_started_total").increment(1);
             }
             let _ = told.send(answer);
@@ -369,7 +368,8 @@ impl Inner {
         Ok((status, None))
     }
 
-    async fn status_of(&self, project: &ProjectId, run: RunId) -> Result<RunStatus, EngineError> {
+    /// Where a run stands.
+    pub(super) async fn status_of(&self, project: &ProjectId, run: RunId) -> Result<RunStatus, EngineError> {
         let record = self.store.run_record(project, run).await?;
         record.map(|record| record.status).ok_or(EngineError::NotFound { what: "run" })
     }

@@ -5,16 +5,17 @@ use std::time::Duration;
 use serde_json::Map;
 
 use super::contained::contained;
+use super::follow::events_after;
 use super::intake::{Asked, MAX_KEY_BYTES, NewRun, StartRequest, Started, api_dedupe};
 use super::long_work::text_len;
 use super::project::parse_stored;
 use super::view::{EventPage, RunView, Verdict, run_end, run_view, set_aside, summary, verdict};
 use super::{EngineError, Project};
 use crate::definition::{Checked, ValidDefinition};
-use crate::event::{CodecError, Event, RunStatus};
+use crate::event::{Event, RunStatus};
 use crate::id::{RunId, WorkflowSlug};
 use crate::json::{self, JsonLimits};
-use crate::run::{ReplayError, RunEnd};
+use crate::run::RunEnd;
 use crate::store::{Listing, MAX_LISTING_BYTES, RunFilter, StoredRun, WorkflowRecord};
 
 impl Project {
@@ -166,15 +167,26 @@ impl Project {
     ///
     /// [`EngineError::NotFound`], [`EngineError::Unreadable`], or a store error.
     pub async fn events(&self, run: RunId, after: u64, limit: usize) -> Result<EventPage, EngineError> {
-        let record = self.inner.store.run_record(&self.id, run).await?;
-        record.ok_or(EngineError::NotFound { what: "run" })?;
+        let page = self.stored_events(run, after, limit).await?;
+        if page.events.is_empty() {
+            // Every run has events: only behind them there may be none.
+            self.inner.status_of(&self.id, run).await?;
+        }
+        Ok(page)
+    }
+
+    /// A run's events after a position, at most `limit`; none where there is no such run.
+    pub(super) async fn stored_events(
+        &self,
+        run: RunId,
+        after: u64,
+        limit: usize,
+    ) -> Result<EventPage, EngineError> {
         // Every chunk holds at least one event, so this many chunks are enough.
         let chunks = self.inner.store.chunks_after(&self.id, run, after, limit).await?;
-        let unreadable = |error: CodecError| EngineError::Unreadable(ReplayError::Chain(error.into()));
         let mut events = Vec::new();
         for chunk in &chunks.items {
-            let decoded = chunk.events().map_err(unreadable)?;
-            events.extend(decoded.into_iter().filter(|event| event.seq > after));
+            events.extend(events_after(chunk, after)?);
             if events.len() > limit {
                 break;
             }
@@ -187,24 +199,6 @@ impl Project {
         };
         let part = Listing::gather(events.into_iter().map(Ok::<_, EngineError>), limit, bytes)?;
         Ok(EventPage { more: part.more || chunks.more, events: part.items })
-    }
-
-    /// Waits until a run may have events after `after`, or until the poll interval is over. A hint, not a promise.
-    pub async fn wait_for_events(&self, run: RunId, after: u64) {
-        let mut news = self.inner.watchers.subscribe(run);
-        let come = news.wait_for(|news| news.seq > after);
-        tokio::select! {
-            biased;
-            _ = come => {}
-            () = tokio::time::sleep(self.inner.options.poll) => {}
-            () = self.inner.stopping.drain.cancelled() => {}
-        }
-    }
-
-    /// Whether this process is stopping, so that streams should end.
-    #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.inner.stopping.drain.is_cancelled()
     }
 
     /// Proves that a run's history is what the rules give, without side effects.

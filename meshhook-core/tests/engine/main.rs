@@ -5,6 +5,7 @@
 mod crash_points;
 mod deliveries;
 mod faults;
+mod following;
 mod hanging;
 mod kit;
 mod liveness;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Held, Runner};
 use crate::engine::deadline::answer;
-use crate::engine::watch::News;
+use crate::engine::watch::Step;
 use crate::engine::{Inner, ended};
 use crate::event::Chunk;
 use crate::run::RunState;
@@ -38,7 +38,7 @@ impl Runner {
         }
         let run = self.run.state.meta().run;
         let has_chunk = chunk.is_some();
-        if let Some(chunk) = chunk {
+        if let Some(chunk) = &chunk {
             self.run.hash = chunk.hash;
             self.run.bytes += chunk.text.len() as u64;
             if self.suspicion.as_ref().is_some_and(|suspicion| suspicion.is_over(chunk.last_seq)) {
@@ -46,7 +46,7 @@ impl Runner {
             }
         }
         if is_news {
-            self.inner.watchers.announce(run, || News::of(&self.run.state, &hold));
+            self.inner.watchers.announce(run, || Step::of(&self.run.state, &hold, chunk));
         }
         match hold {
             Hold::Keep { status } => {
