@@ -14,19 +14,18 @@
 mod kit;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use self::kit::argument;
 use self::kit::client::{Connection, Delivery, request};
-use self::kit::cluster::Cluster;
+use self::kit::cluster::{Cluster, Spent};
+use self::kit::load::{Answers, Meter, closed};
 use self::kit::server::{Server, program};
 use self::kit::stub::stub;
-use self::kit::{argument, cpu_micros, histogram, micros};
 
 /// What a row measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +69,12 @@ fn workflow(load: Load, target: &str) -> Value {
     }})
 }
 
+/// What is counted of the server and its database is per delivery.
 struct Row {
-    per_second: f64,
-    refused: u64,
+    answers: Answers,
     ended_per_second: Option<f64>,
-    micros: Histogram<u64>,
     cpu_micros: f64,
-    /// Of the database server: processor time in microseconds, writing transactions, bytes of log, each per delivery.
-    database: Option<[f64; 3]>,
+    database: Option<Spent>,
 }
 
 async fn measure(
@@ -97,54 +94,21 @@ async fn measure(
         "repository": { "full_name": "ada/engine", "stargazers_count": 128, "description": "x".repeat(180) }
     });
     let webhook = Delivery::new(&body);
-    let one = move |delivery: u64| match load {
+    let sent = AtomicU64::new(0);
+    let request = move || match load {
         Load::Cheapest => request("GET", "/healthz", "", ""),
-        _ => webhook.request("gh", delivery),
+        _ => webhook.request("gh", sent.fetch_add(1, Ordering::Relaxed)),
     };
-    let one = Arc::new(one);
-    let deliveries = Arc::new(AtomicU64::new(0));
-    let before = cpu_micros(server.id());
-    let spent_before = postgres.map(Cluster::spent);
-    let begun = Instant::now();
-    let client = || {
-        let (address, one, deliveries) = (server.address.clone(), one.clone(), deliveries.clone());
-        tokio::spawn(async move {
-            let mut connection = Connection::open(&address).await;
-            let (mut took, mut refused) = (histogram(), 0);
-            while begun.elapsed() < seconds {
-                let request = one(deliveries.fetch_add(1, Ordering::Relaxed));
-                let sent = Instant::now();
-                let (status, _) = connection.send(&request).await;
-                if status < 300 {
-                    took.saturating_record(micros(sent));
-                } else {
-                    refused += 1;
-                }
-            }
-            (took, refused)
-        })
-    };
-    let clients: Vec<_> = (0..connections).map(|_| client()).collect();
-    let (mut took, mut refused) = (histogram(), 0);
-    for client in clients {
-        let (its, its_refused) = client.await.expect("a client ends");
-        took.add(its).expect("equal histograms");
-        refused += its_refused;
-    }
-    let per_second = took.len() as f64 / begun.elapsed().as_secs_f64();
+    let meter = Meter::start(server.id(), postgres);
+    let answers = closed(&server.address, connections, seconds, request, |status| status < 300).await;
     let ended_per_second = if matches!(load, Load::OneEffect | Load::FiveEffects) {
-        let ended = all_ended(&server, took.len()).await;
-        Some(ended as f64 / begun.elapsed().as_secs_f64())
+        let ended = all_ended(&server, answers.micros.len()).await;
+        Some(ended as f64 / answers.begun.elapsed().as_secs_f64())
     } else {
         None
     };
-    let each = took.len() as f64;
-    let cpu_micros = (cpu_micros(server.id()) - before) / each;
-    let spent = postgres.map(Cluster::spent).zip(spent_before).map(|(after, before)| {
-        [after.cpu - before.cpu, after.writes - before.writes, after.log - before.log]
-            .map(|spent| spent / each)
-    });
-    Row { per_second, refused, ended_per_second, micros: took, cpu_micros, database: spent }
+    let (cpu_micros, database) = meter.per(answers.micros.len() as f64);
+    Row { answers, ended_per_second, cpu_micros, database }
 }
 
 /// Waits until so many runs have ended, for at most a minute; answers how many have.
@@ -184,21 +148,19 @@ fn main() {
                 count,
                 Duration::from_secs(seconds),
             ));
-            let ratio = row.per_second / *cheapest.get_or_insert(row.per_second);
-            let at = |quantile| row.micros.value_at_quantile(quantile) as f64 / 1_000.0;
+            let ratio = row.answers.per_second / *cheapest.get_or_insert(row.answers.per_second);
+            let at = |quantile| row.answers.micros.value_at_quantile(quantile) as f64 / 1_000.0;
             let number = |number: Option<f64>| number.map_or("-".into(), |number| format!("{number:.0}"));
             println!(
                 "{:18} {count:11} {:10.0} {ratio:7.2} {:8.2} {:8.2} {:12.0} {:>9} {:9} {}",
                 load.label(),
-                row.per_second,
+                row.answers.per_second,
                 at(0.5),
                 at(0.99),
                 row.cpu_micros,
                 number(row.ended_per_second),
-                row.refused,
-                row.database.map_or(String::new(), |[cpu, writes, log]| {
-                    format!("  {cpu:10.1} {writes:11.4} {log:10.0}")
-                }),
+                row.answers.refused,
+                row.database.map_or(String::new(), |spent| spent.to_string()),
             );
         }
     }

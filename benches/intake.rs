@@ -17,14 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-use self::kit::client::{Connection, Delivery};
+use self::kit::argument;
+use self::kit::client::Delivery;
 use self::kit::cluster::{Cluster, Spent};
+use self::kit::load::{Answers, Meter, closed};
 use self::kit::server::{Server, program};
-use self::kit::{argument, cpu_micros, histogram, micros};
 
 /// How often each row is measured.
 const ROUNDS: usize = 3;
@@ -59,11 +58,9 @@ impl Hook {
     }
 }
 
-/// One measurement; everything but the rate is per delivery.
+/// One measurement; what is counted of the server and its database is per delivery.
 struct Row {
-    per_second: f64,
-    refused: u64,
-    micros: Histogram<u64>,
+    answers: Answers,
     cpu_micros: f64,
     database: Option<Spent>,
 }
@@ -77,47 +74,17 @@ struct Place<'a> {
 
 impl Place<'_> {
     async fn measure(&self, hook: Hook, connections: usize, span: Duration) -> Row {
-        let before = cpu_micros(self.server.id());
-        let spent_before = self.cluster.map(Cluster::spent);
-        let begun = Instant::now();
-        let client = || {
-            let (address, deliveries, sent) =
-                (self.server.address.clone(), self.deliveries.clone(), self.sent.clone());
-            tokio::spawn(async move {
-                let mut connection = Connection::open(&address).await;
-                let (mut took, mut refused) = (histogram(), 0);
-                while begun.elapsed() < span {
-                    let id = sent.fetch_add(1, Ordering::Relaxed);
-                    let delivery = &deliveries[id as usize % deliveries.len()];
-                    let request = delivery.request(hook.path(), id);
-                    let asked = Instant::now();
-                    let (status, _) = connection.send(&request).await;
-                    let wanted = if hook == Hook::Keeps { 202 } else { 200 };
-                    if status == wanted {
-                        took.saturating_record(micros(asked));
-                    } else {
-                        refused += 1;
-                    }
-                }
-                (took, refused)
-            })
+        let (deliveries, sent) = (self.deliveries.clone(), self.sent.clone());
+        let request = move || {
+            let id = sent.fetch_add(1, Ordering::Relaxed);
+            deliveries[id as usize % deliveries.len()].request(hook.path(), id)
         };
-        let clients: Vec<_> = (0..connections).map(|_| client()).collect();
-        let (mut took, mut refused) = (histogram(), 0);
-        for client in clients {
-            let (its, its_refused) = client.await.expect("a client ends");
-            took.add(its).expect("equal histograms");
-            refused += its_refused;
-        }
-        let each = took.len() as f64;
-        let per_second = each / begun.elapsed().as_secs_f64();
-        let cpu_micros = (cpu_micros(self.server.id()) - before) / each;
-        let database = self.cluster.map(Cluster::spent).zip(spent_before).map(|(after, before)| Spent {
-            cpu: (after.cpu - before.cpu) / each,
-            writes: (after.writes - before.writes) / each,
-            log: (after.log - before.log) / each,
-        });
-        Row { per_second, refused, micros: took, cpu_micros, database }
+        let wanted = if hook == Hook::Keeps { 202 } else { 200 };
+        let meter = Meter::start(self.server.id(), self.cluster);
+        let is_good = move |status| status == wanted;
+        let answers = closed(&self.server.address, connections, span, request, is_good).await;
+        let (cpu_micros, database) = meter.per(answers.micros.len() as f64);
+        Row { answers, cpu_micros, database }
     }
 }
 
@@ -183,22 +150,20 @@ fn main() {
             }
             let mut dropped = None;
             for (hook, mut rows) in [Hook::Drops, Hook::Keeps].into_iter().zip(rows) {
-                rows.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
-                let refused: u64 = rows.iter().map(|row| row.refused).sum();
+                rows.sort_by(|a, b| a.answers.per_second.total_cmp(&b.answers.per_second));
+                let refused: u64 = rows.iter().map(|row| row.answers.refused).sum();
                 let row = rows.swap_remove(ROUNDS / 2);
-                let ratio = row.per_second / *dropped.get_or_insert(row.per_second);
-                let at = |quantile| row.micros.value_at_quantile(quantile) as f64 / 1_000.0;
+                let ratio = row.answers.per_second / *dropped.get_or_insert(row.answers.per_second);
+                let at = |quantile| row.answers.micros.value_at_quantile(quantile) as f64 / 1_000.0;
                 println!(
                     "{:9} {:6} {count:11} {:10.0} {ratio:7.2} {:8.2} {:8.2} {:12.0} {refused:9} {}",
                     if cluster.is_some() { "Postgres" } else { "SQLite" },
                     hook.path(),
-                    row.per_second,
+                    row.answers.per_second,
                     at(0.5),
                     at(0.99),
                     row.cpu_micros,
-                    row.database.map_or(String::new(), |spent| {
-                        format!("{:11.1} {:11.4} {:10.0}", spent.cpu, spent.writes, spent.log)
-                    }),
+                    row.database.map_or(String::new(), |spent| spent.to_string()),
                 );
             }
         }

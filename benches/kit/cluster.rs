@@ -1,5 +1,6 @@
 //! A Postgres server of the bench's own, and what it spends.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use throwaway_postgres::{Server, Settings};
@@ -23,7 +24,7 @@ pub(crate) struct Database {
     pub(crate) admin: String,
 }
 
-/// What a server has spent since it was started.
+/// What a server has spent since it was started, or since then for each of some.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spent {
     /// Processor time of all its processes, in microseconds.
@@ -32,6 +33,24 @@ pub(crate) struct Spent {
     pub(crate) writes: f64,
     /// Bytes of the write-ahead log.
     pub(crate) log: f64,
+}
+
+impl Spent {
+    /// What was spent since then, for each of so many.
+    pub(crate) fn per(self, count: f64, since: Self) -> Self {
+        Self {
+            cpu: (self.cpu - since.cpu) / count,
+            writes: (self.writes - since.writes) / count,
+            log: (self.log - since.log) / count,
+        }
+    }
+}
+
+/// As three columns.
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:11.1} {:11.4} {:10.0}", self.cpu, self.writes, self.log)
+    }
 }
 
 impl Cluster {

@@ -4,6 +4,7 @@
 
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod load;
 pub(crate) mod server;
 pub(crate) mod stub;
 

@@ -15,6 +15,7 @@ use super::host::{Host, Server};
 use super::shape::{Shape, delivery, input};
 use super::watched::Counts;
 use crate::kit::client::Connection;
+use crate::kit::load::together;
 use crate::kit::{histogram, micros};
 
 /// Where runs are started.
@@ -162,15 +163,9 @@ impl Place {
                 (took, refused)
             })
         };
-        let tasks: Vec<_> = idle.into_iter().map(start).collect();
-        let (mut took, mut refused) = (histogram(), 0);
-        for task in tasks {
-            let (its, its_refused) = task.await.expect("a sender ends");
-            took.add(its).expect("equal histograms");
-            refused += its_refused;
-        }
+        let (micros, refused) = together(idle.into_iter().map(start).collect()).await;
         let seconds = begun.elapsed().as_secs_f64();
-        Tally { micros: took, refused, calls: self.counts().total() - calls, seconds }
+        Tally { micros, refused, calls: self.counts().total() - calls, seconds }
     }
 }
 

@@ -79,17 +79,18 @@ impl Bench {
         let tally = (subject.load)(span).await;
         let (own, after) = (cpu_micros(subject.process) - own, self.cluster.spent());
         let runs = tally.runs().max(1.0);
+        let spent = after.per(runs, before);
         let at = |quantile| tally.micros.value_at_quantile(quantile) as f64 / 1_000.0;
         Sample {
             runs,
             rate: tally.runs() / tally.seconds,
             p50: at(0.5),
             p99: at(0.99),
-            database_cpu: (after.cpu - before.cpu) / runs,
+            database_cpu: spent.cpu,
             own_cpu: own / runs,
-            writes: (after.writes - before.writes) / runs,
+            writes: spent.writes,
             calls: tally.calls as f64 / runs,
-            log: (after.log - before.log) / runs,
+            log: spent.log,
             refused: tally.refused as f64,
         }
     }
