@@ -20,9 +20,10 @@ use base64::Engine as _;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
+use super::refusal::Refusal;
 use super::scheme::{Source, Text};
 use super::signature::{STANDARD, hmac_sha256, same};
-use super::verify::{Found, RawRequest, Refusal};
+use super::verify::{Found, RawRequest};
 use crate::json;
 use crate::secret::SecretValue;
 

@@ -14,9 +14,10 @@ use http::header::AUTHORIZATION;
 use p256::ecdsa::signature::Verifier as _;
 use serde_json::{Map, Value};
 
+use super::refusal::Refusal;
 use super::scheme::{Algorithm, KeyPreparation, RsaHash, RsaPadding};
 use super::signature::{Key, URL_SAFE_BARE, rsa_spki};
-use super::verify::{RawRequest, Refusal, Verified, one_header};
+use super::verify::{RawRequest, Verified, one_header};
 use crate::json::{self, JsonLimits};
 use crate::time::Timestamp;
 

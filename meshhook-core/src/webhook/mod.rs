@@ -24,6 +24,7 @@ mod jwt;
 mod notation;
 mod path;
 mod preset;
+mod refusal;
 mod scheme;
 mod sign;
 mod signature;
@@ -40,10 +41,11 @@ pub use head::{HeadError, MAX_HEADERS, MAX_QUERY_PAIRS, headers_value, query_val
 pub use jwt::{Jwk, JwtAlgorithm, JwtScheme};
 pub use path::{HookPath, InvalidHookPath};
 pub use preset::{PRESETS, preset};
+pub use refusal::Refusal;
 pub use scheme::{
     Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, RsaHash, RsaPadding, Scheme,
     SignatureEncoding, SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
 };
 pub use sign::{SignError, StandardSigner};
 pub use verdict::Verdict;
-pub use verify::{Claims, RawRequest, Refusal, Verified};
+pub use verify::{Claims, RawRequest, Verified};

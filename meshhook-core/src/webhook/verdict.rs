@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::verify::Refusal;
+use super::refusal::Refusal;
 
 macro_rules! verdicts {
     ($($(#[$doc:meta])* $variant:ident, $name:literal, $status:literal;)*) => {
