@@ -121,15 +121,22 @@ async fn every_request_has_its_verdict() {
     check(good(), 202, "accepted").await;
     check(good(), 202, "duplicate").await;
     check(signed("the old secret", "d-1", r#"{"n":5}"#), 409, "key_reused").await;
-    check(signed("the old secret", "d-2", r#"{"n":0}"#), 200, "filtered").await;
+    let unwanted = check(signed("the old secret", "d-2", r#"{"n":0}"#), 200, "filtered").await;
+    assert_eq!(unwanted["detail"], "the filter said no");
     let schema = check(signed("the old secret", "d-3", "{}"), 422, "invalid_schema").await;
     assert!(schema["detail"].as_str().unwrap().contains('n'), "{schema}");
     check(signed("the old secret", "d-4", "{"), 400, "malformed").await;
-    check(signed("another secret", "d-5", "{}"), 401, "mismatch").await;
+    let told = check(signed("another secret", "d-5", "{}"), 401, "mismatch").await;
+    let detail = "no signature is HMAC-SHA-256 of `{body}` (2 bytes) with the secret `s`";
+    assert_eq!(told["detail"], detail);
+    let checked = server.post_owned(format!("/deliveries/{}/check", id(&told)), json!({})).await.json();
+    assert_eq!((&checked["verdict"], &checked["detail"]), (&json!("mismatch"), &json!(detail)));
     check(with(|r| drop(r.headers_mut().remove("x-hub-signature-256"))), 401, "header_missing").await;
     let wrong =
         |r: &mut Request<Body>| drop(r.headers_mut().insert("x-hub-signature-256", "x".parse().unwrap()));
-    check(with(wrong), 401, "bad_encoding").await;
+    let told = check(with(wrong), 401, "bad_encoding").await;
+    let detail = "the signature in the header `x-hub-signature-256` does not begin with `sha256=`";
+    assert_eq!(told["detail"], detail);
     check(with(|r| *r.method_mut() = http::Method::PUT), 405, "method_not_allowed").await;
     check(signed("the old secret", "d-6", &" ".repeat(101)), 413, "too_large").await;
     let brotli =
@@ -139,7 +146,40 @@ async fn every_request_has_its_verdict() {
     let astray = check(astray, 404, "unknown_path").await;
     assert_eq!((&astray["workflow"], &astray["path"]), (&Value::Null, &json!("nowhere")));
     server.call("DELETE", "/secrets/s", Value::Null).await;
-    check(good(), 401, "needs_secret").await;
+    let told = check(good(), 401, "needs_secret").await;
+    assert_eq!(told["detail"], "the secret `s` has no value in the vault");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_failed_is_told_from_one_that_said_no() {
+    let server = serving(json!({ "filter": "abs(body.n) > `0`" })).await;
+    assert_eq!(server.send(signed("the old secret", "d-1", r#"{"n":"4"}"#)).await.status, 200);
+    let failed = newest(&server, 1).await;
+    let detail = failed["detail"].as_str().unwrap();
+    assert!(detail.starts_with("the filter failed: "), "{failed}");
+    let checked = server.post_owned(format!("/deliveries/{}/check", id(&failed)), json!({})).await.json();
+    assert_eq!((&checked["verdict"], &checked["detail"]), (&json!("filtered"), &json!(detail)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_is_told_the_same_of_every_wrong_signature() {
+    let server = serving(json!({})).await;
+    let refused = async |value: Option<&str>| {
+        let mut request = signed("the old secret", "d-1", "{}");
+        request.headers_mut().remove("x-hub-signature-256");
+        if let Some(value) = value {
+            request.headers_mut().insert("x-hub-signature-256", value.parse().unwrap());
+        }
+        let mut reply = server.send(request).await;
+        reply.headers.remove("x-request-id");
+        (reply.status, reply.headers.clone(), reply.json())
+    };
+    let missing = refused(None).await;
+    let wrong = format!("sha256={}", "0".repeat(64));
+    assert_eq!((missing.0.as_u16(), &missing.2["detail"]), (401, &json!("the signature was not accepted")));
+    for value in ["", "sha256=zz", "sha1=00", &wrong] {
+        assert_eq!(refused(Some(value)).await, missing, "{value}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -320,6 +320,13 @@ impl DeliveryView {
     }
 }
 
+/// What becomes of a request whose sender is known.
+enum Judged {
+    Wanted(Box<Read>),
+    /// Why the filter does not want it, in words.
+    Unwanted(String),
+}
+
 impl LiveHook {
     async fn check(
         &self,
@@ -354,10 +361,14 @@ impl LiveHook {
             }
         };
         match found {
-            Ok((verdict, _)) => checked.verdict = verdict,
+            Ok(Judged::Wanted(_)) => {}
+            Ok(Judged::Unwanted(why)) => {
+                checked.verdict = Verdict::Filtered;
+                checked.detail = Some(why);
+            }
             Err(refusal) => {
                 checked.verdict = refusal.verdict();
-                checked.detail = Some(refusal.to_string());
+                checked.detail = Some(refusal.detail());
             }
         }
         Ok(checked)
@@ -369,18 +380,18 @@ impl LiveHook {
     }
 
     /// What becomes of a request whose sender is known, before its key is looked at.
-    fn judge(&self, request: &RawRequest<'_>) -> Result<(Verdict, Read), HookRefusal> {
+    fn judge(&self, request: &RawRequest<'_>) -> Result<Judged, HookRefusal> {
         if !self.takes(request.method) {
             return Err(HookRefusal::MethodNotAllowed);
         }
         let read = self.read(request)?;
-        if !self.wants(&read) {
-            return Ok((Verdict::Filtered, read));
+        if let Err(why) = self.wants(&read) {
+            return Ok(Judged::Unwanted(why));
         }
         self.dedupe_key(&read, None)?;
         match self.violation(&read) {
             Some(violation) => Err(HookRefusal::SchemaViolation(violation)),
-            None => Ok((Verdict::Accepted, read)),
+            None => Ok(Judged::Wanted(Box::new(read))),
         }
     }
 
@@ -391,15 +402,14 @@ impl LiveHook {
             HookRefusal::Engine(error) => error,
             refusal => EngineError::Refused { message: refusal.to_string() },
         };
-        let (verdict, read) = self.judge(&request).map_err(refused)?;
-        if verdict == Verdict::Filtered {
+        let Judged::Wanted(read) = self.judge(&request).map_err(refused)? else {
             return Ok(Received::Ignored);
-        }
+        };
         let claimed = self.trigger().1.verify.claims(&request).delivery_id;
         let key = self.dedupe_key(&read, claimed.as_deref()).map_err(refused)?;
         let key = key.or_else(|| Some(format!("replay of {id}")));
         let start = Start { key, delivery_id: claimed, replay_of: Some(id) };
-        self.start(&request, read, start).await.map_err(refused)
+        self.start(&request, *read, start).await.map_err(refused)
     }
 }
 

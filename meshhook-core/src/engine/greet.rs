@@ -4,7 +4,7 @@ use super::EngineError;
 use super::hook::LiveHook;
 use super::refusal::HookRefusal;
 use crate::definition::WebhookTrigger;
-use crate::webhook::{HandshakeAnswer, HandshakeRule, RawRequest, Refusal, Trust, Verified};
+use crate::webhook::{HandshakeAnswer, HandshakeRule, RawRequest, Refusal, Refused, Trust, Verified};
 
 impl LiveHook {
     /// All handshakes of the hook: that of its config, and those of its scheme.
@@ -33,7 +33,11 @@ impl LiveHook {
         }
         let secret = named.map(|(name, secrets)| secrets.get(name.as_str()));
         let answer = match secret {
-            Some(None) => Err(Refusal::NeedsSecret),
+            Some(None) => {
+                let name = name.map(ToString::to_string).unwrap_or_default();
+                let detail = format!("the handshake's secret `{name}` has no value in the vault");
+                Err(Refused::new(Refusal::NeedsSecret, detail))
+            }
             secret => rule.answer(request, secret.flatten()),
         };
         let answer = answer.map_err(HookRefusal::Unauthorized)?;

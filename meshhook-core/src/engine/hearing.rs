@@ -147,6 +147,8 @@ pub(super) struct Found {
     /// The name of the secret that matched.
     pub(super) key: Option<String>,
     pub(super) verified: Option<Verified>,
+    /// Why it is not wanted, in words.
+    pub(super) unwanted: Option<String>,
 }
 
 /// A request that is being looked at. Should its sender go away before it is answered, that is noted.

@@ -104,10 +104,14 @@ impl LiveHook {
         Ok(Read { headers, query, body: body.value, bytes: body.bytes, method: Value::from(request.method) })
     }
 
-    /// Whether the filter wants a request. One that fails does not.
-    pub(super) fn wants(&self, read: &Read) -> bool {
-        let filter = self.trigger().1.filter.as_ref();
-        filter.is_none_or(|filter| filter.evaluate_truthy(&read.root(), &self.env()).unwrap_or(false))
+    /// Whether the filter wants a request; if not, why, in words. One that fails does not.
+    pub(super) fn wants(&self, read: &Read) -> Result<(), String> {
+        let Some(filter) = &self.trigger().1.filter else { return Ok(()) };
+        match filter.evaluate_truthy(&read.root(), &self.env()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the filter said no".to_owned()),
+            Err(error) => Err(format!("the filter failed: {error}")),
+        }
     }
 
     /// What does not please the hook's schema, or that of the workflow's input. The body is the run's input, so it has to

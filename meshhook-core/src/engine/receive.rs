@@ -93,7 +93,8 @@ impl LiveHook {
             Ok(received) => {
                 let (verdict, status) = received.verdict();
                 let (run, keep) = (received.run(), received.keep());
-                hearing.note(Outcome { verdict, status, run, detail: None, bytes: None, keep });
+                let detail = hearing.found.unwanted.take();
+                hearing.note(Outcome { verdict, status, run, detail, bytes: None, keep });
             }
             Err(refusal) => {
                 let verdict = refusal.verdict();
@@ -101,7 +102,7 @@ impl LiveHook {
                     HookRefusal::KeyReused { run } => Some(*run),
                     _ => None,
                 };
-                let detail = (!matches!(refusal, HookRefusal::Unauthorized(_))).then(|| refusal.to_string());
+                let detail = Some(refusal.detail());
                 let status = verdict.status();
                 hearing.note(Outcome { verdict, status, run, detail, bytes: None, keep: Keep::All });
                 self.tell(verdict);
@@ -135,7 +136,8 @@ impl LiveHook {
             return Err(HookRefusal::MethodNotAllowed);
         }
         let read = self.read(request)?;
-        if !self.wants(&read) {
+        if let Err(why) = self.wants(&read) {
+            found.unwanted = Some(why);
             return Ok(Received::Ignored);
         }
         let key = self.dedupe_key(&read, verified.delivery_id.as_deref())?;

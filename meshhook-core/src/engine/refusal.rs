@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::EngineError;
 use crate::id::RunId;
-use crate::webhook::{BodyError, Refusal, Verdict};
+use crate::webhook::{BodyError, Refused, Verdict};
 
 /// Why a hook refuses a request.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +16,9 @@ pub enum HookRefusal {
     /// The body is larger, deeper or has more parts than the hook takes; which limit, in words.
     #[error("{0}")]
     TooLarge(String),
-    /// Who sends is not who may. Why is for the operator: a sender is told no more than the message says.
+    /// Who sends is not who may. Why is for the hook's owner: a sender is told no more than the message says.
     #[error("the signature was not accepted")]
-    Unauthorized(Refusal),
+    Unauthorized(Refused),
     /// The body's encoding, or its type where JSON is needed, is not supported.
     #[error("{0}")]
     UnsupportedMedia(String),
@@ -49,13 +49,22 @@ pub enum HookRefusal {
 }
 
 impl HookRefusal {
+    /// What is wrong, in words for the hook's owner.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Unauthorized(refused) => refused.detail.clone(),
+            told => told.to_string(),
+        }
+    }
+
     /// What was found, in one word.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::MethodNotAllowed => Verdict::MethodNotAllowed,
             Self::TooLarge(_) => Verdict::TooLarge,
-            Self::Unauthorized(refusal) => (*refusal).into(),
+            Self::Unauthorized(refused) => refused.refusal.into(),
             Self::UnsupportedMedia(_) => Verdict::UnsupportedMedia,
             Self::InvalidJson(_) | Self::Malformed(_) => Verdict::Malformed,
             Self::KeyReused { .. } => Verdict::KeyReused,

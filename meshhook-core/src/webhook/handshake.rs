@@ -20,7 +20,7 @@ use base64::Engine as _;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, Refused, place};
 use super::scheme::{Source, Text};
 use super::signature::{STANDARD, hmac_sha256, same};
 use super::verify::{Found, RawRequest};
@@ -142,31 +142,41 @@ impl HandshakeRule {
         &self,
         request: &RawRequest<'_>,
         secret: Option<&SecretValue>,
-    ) -> Result<HandshakeAnswer, Refusal> {
+    ) -> Result<HandshakeAnswer, Refused> {
         let found = Found::without_signature(request);
         let secret = secret.filter(|secret| !secret.is_empty());
         match &self.trust {
             Trust::Anyone | Trust::Signature => {}
             Trust::TokenIfAny(_) if secret.is_none() => {}
             Trust::Token(source) | Trust::TokenIfAny(source) => {
-                let secret = secret.ok_or(Refusal::NeedsSecret)?;
-                let token = found.get(source)?.ok_or(Refusal::HeaderMissing)?;
+                let secret = secret.ok_or_else(needs_secret)?;
+                let token = found.get(source)?.ok_or_else(|| Refused::missing(source))?;
                 if !same(token.as_bytes(), secret.expose().as_bytes()) {
-                    return Err(Refusal::Mismatch);
+                    let detail = format!("{} is not the handshake's secret", place(source));
+                    return Err(Refusal::Mismatch.because(detail));
                 }
             }
             Trust::Key => {
-                secret.ok_or(Refusal::NeedsSecret)?;
+                secret.ok_or_else(needs_secret)?;
             }
         }
         let challenge = match &self.challenge {
             Some(source) => {
-                found.get(source)?.filter(|text| is_challenge(text)).ok_or(Refusal::BadChallenge)?
+                let bad = || {
+                    let stands = place(source);
+                    let detail = format!("the challenge in {stands} is missing, too long or no plain text");
+                    Refusal::BadChallenge.because(detail)
+                };
+                found.get(source)?.filter(|text| is_challenge(text)).ok_or_else(bad)?
             }
             None => Cow::Borrowed(""),
         };
         self.answer.to(&challenge, secret)
     }
+}
+
+fn needs_secret() -> Refused {
+    Refusal::NeedsSecret.because("the handshake's secret has no value in the vault")
 }
 
 impl Condition {
@@ -194,7 +204,7 @@ impl Condition {
 }
 
 impl Answer {
-    fn to(&self, challenge: &str, secret: Option<&SecretValue>) -> Result<HandshakeAnswer, Refusal> {
+    fn to(&self, challenge: &str, secret: Option<&SecretValue>) -> Result<HandshakeAnswer, Refused> {
         let mut answer = HandshakeAnswer { status: 200, headers: Vec::new(), body: None, tell: None };
         match self {
             Self::Status(status) => answer.status = *status,
@@ -222,14 +232,16 @@ impl Answer {
 }
 
 impl Member {
-    fn value(&self, challenge: &str, secret: Option<&SecretValue>) -> Result<Value, Refusal> {
+    fn value(&self, challenge: &str, secret: Option<&SecretValue>) -> Result<Value, Refused> {
         let mac = || {
-            let key = secret.ok_or(Refusal::NeedsSecret)?.expose();
+            let key = secret.ok_or_else(needs_secret)?.expose();
             let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"+/=_.-".contains(&b);
             // No signature for the asking: see the module's essay.
             let is_no_body = challenge.len() <= MAX_SIGNED_CHALLENGE && challenge.bytes().all(is_plain);
             let mac = is_no_body.then(|| hmac_sha256(key.as_bytes(), challenge.as_bytes()));
-            mac.ok_or(Refusal::BadChallenge)
+            mac.ok_or_else(|| {
+                Refusal::BadChallenge.because("the challenge could be something else that the secret signs")
+            })
         };
         Ok(match self {
             Self::Number(number) => Value::from(*number),

@@ -36,7 +36,7 @@ impl Ask {
         rules
             .iter()
             .find(|rule| rule.is_meant_by(&request))
-            .map(|rule| rule.answer(&request, secret.as_ref()))
+            .map(|rule| Ok(rule.answer(&request, secret.as_ref())?))
     }
 
     fn of(&self, name: &str, secret: Option<&str>) -> Option<Result<HandshakeAnswer, Refusal>> {

@@ -14,12 +14,12 @@ use http::header::AUTHORIZATION;
 use p256::ecdsa::signature::Verifier as _;
 use serde_json::{Map, Value};
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, Refused, secrets as named};
 use super::scheme::{Algorithm, KeyPreparation, RsaHash, RsaPadding};
 use super::signature::{Key, URL_SAFE_BARE, rsa_spki};
-use super::verify::{RawRequest, Verified, one_header};
+use super::verify::{RawRequest, Secret, Verified, names_of, needed_header};
 use crate::json::{self, JsonLimits};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, format_duration};
 
 /// How tokens are verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,10 @@ impl JwtAlgorithm {
     /// Whether its keys are RSA's, which do not say by themselves which algorithm they are for.
     pub(super) fn is_rsa(self) -> bool {
         matches!(self.algorithm(), Algorithm::Rsa(..))
+    }
+
+    fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }
 
     fn named(name: &str) -> Option<Self> {
@@ -204,61 +208,94 @@ impl JwtScheme {
     pub(super) fn verify(
         &self,
         request: &RawRequest<'_>,
-        secrets: &[(usize, &str)],
+        secrets: &[Secret<'_>],
         now: Timestamp,
-    ) -> Result<Verified, Refusal> {
-        let header = one_header(request.headers, &AUTHORIZATION)?.ok_or(Refusal::HeaderMissing)?;
-        let token = bearer(header).ok_or(Refusal::BadEncoding)?;
-        let token = Token::read(token).ok_or(Refusal::BadEncoding)?;
+    ) -> Result<Verified, Refused> {
+        let header = needed_header(request.headers, &AUTHORIZATION)?;
+        let token = bearer(header).ok_or_else(|| {
+            let detail = "the header `authorization` is not `Bearer` and a token of at most 8 KiB";
+            Refusal::BadEncoding.because(detail)
+        })?;
+        let token = Token::read(token).map_err(|what| Refusal::BadEncoding.because(what))?;
         let algorithm = token.algorithm().filter(|it| self.algorithms.contains(it));
-        let algorithm = algorithm.ok_or(Refusal::BadAlgorithm)?;
+        let algorithm = algorithm.ok_or_else(|| {
+            let accepted: Vec<&str> = self.algorithms.iter().map(|it| it.name()).collect();
+            Refusal::BadAlgorithm.because(format!("the token's `alg` is none of {}", accepted.join(", ")))
+        })?;
+        let not_signed = |by: &str| {
+            let detail = format!("the token's signature is not one of {} with {by}", algorithm.name());
+            Refusal::Mismatch.because(detail)
+        };
         let key_index = match &self.keys {
             Some(keys) => {
                 let keys = keys.iter().filter(|key| key.algorithm == algorithm);
                 let keys: Vec<&Jwk> = match token.header.get("kid") {
                     Some(Value::String(kid)) => keys.filter(|key| key.kid.as_ref() == Some(kid)).collect(),
-                    Some(_) => return Err(Refusal::BadEncoding),
+                    Some(_) => return Err(Refusal::BadEncoding.because("the token's `kid` is no text")),
                     None => keys.collect(),
                 };
-                // Without a name there must be no choice.
-                if token.header.contains_key("kid") || keys.len() == 1 {
-                    let key = |key: &&Jwk| Key::from_bytes(algorithm.algorithm(), &key.bytes);
-                    keys.iter().filter_map(key).any(|key| token.is_signed_by(algorithm, &key)).then_some(None)
-                } else {
-                    None
+                let key = |key: &&Jwk| Key::from_bytes(algorithm.algorithm(), &key.bytes);
+                match (token.header.contains_key("kid"), keys.len()) {
+                    (true, 0) => {
+                        let detail =
+                            format!("no key of the set for {} has the token's `kid`", algorithm.name());
+                        return Err(Refusal::Mismatch.because(detail));
+                    }
+                    // Without a name there must be no choice.
+                    (false, count) if count != 1 => {
+                        let name = algorithm.name();
+                        let detail =
+                            format!("the token has no `kid`, and the set has {count} keys for {name}");
+                        return Err(Refusal::Mismatch.because(detail));
+                    }
+                    _ if keys.iter().filter_map(key).any(|key| token.is_signed_by(algorithm, &key)) => None,
+                    _ => return Err(not_signed("the key of the set")),
                 }
             }
             None => {
                 let preparation =
                     if algorithm.is_shared() { KeyPreparation::Utf8 } else { KeyPreparation::Spki };
-                let prepare = |secret| Key::prepare(preparation, algorithm.algorithm(), secret);
-                let keys = secrets.iter().filter_map(|(index, secret)| Some((*index, prepare(secret)?)));
-                let keys: Vec<(usize, Key)> = keys.collect();
+                let prepare =
+                    |secret: &Secret<'_>| Key::prepare(preparation, algorithm.algorithm(), secret.text);
+                let keys = secrets.iter().filter_map(|secret| Some((*secret, prepare(secret)?)));
+                let keys: Vec<(Secret<'_>, Key)> = keys.collect();
                 if keys.is_empty() {
-                    return Err(Refusal::BadKey);
+                    return Err(Refused::bad_key(preparation, algorithm.algorithm(), &names_of(secrets)));
                 }
-                keys.iter().find(|(_, key)| token.is_signed_by(algorithm, key)).map(|(index, _)| Some(*index))
+                let matched = keys.iter().find(|(_, key)| token.is_signed_by(algorithm, key));
+                let tried = || named(&keys.iter().map(|(it, _)| it.name).collect::<Vec<_>>());
+                Some(matched.ok_or_else(|| not_signed(&tried()))?.0.index)
             }
         };
-        let key_index = key_index.ok_or(Refusal::Mismatch)?;
         self.check_claims(&token.claims, now)?;
         Ok(Verified { key_index, delivery_id: None, timestamp: None })
     }
 
-    fn check_claims(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<(), Refusal> {
+    fn check_claims(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<(), Refused> {
         let time = |name: &str| match claims.get(name) {
             None => Ok(None),
             Some(value) => {
                 let seconds = value.as_i64().filter(|seconds| (0..=MAX_SECONDS).contains(seconds));
                 let at = seconds.map(|seconds| Timestamp::from_micros(seconds * 1_000_000));
-                at.map(Some).ok_or(Refusal::BadTimestamp)
+                at.map(Some).ok_or_else(|| {
+                    Refusal::BadTimestamp
+                        .because(format!("the token's `{name}` is no whole number of seconds"))
+                })
             }
         };
-        let expires = time("exp")?.ok_or(Refusal::BadTimestamp)?;
+        let unending = || Refusal::BadTimestamp.because("the token has no `exp`");
+        let expires = time("exp")?.ok_or_else(unending)?;
         let (not_before, _issued) = (time("nbf")?, time("iat")?);
-        let is_early = not_before.is_some_and(|from| now.after(LEEWAY) < from);
-        if expires.after(LEEWAY) <= now || is_early {
-            return Err(Refusal::Stale);
+        let leeway = format_duration(LEEWAY);
+        if expires.after(LEEWAY) <= now {
+            let ago = format_duration(now.since(expires));
+            let detail = format!("the token expired {ago} before it came; the leeway is {leeway}");
+            return Err(Refusal::Stale.because(detail));
+        }
+        if let Some(from) = not_before.filter(|from| now.after(LEEWAY) < *from) {
+            let early = format_duration(from.since(now));
+            let detail = format!("the token came {early} before its `nbf`; the leeway is {leeway}");
+            return Err(Refusal::Stale.because(detail));
         }
         let is_it = |name: &str, wanted: &Option<String>, many: bool| match (claims.get(name), wanted) {
             (Some(Value::String(text)), Some(wanted)) => text == wanted,
@@ -270,8 +307,16 @@ impl JwtScheme {
             (Some(Value::Array(texts)), None) => many && texts.iter().all(Value::is_string),
             (Some(_), None) => false,
         };
-        let is_meant = is_it("iss", &self.issuer, false) && is_it("aud", &self.audience, true);
-        if is_meant { Ok(()) } else { Err(Refusal::BadClaims) }
+        for (name, wanted, many) in [("iss", &self.issuer, false), ("aud", &self.audience, true)] {
+            if !is_it(name, wanted, many) {
+                let detail = match wanted {
+                    Some(wanted) => format!("the token's `{name}` is not `{wanted}`"),
+                    None => format!("the token's `{name}` is no text"),
+                };
+                return Err(Refusal::BadClaims.because(detail));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -290,9 +335,14 @@ struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    fn read(text: &'a str) -> Option<Self> {
-        let (signed, signature) = text.rsplit_once('.')?;
-        let (header, claims) = signed.split_once('.')?;
+    /// Reads a token; or says what is wrong with it.
+    fn read(text: &'a str) -> Result<Self, &'static str> {
+        let parts = || {
+            let (signed, signature) = text.rsplit_once('.')?;
+            let (header, claims) = signed.split_once('.')?;
+            Some((signed, header, claims, signature))
+        };
+        let (signed, header, claims, signature) = parts().ok_or("the token has not three parts")?;
         let object = |part: &str| {
             let bytes = URL_SAFE_BARE.decode(part).ok()?;
             match json::parse(&bytes, &JsonLimits::default().with_max_depth(16)).ok()? {
@@ -300,11 +350,15 @@ impl<'a> Token<'a> {
                 _ => None,
             }
         };
+        let header = object(header).ok_or("the token's header is no JSON object in base64url")?;
         // A dot in the claims is no base64, so more than three parts are refused here as well.
-        let (header, claims) = (object(header)?, object(claims)?);
-        let demands_more = ["crit", "b64", "enc", "zip", "cty"].iter().any(|name| header.contains_key(*name));
-        let signature = URL_SAFE_BARE.decode(signature).ok()?;
-        (!demands_more).then_some(Self { header, claims, signed, signature })
+        let claims = object(claims).ok_or("the token's claims are no JSON object in base64url")?;
+        let signature =
+            URL_SAFE_BARE.decode(signature).map_err(|_| "the token's signature is no base64url")?;
+        if ["crit", "b64", "enc", "zip", "cty"].iter().any(|name| header.contains_key(*name)) {
+            return Err("the token's header has one of `crit`, `b64`, `enc`, `zip` and `cty`");
+        }
+        Ok(Self { header, claims, signed, signature })
     }
 
     fn algorithm(&self) -> Option<JwtAlgorithm> {

@@ -22,7 +22,7 @@ fn verify_at(
     let request = RawRequest { method: "POST", url: "", query: "", headers: &headers, body: b"{}" };
     let secret = secret.map(SecretValue::from);
     let secrets: Vec<_> = config.secret_names().iter().map(|_| secret.as_ref()).collect();
-    config.verify(&request, &secrets, Timestamp::from_micros(now * 1_000_000))
+    Ok(config.verify(&request, &secrets, Timestamp::from_micros(now * 1_000_000))?)
 }
 
 fn verify(config: &Value, token: &str) -> Result<(), Refusal> {
@@ -245,7 +245,7 @@ fn what_is_no_plain_token_is_refused_unverified() {
         let request = RawRequest { method: "POST", url: "", query: "", headers: &headers, body: b"" };
         let config = VerifyConfig::parse(&shared(), "").unwrap();
         let verdict = config.verify(&request, &[Some(&KEY.into())], Timestamp::from_micros(NOW * 1_000_000));
-        assert_eq!(verdict, Err(Refusal::BadEncoding), "{:.80}", token);
+        assert_eq!(verdict.map_err(Refusal::from), Err(Refusal::BadEncoding), "{:.80}", token);
     }
     assert_eq!(verify_at(&shared(), &good, Some(KEY), NOW), Err(Refusal::BadEncoding));
     assert_eq!(verify_at(&shared(), &format!("Basic {good}"), Some(KEY), NOW), Err(Refusal::BadEncoding));
@@ -306,3 +306,41 @@ fn configs_that_could_not_be_safe_are_problems() {
 #[path = "jwt_rsa_tests.rs"]
 mod rsa;
 use rsa::{rsa_key, rsa_token};
+
+#[test]
+fn an_owner_is_told_what_is_wrong_with_a_token() {
+    let told = |config: &Value, token: &str| {
+        let config = VerifyConfig::parse(config, "").unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        let request = RawRequest { method: "POST", url: "", query: "", headers: &headers, body: b"{}" };
+        let secrets: Vec<_> = config.secret_names().iter().map(|_| SecretValue::from(KEY)).collect();
+        let secrets: Vec<_> = secrets.iter().map(Some).collect();
+        config.verify(&request, &secrets, Timestamp::from_micros(NOW * 1_000_000)).unwrap_err().detail
+    };
+    let of = |claims: Value| told(&shared(), &claiming(&claims));
+    let header = r#"{"alg":"HS256"}"#;
+    assert_eq!(told(&shared(), "a.b"), "the token has not three parts");
+    assert_eq!(told(&shared(), "a.b.c"), "the token's header is no JSON object in base64url");
+    let crit = hs256(r#"{"alg":"HS256","crit":[]}"#, "{}");
+    assert_eq!(told(&shared(), &crit), "the token's header has one of `crit`, `b64`, `enc`, `zip` and `cty`");
+    let es = jwks(&["ES256", "EdDSA"], &[okp("a"), okp("b")]);
+    assert_eq!(told(&es, &hs256(header, "{}")), "the token's `alg` is none of ES256, EdDSA");
+    assert_eq!(
+        told(&es, &eddsa(r#"{"alg":"EdDSA"}"#)),
+        "the token has no `kid`, and the set has 2 keys for EdDSA"
+    );
+    let named = eddsa(r#"{"alg":"EdDSA","kid":"c"}"#);
+    assert_eq!(told(&es, &named), "no key of the set for EdDSA has the token's `kid`");
+    let forged = format!("{}.{}", parts(header, "{}"), "A".repeat(43));
+    assert_eq!(told(&shared(), &forged), "the token's signature is not one of HS256 with the secret `s`");
+    assert_eq!(of(json!({})), "the token has no `exp`");
+    assert_eq!(of(json!({"exp": "1"})), "the token's `exp` is no whole number of seconds");
+    assert_eq!(of(json!({"exp": NOW - 90})), "the token expired 1m30s before it came; the leeway is 1m");
+    let early = json!({"exp": NOW + 900, "nbf": NOW + 61});
+    assert_eq!(of(early), "the token came 1m1s before its `nbf`; the leeway is 1m");
+    let meant = with(shared(), "audience", json!("me"));
+    let token = claiming(&json!({"exp": NOW + 900, "aud": "you"}));
+    assert_eq!(told(&meant, &token), "the token's `aud` is not `me`");
+    assert_eq!(of(json!({"exp": NOW + 900, "iss": 1})), "the token's `iss` is no text");
+}

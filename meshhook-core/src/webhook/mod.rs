@@ -11,7 +11,7 @@
 //! - A signature scheme is data ([`SignatureScheme`]); the presets are values of it (`preset.rs`), and the
 //!   generic `hmac` scheme is the same type filled from a trigger's config.
 //! - Verification takes the time, the secrets and the raw request as arguments. What it refuses, it refuses with
-//!   a [`Refusal`] that is recorded for the hook's owner and never shown to the sender.
+//!   a [`Refusal`] that is recorded for the hook's owner, [in words](Refused) as well, and never shown to the sender.
 //! - So is a provider's question whether the hook is there ([`HandshakeRule`]): it is answered and starts no run.
 //! - What became of a request is a [`Verdict`], of a closed list.
 //! - Bodies are decoded only after the signature was accepted, and every step is bounded.
@@ -41,7 +41,7 @@ pub use head::{HeadError, MAX_HEADERS, MAX_QUERY_PAIRS, headers_value, query_val
 pub use jwt::{Jwk, JwtAlgorithm, JwtScheme};
 pub use path::{HookPath, InvalidHookPath};
 pub use preset::{PRESETS, preset};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, Refused};
 pub use scheme::{
     Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, RsaHash, RsaPadding, Scheme,
     SignatureEncoding, SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,

@@ -76,6 +76,26 @@ fn read_variable(name: &str) -> Result<Part, String> {
     read_place(place).map(part).map_err(|message| format!("has `{{{name}}}`, which {message}"))
 }
 
+/// Writes a template as it is read. What only presets sign has no notation, and stands there by a name.
+pub(super) fn write_template(parts: &[Part]) -> String {
+    let place = |source: &Source| match source {
+        Source::Header(name) => format!("header:{name}"),
+        Source::Query(name) => format!("query:{name}"),
+        Source::Label(label) => format!("label:{label}"),
+        Source::Body(pointer) => format!("body:{pointer}"),
+    };
+    let written = parts.iter().map(|part| match part {
+        Part::Literal(text) => text.to_string(),
+        Part::FormPairs => "{form pairs}".to_owned(),
+        Part::From(source) => format!("{{{}}}", place(source)),
+        Part::IfAny(source) => format!("{{{}?}}", place(source)),
+        part => {
+            VARIABLES.iter().filter(|(_, it)| it == part).map(|(name, _)| format!("{{{name}}}")).collect()
+        }
+    });
+    written.collect()
+}
+
 /// The longest name, in bytes.
 const MAX_NAME: usize = 128;
 /// The longest pointer, in bytes.
@@ -126,6 +146,16 @@ mod tests {
         assert!(read_place(&format!("query:{}", "a".repeat(129))).is_err());
         assert!(read_place(&format!("body:/{}", "a".repeat(255))).is_ok());
         assert!(read_place(&format!("body:/{}", "a".repeat(256))).is_err());
+    }
+
+    #[test]
+    fn a_template_is_written_as_it_was_read() {
+        for template in
+            ["v1.{body}{query:n}:{header:x-a?}", "{url}{method}{timestamp}.{id}{body:/a/0}{label:t}"]
+        {
+            assert_eq!(write_template(&read_template(template).unwrap()), template);
+        }
+        assert_eq!(write_template(&[Part::Url, Part::FormPairs]), "{url}{form pairs}");
     }
 
     #[test]

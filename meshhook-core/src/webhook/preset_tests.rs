@@ -43,7 +43,7 @@ impl Sent {
         let Self { headers, method, url, body, .. } = self;
         let request = RawRequest { method, url, query: "", headers, body };
         let now = Timestamp::from_micros(self.at * 1_000_000);
-        config.verify(&request, &[Some(&SecretValue::from(self.secret.as_str()))], now)
+        Ok(config.verify(&request, &[Some(&SecretValue::from(self.secret.as_str()))], now)?)
     }
 
     fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
@@ -322,7 +322,7 @@ fn twilio(
         .collect();
     let config = VerifyConfig::parse(&json!({"scheme": "twilio", "secret": "s"}), "").unwrap();
     let request = RawRequest { method: "POST", url, query: "", headers: &headers, body: body.as_bytes() };
-    config.verify(&request, &[Some(&"12345".into())], Timestamp::EPOCH)
+    Ok(config.verify(&request, &[Some(&"12345".into())], Timestamp::EPOCH)?)
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -24,11 +24,13 @@ use zeroize::Zeroizing;
 
 use super::body::{BodyKind, MediaType};
 use super::config::VerifyConfig;
-use super::refusal::Refusal;
-use super::scheme::{Extraction, Part, Scheme, SignatureScheme, Source, TimestampUnit, TokenScheme};
+use super::refusal::{Refusal, Refused, place};
+use super::scheme::{
+    Extraction, Part, Scheme, SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
+};
 use super::signature::{Key, STANDARD, decode, same};
 use crate::json::JsonLimits;
-use crate::secret::SecretValue;
+use crate::secret::{SecretName, SecretValue};
 use crate::time::Timestamp;
 
 /// A request as it came, before anything was parsed.
@@ -83,25 +85,35 @@ impl VerifyConfig {
         request: &RawRequest<'_>,
         secrets: &[Option<&SecretValue>],
         now: Timestamp,
-    ) -> Result<Verified, Refusal> {
+    ) -> Result<Verified, Refused> {
         if matches!(self.scheme, Scheme::None) {
             return Ok(Verified::default());
         }
-        let secrets: Vec<Secret<'_>> = secrets
-            .iter()
-            .enumerate()
-            .filter_map(|(index, secret)| Some((index, secret.filter(|s| !s.is_empty())?.expose())))
+        let valued = |secret: &Option<&SecretValue>| secret.is_some_and(|secret| !secret.is_empty());
+        let named = self.secret_names().iter().zip(secrets).enumerate();
+        let present: Vec<Secret<'_>> = named
+            .filter_map(|(index, (name, secret))| {
+                Some(Secret { index, name, text: secret.filter(|secret| !secret.is_empty())?.expose() })
+            })
             .collect();
-        if secrets.is_empty() && !self.secrets_stand_elsewhere() {
-            return Err(Refusal::NeedsSecret);
+        let missing = || -> Vec<&SecretName> {
+            let named = self.secret_names().iter().zip(secrets);
+            named.filter(|(_, secret)| !valued(secret)).map(|(name, _)| name).collect()
+        };
+        if present.is_empty() && !self.secrets_stand_elsewhere() {
+            return Err(Refused::needs_secret(&missing()));
         }
-        match &self.scheme {
+        let verified = match &self.scheme {
             Scheme::None => Ok(Verified::default()),
-            Scheme::Signature(schemes) => self.verify_any(schemes, request, &secrets, now),
-            Scheme::Jwt(scheme) => scheme.verify(request, &secrets, now),
-            Scheme::Token(scheme) => verify_token(scheme, request, &secrets),
-            Scheme::Basic { username } => verify_basic(username, request, &secrets),
-        }
+            Scheme::Signature(schemes) => self.verify_any(schemes, request, &present, now),
+            Scheme::Jwt(scheme) => scheme.verify(request, &present, now),
+            Scheme::Token(scheme) => verify_token(scheme, request, &present),
+            Scheme::Basic { username } => verify_basic(username, request, &present),
+        };
+        verified.map_err(|refused| match refused.refusal {
+            Refusal::Mismatch | Refusal::BadKey => refused.without(&missing()),
+            _ => refused,
+        })
     }
 
     /// What the request says of itself where the scheme looks for it, verified or not: for people who look at what was
@@ -143,16 +155,20 @@ impl VerifyConfig {
         request: &RawRequest<'_>,
         secrets: &[Secret<'_>],
         now: Timestamp,
-    ) -> Result<Verified, Refusal> {
-        let mut reason = Refusal::HeaderMissing;
-        for (nth, scheme) in schemes.iter().enumerate() {
+    ) -> Result<Verified, Refused> {
+        let mut reason: Option<Refused> = None;
+        for scheme in schemes {
             match self.verify_signature(scheme, request, secrets, now) {
-                Err(refusal) if nth == 0 || refusal.depth() > reason.depth() => reason = refusal,
-                Err(_) => {}
+                Err(refused) => {
+                    let known = reason.as_ref().map(|reason| reason.refusal.depth());
+                    if known.is_none_or(|depth| refused.refusal.depth() > depth) {
+                        reason = Some(refused);
+                    }
+                }
                 accepted => return accepted,
             }
         }
-        Err(reason)
+        Err(reason.unwrap_or_else(|| Refusal::HeaderMissing.into()))
     }
 
     fn verify_signature(
@@ -161,25 +177,22 @@ impl VerifyConfig {
         request: &RawRequest<'_>,
         secrets: &[Secret<'_>],
         now: Timestamp,
-    ) -> Result<Verified, Refusal> {
+    ) -> Result<Verified, Refused> {
         let found = Found::new(scheme, request)?;
-        let keys: Vec<(usize, Key)> = secrets
-            .iter()
-            .filter_map(|(index, secret)| Some((*index, Key::prepare(scheme.key, scheme.algorithm, secret)?)))
-            .collect();
+        let key = |secret: &Secret<'_>| Key::prepare(scheme.key, scheme.algorithm, secret.text);
+        let keys: Vec<(&Secret<'_>, Key)> =
+            secrets.iter().filter_map(|secret| Some((secret, key(secret)?))).collect();
         if keys.is_empty() {
-            return Err(Refusal::BadKey);
+            return Err(Refused::bad_key(scheme.key, scheme.algorithm, &names_of(secrets)));
         }
+        let time =
+            |rule: &TimestampRule| found.get(&rule.source)?.ok_or_else(|| Refused::no_time(&rule.source));
         let timestamp = match &scheme.timestamp {
-            Some(rule) if scheme.signs(&Part::Timestamp) => {
-                Some(found.get(&rule.source)?.ok_or(Refusal::BadTimestamp)?)
-            }
+            Some(rule) if scheme.signs(&Part::Timestamp) => Some(time(rule)?),
             _ => None,
         };
         let id = match &scheme.id {
-            Some(source) if scheme.signs(&Part::Id) => {
-                Some(found.get(source)?.filter(|id| is_signed_id(id)).ok_or(Refusal::BadId)?)
-            }
+            Some(source) if scheme.signs(&Part::Id) => Some(signed_id(&found, source)?),
             _ => None,
         };
         let url = self.url.as_deref().unwrap_or(request.url);
@@ -194,75 +207,104 @@ impl VerifyConfig {
                 Part::Method => Cow::Borrowed(request.method.as_bytes()),
                 Part::FormPairs if is_form(request.headers) => Cow::Owned(form_pairs(request.body)?),
                 Part::FormPairs => Cow::Borrowed(&[]),
-                Part::From(source) => bytes_of(found.get(source)?.ok_or(Refusal::HeaderMissing)?),
+                Part::From(source) => bytes_of(found.get(source)?.ok_or_else(|| Refused::missing(source))?),
                 Part::IfAny(source) => bytes_of(found.get(source)?.unwrap_or_default()),
             });
         }
         let matched =
             keys.iter().find(|(_, key)| key.matches_any(scheme.algorithm, &signed, &found.signatures));
-        let key_index = Some(matched.ok_or(Refusal::Mismatch)?.0);
+        let Some((secret, _)) = matched else {
+            let bytes = signed.iter().map(|part| part.len()).sum();
+            let tried: Vec<&SecretName> = keys.iter().map(|(secret, _)| secret.name).collect();
+            return Err(Refused::mismatch(scheme, url, bytes, &tried));
+        };
         if let Some(name) = &scheme.body_digest {
             check_body_digest(url, name, request)?;
         }
-        if scheme
-            .absent
-            .iter()
-            .any(|pointer| found.json().is_some_and(|json| json.pointer(pointer).is_some()))
-        {
-            return Err(Refusal::Ambiguous);
+        let is_there = |pointer: &&Text| found.json().is_some_and(|json| json.pointer(pointer).is_some());
+        if let Some(pointer) = scheme.absent.iter().find(is_there) {
+            let detail = format!("`{pointer}` in the body would change what is signed, and must be absent");
+            return Err(Refusal::Ambiguous.because(detail));
         }
         let timestamp = match &scheme.timestamp {
             Some(rule) => {
-                let text = found.get(&rule.source)?.ok_or(Refusal::BadTimestamp)?;
-                let at = parse_timestamp(&text, rule.unit).ok_or(Refusal::BadTimestamp)?;
-                if at.since(now).max(now.since(at)) > self.tolerance {
-                    return Err(Refusal::Stale);
+                let at = parse_timestamp(&time(rule)?, rule.unit);
+                let at = at.ok_or_else(|| Refused::bad_time(&rule.source, rule.unit))?;
+                let (before, after) = (now.since(at), at.since(now));
+                if before.max(after) > self.tolerance {
+                    return Err(Refused::stale(&rule.source, (before, after), self.tolerance));
                 }
                 Some(at)
             }
             None => None,
         };
+        let key_index = Some(secret.index);
         Ok(Verified { key_index, delivery_id: delivery_id(&found, &scheme.delivery_id)?, timestamp })
     }
 }
 
-/// A secret's plaintext and its index among the configured names.
-type Secret<'a> = (usize, &'a str);
+/// A secret that has a value.
+#[derive(Clone, Copy)]
+pub(super) struct Secret<'a> {
+    /// Which of the configured names.
+    pub(super) index: usize,
+    pub(super) name: &'a SecretName,
+    pub(super) text: &'a str,
+}
+
+pub(super) fn names_of<'a>(secrets: &[Secret<'a>]) -> Vec<&'a SecretName> {
+    secrets.iter().map(|secret| secret.name).collect()
+}
 
 fn verify_token(
     scheme: &TokenScheme,
     request: &RawRequest<'_>,
     secrets: &[Secret<'_>],
-) -> Result<Verified, Refusal> {
-    let header = one_header(request.headers, &scheme.header)?.ok_or(Refusal::HeaderMissing)?;
-    let token = header.strip_prefix(scheme.prefix.as_bytes()).ok_or(Refusal::BadEncoding)?;
-    let matched = secrets.iter().find(|(_, secret)| same(token, secret.as_bytes()));
-    let key_index = Some(matched.ok_or(Refusal::Mismatch)?.0);
+) -> Result<Verified, Refused> {
+    let header = needed_header(request.headers, &scheme.header)?;
+    let stands = || place(&Source::Header(scheme.header.clone()));
+    let token = header.strip_prefix(scheme.prefix.as_bytes()).ok_or_else(|| {
+        Refusal::BadEncoding.because(format!("{} does not begin with `{}`", stands(), scheme.prefix))
+    })?;
+    let matched = secrets.iter().find(|secret| same(token, secret.text.as_bytes()));
+    let matched = matched
+        .ok_or_else(|| Refused::other_token(&format!("the token in {}", stands()), &names_of(secrets)))?;
     let found = Found::without_signature(request);
-    Ok(Verified { key_index, delivery_id: delivery_id(&found, &scheme.delivery_id)?, timestamp: None })
+    let delivery_id = delivery_id(&found, &scheme.delivery_id)?;
+    Ok(Verified { key_index: Some(matched.index), delivery_id, timestamp: None })
 }
 
 fn verify_basic(
     username: &str,
     request: &RawRequest<'_>,
     secrets: &[Secret<'_>],
-) -> Result<Verified, Refusal> {
-    let header = one_header(request.headers, &AUTHORIZATION)?.ok_or(Refusal::HeaderMissing)?;
-    let (scheme, credentials) = header.split_at_checked("Basic ".len()).ok_or(Refusal::BadEncoding)?;
+) -> Result<Verified, Refused> {
+    let header = needed_header(request.headers, &AUTHORIZATION)?;
+    let malformed = || {
+        let detail =
+            "the header `authorization` is not `Basic ` and the base64 of a user name, `:` and a password";
+        Refusal::BadEncoding.because(detail)
+    };
+    let (scheme, credentials) = header.split_at_checked("Basic ".len()).ok_or_else(malformed)?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
-        return Err(Refusal::BadEncoding);
+        return Err(malformed());
     }
-    let decoded = STANDARD.decode(credentials).map(Zeroizing::new).map_err(|_| Refusal::BadEncoding)?;
-    let colon = decoded.iter().position(|b| *b == b':').ok_or(Refusal::BadEncoding)?;
+    let decoded = STANDARD.decode(credentials).map(Zeroizing::new).map_err(|_| malformed())?;
+    let colon = decoded.iter().position(|b| *b == b':').ok_or_else(malformed)?;
     let is_user = same(&decoded[..colon], username.as_bytes());
     let password = &decoded[colon + 1..];
     // The password is compared whether or not the user name is right, so that time does not tell them apart.
-    let matched = secrets.iter().find(|(_, secret)| same(password, secret.as_bytes()));
+    let matched = secrets.iter().find(|secret| same(password, secret.text.as_bytes()));
     match matched {
-        Some((index, _)) if is_user => {
-            Ok(Verified { key_index: Some(*index), delivery_id: None, timestamp: None })
+        Some(secret) if is_user => {
+            Ok(Verified { key_index: Some(secret.index), delivery_id: None, timestamp: None })
         }
-        _ => Err(Refusal::Mismatch),
+        Some(_) => Err(Refusal::Mismatch.because(format!("the user name is not `{username}`"))),
+        None => {
+            let beside = if is_user { "" } else { ", beside another user name," };
+            let what = format!("the password in the header `authorization`{beside}");
+            Err(Refused::other_token(&what, &names_of(secrets)))
+        }
     }
 }
 
@@ -280,15 +322,16 @@ impl<'a> Found<'a> {
         Self { request, entries: Vec::new(), signatures: Vec::new(), json: OnceCell::new() }
     }
 
-    fn new(scheme: &SignatureScheme, request: &'a RawRequest<'a>) -> Result<Self, Refusal> {
+    fn new(scheme: &SignatureScheme, request: &'a RawRequest<'a>) -> Result<Self, Refused> {
         let mut found = Self::without_signature(request);
         let mut candidates: Vec<Cow<'a, str>> = Vec::new();
-        let mut is_there = false;
+        let mut carriers: Vec<&Source> = Vec::new();
         for carrier in scheme.carriers.iter() {
             let Some(text) = found.get(carrier)? else { continue };
-            is_there = true;
+            carriers.push(carrier);
             if text.len() > MAX_SIGNATURE_HEADER {
-                return Err(Refusal::TooManySignatures);
+                let detail = format!("{} is longer than {MAX_SIGNATURE_HEADER} bytes", place(carrier));
+                return Err(Refusal::TooManySignatures.because(detail));
             }
             match &scheme.extraction {
                 Extraction::Bare => candidates.push(text),
@@ -305,16 +348,22 @@ impl<'a> Found<'a> {
                 }
             }
         }
-        if !is_there {
-            return Err(Refusal::HeaderMissing);
+        if carriers.is_empty() {
+            return Err(Refused::no_signature(&scheme.carriers));
         }
         if candidates.len() > MAX_CANDIDATES {
-            return Err(Refusal::TooManySignatures);
+            let detail =
+                format!("there are {} signatures; at most {MAX_CANDIDATES} are tried", candidates.len());
+            return Err(Refusal::TooManySignatures.because(detail));
         }
         let decoded = candidates.iter().filter_map(|text| decode(scheme.encoding, text));
         found.signatures =
             decoded.filter(|bytes| scheme.algorithm.takes_signature_len(bytes.len())).collect();
-        if found.signatures.is_empty() { Err(Refusal::BadEncoding) } else { Ok(found) }
+        if found.signatures.is_empty() {
+            let len = candidates.iter().find_map(|text| Some(decode(scheme.encoding, text)?.len()));
+            return Err(Refused::unreadable(scheme, &carriers, candidates.len(), len));
+        }
+        Ok(found)
     }
 
     /// The body as JSON, where it is some; parsed once.
@@ -324,22 +373,26 @@ impl<'a> Found<'a> {
     }
 
     /// The text at a source; `None` when it is not there.
-    pub(super) fn get(&self, source: &Source) -> Result<Option<Cow<'a, str>>, Refusal> {
+    pub(super) fn get(&self, source: &Source) -> Result<Option<Cow<'a, str>>, Refused> {
         match source {
             Source::Header(name) => match one_header(self.request.headers, name)? {
                 Some(bytes) => {
-                    let text = std::str::from_utf8(bytes).map_err(|_| Refusal::BadEncoding)?;
+                    let text = std::str::from_utf8(bytes).map_err(|_| {
+                        Refusal::BadEncoding.because(format!("{} is no UTF-8", place(source)))
+                    })?;
                     Ok(Some(Cow::Borrowed(text)))
                 }
                 None => Ok(None),
             },
             Source::Query(name) => {
                 let pairs = form_urlencoded::parse(self.request.query.as_bytes());
-                at_most_one(pairs.filter(|(n, _)| n == name).map(|(_, value)| value))
+                let values = pairs.filter(|(n, _)| n == name).map(|(_, value)| value);
+                at_most_one(values).ok_or_else(|| Refused::repeated(source))
             }
             Source::Label(label) => {
                 let entries = self.entries.iter().filter(|(l, _)| l == label);
-                at_most_one(entries.map(|(_, value)| Cow::Owned(value.clone())))
+                let values = entries.map(|(_, value)| Cow::Owned(value.clone()));
+                at_most_one(values).ok_or_else(|| Refused::repeated(source))
             }
             Source::Body(pointer) => Ok(match self.json().and_then(|json| json.pointer(pointer)) {
                 Some(Value::String(text)) => Some(Cow::Owned(text.clone())),
@@ -351,19 +404,20 @@ impl<'a> Found<'a> {
     }
 }
 
-fn at_most_one<'a>(mut values: impl Iterator<Item = Cow<'a, str>>) -> Result<Option<Cow<'a, str>>, Refusal> {
-    match (values.next(), values.next()) {
-        (first, None) => Ok(first),
-        (_, Some(_)) => Err(Refusal::Ambiguous),
-    }
+/// The only one, if there is one; nothing where there are several.
+fn at_most_one<T>(mut values: impl Iterator<Item = T>) -> Option<Option<T>> {
+    let first = values.next();
+    values.next().is_none().then_some(first)
 }
 
-pub(super) fn one_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Refusal> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (first, None) => Ok(first.map(http::HeaderValue::as_bytes)),
-        (_, Some(_)) => Err(Refusal::Ambiguous),
-    }
+fn one_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Refused> {
+    let values = headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
+    at_most_one(values).ok_or_else(|| Refused::repeated(&Source::Header(name.clone())))
+}
+
+/// A header that must be there, once.
+pub(super) fn needed_header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a [u8], Refused> {
+    one_header(headers, name)?.ok_or_else(|| Refused::missing(&Source::Header(name.clone())))
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -372,9 +426,9 @@ fn is_form(headers: &HeaderMap) -> bool {
 
 /// The pairs of a form as [`Part::FormPairs`] says. A form that is crowded beyond reason matches nothing, so that
 /// nobody has it sorted before it is known who sent it.
-fn form_pairs(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn form_pairs(body: &[u8]) -> Result<Vec<u8>, Refused> {
     if body.split(|b| *b == b'&').count() > MAX_FORM_PAIRS {
-        return Err(Refusal::Mismatch);
+        return Err(Refusal::Mismatch.because(format!("the form has more than {MAX_FORM_PAIRS} pairs")));
     }
     let pairs: BTreeSet<_> = form_urlencoded::parse(body).collect();
     Ok(pairs
@@ -385,27 +439,45 @@ fn form_pairs(body: &[u8]) -> Result<Vec<u8>, Refusal> {
 }
 
 /// A digest in the signed URL must be the body's; without one, the body must be empty or a form.
-fn check_body_digest(url: &str, name: &str, request: &RawRequest<'_>) -> Result<(), Refusal> {
+fn check_body_digest(url: &str, name: &str, request: &RawRequest<'_>) -> Result<(), Refused> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let query = query.split_once('#').map_or(query, |(query, _)| query);
     let digests = form_urlencoded::parse(query.as_bytes()).filter(|(n, _)| n == name);
-    let vouched_for = match at_most_one(digests.map(|(_, digest)| digest))? {
-        Some(digest) => digest.eq_ignore_ascii_case(&hex::encode(Sha256::digest(request.body))),
-        None => request.body.is_empty() || is_form(request.headers),
-    };
-    if vouched_for { Ok(()) } else { Err(Refusal::Mismatch) }
+    let repeated = || Refusal::Ambiguous.because(format!("`{name}` is in the URL more than once"));
+    match at_most_one(digests.map(|(_, digest)| digest)).ok_or_else(repeated)? {
+        Some(digest) if digest.eq_ignore_ascii_case(&hex::encode(Sha256::digest(request.body))) => Ok(()),
+        Some(_) => {
+            Err(Refusal::Mismatch
+                .because(format!("`{name}` in the URL is not the SHA-256 of the body in hex")))
+        }
+        None if request.body.is_empty() || is_form(request.headers) => Ok(()),
+        None => {
+            let detail = format!(
+                "the body is neither empty nor a form, and the URL has no `{name}` that vouches for it"
+            );
+            Err(Refusal::Mismatch.because(detail))
+        }
+    }
 }
 
 /// The first source that the request has. An id that no honest sender makes is refused.
-fn delivery_id(found: &Found<'_>, sources: &[Source]) -> Result<Option<String>, Refusal> {
+fn delivery_id(found: &Found<'_>, sources: &[Source]) -> Result<Option<String>, Refused> {
     for source in sources {
         if let Some(id) = found.get(source)? {
             let is_plain =
                 (1..=MAX_DELIVERY_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-            return if is_plain { Ok(Some(id.into_owned())) } else { Err(Refusal::BadId) };
+            let what = "must be 1 to 256 visible ASCII characters";
+            return if is_plain { Ok(Some(id.into_owned())) } else { Err(Refused::bad_id(source, what)) };
         }
     }
     Ok(None)
+}
+
+/// The delivery's id where it is signed.
+fn signed_id<'a>(found: &Found<'a>, source: &Source) -> Result<Cow<'a, str>, Refused> {
+    let id = found.get(source)?.ok_or_else(|| Refused::bad_id(source, "is missing"))?;
+    let what = "must be 1 to 128 of `A-Z a-z 0-9 _ -`, since it is signed";
+    if is_signed_id(&id) { Ok(id) } else { Err(Refused::bad_id(source, what)) }
 }
 
 pub(super) fn is_signed_id(id: &str) -> bool {
