@@ -190,13 +190,13 @@ impl Recorder {
 impl Inner {
     /// Takes note of a request that was answered.
     pub(super) fn record(&self, seen: Seen<'_>) {
+        let verdict = seen.verdict.as_str();
+        metrics::counter!("meshhook_deliveries_total", "verdict" => verdict).increment(1);
         let at = self.time.now();
         let mut random = [0; 10];
         if self.entropy.fill(&mut random).is_err() {
             return unrecorded("entropy", 1);
         }
-        let verdict = seen.verdict.as_str();
-        metrics::counter!("meshhook_deliveries_total", "verdict" => verdict).increment(1);
         self.recorder.record(seen, (at, self.time.by_own_clock()), DeliveryId::new(at, random));
     }
 }

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::Inner;
+use super::deadline::answer;
+use super::trouble::Trouble;
 use crate::clock::Clock;
 use crate::time::Timestamp;
 
@@ -68,16 +70,18 @@ impl StoreTime {
 /// Follows the store's time where no worker does: at the start, and at every poll, but not more often than each second.
 pub(super) async fn follow(inner: Arc<Inner>) {
     let every = inner.options.poll.max(Duration::from_secs(1));
+    let trouble =
+        Trouble::new("could not ask the store for the time", "the store is back: it has told the time");
     let asking = async {
         loop {
             let before = inner.time.by_own_clock();
-            match tokio::time::timeout(inner.options.lease, inner.store.ping()).await {
-                Ok(Ok(now)) => {
+            match answer(inner.options.lease, inner.store.ping()).await {
+                Ok(now) => {
+                    trouble.over();
                     inner.time.learn(before, now);
                     inner.leased.cancel();
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "could not ask the store for the time"),
-                Err(_) => tracing::warn!("asking the store for the time took too long"),
+                Err(error) => trouble.met(&error),
             }
             tokio::time::sleep(every).await;
         }

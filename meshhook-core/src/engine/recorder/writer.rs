@@ -11,6 +11,7 @@ use super::note::{Kept, MAX_DETAIL, MAX_PATH, Note, cut};
 use super::{HookConfig, Queued, unrecorded};
 use crate::engine::contained::contained;
 use crate::engine::deadline::answer;
+use crate::engine::trouble::Trouble;
 use crate::engine::{EngineError, Inner};
 use crate::json;
 use crate::secret::{MASK, Masker};
@@ -22,6 +23,8 @@ use crate::webhook::{VerifyConfig, headers_value, redact_headers};
 /// What comes is gathered for a moment, so that a delivery seldom costs a transaction of its own.
 pub(in crate::engine) async fn write(inner: Arc<Inner>, mut queued: mpsc::Receiver<Queued>) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
+    let trouble =
+        Trouble::new("could not record deliveries", "the store is back: recording deliveries again");
     let end = inner.stopping.abandon.clone();
     while !end.is_cancelled() {
         tokio::select! {
@@ -53,14 +56,20 @@ pub(in crate::engine) async fn write(inner: Arc<Inner>, mut queued: mpsc::Receiv
         };
         tokio::select! {
             biased;
-            () = inner.write_batch(std::mem::take(&mut batch)) => {}
+            () = inner.write_batch(std::mem::take(&mut batch), &trouble) => {}
             () = too_late => tracing::warn!("deliveries were left unrecorded at the end"),
         }
     }
-    while let Ok(one) = queued.try_recv() {
-        batch.push(one);
-    }
-    if tokio::time::timeout(LAST_WORDS, inner.write_batch(batch)).await.is_err() {
+    let the_rest = async {
+        loop {
+            let batch: Vec<_> = std::iter::from_fn(|| queued.try_recv().ok()).take(MAX_BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            inner.write_batch(batch, &trouble).await;
+        }
+    };
+    if tokio::time::timeout(LAST_WORDS, the_rest).await.is_err() {
         tracing::warn!("deliveries were left unrecorded at the end");
     }
 }
@@ -107,7 +116,7 @@ impl Inner {
         Ok(record)
     }
 
-    async fn write_batch(&self, queued: Vec<Queued>) {
+    async fn write_batch(&self, queued: Vec<Queued>, trouble: &Trouble) {
         let mut batch = Vec::with_capacity(queued.len());
         // Room in the queue is given back, and whoever wants to see is told, when the batch is written.
         let (mut rooms, mut flushes) = (Vec::with_capacity(queued.len()), Vec::new());
@@ -138,14 +147,16 @@ impl Inner {
         while !batch.is_empty() {
             let stored = answer(self.options.lease, self.store.record_deliveries(batch.clone()));
             match contained(stored).await.and_then(|stored| Ok(stored?)) {
-                Ok(()) => break,
+                Ok(()) => {
+                    trouble.over();
+                    break;
+                }
                 Err(error) if error.is_transient() && wait < Duration::from_secs(2) => {
                     tokio::time::sleep(wait).await;
                     wait *= 2;
                 }
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, deliveries = batch.len(), "could not record deliveries");
+                    trouble.met(&error);
                     unrecorded("store", batch.len() as u64);
                     break;
                 }
