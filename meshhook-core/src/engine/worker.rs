@@ -18,13 +18,13 @@
 //! claimed run finds itself due by the [same time](super::store_time).
 //!
 //! Being woken is a hint; looking at every poll alone would give the same result, later. Where no hints of other processes
-//! are heard, whoever has found something looks again sooner, and each time after twice as long while there is nothing. The worker trusts its own
-//! clock only to stop *earlier*: when it could not renew its lease for as long as that lasts, it drops what it holds,
-//! because others may have taken it over. The claim of each run refuses what it might still commit.
+//! are heard, whoever has found something looks again sooner, and each time after twice as long while there is nothing.
+//!
+//! The worker trusts its own clock only to stop *earlier*: when it could not renew its lease for as long as that lasts, it
+//! drops what it holds, because others may have taken it over. The claim of each run refuses what it might still commit.
 
-use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -35,7 +35,7 @@ use super::runner::{Loaded, Runner};
 use super::trouble::Trouble;
 use super::{EngineError, Inner, Place};
 use crate::definition::ValidDefinition;
-use crate::event::{Event, EventData};
+use crate::event::Event;
 use crate::failure::{Failure, code};
 use crate::run::{Fact, Replayed, RunMeta, replay};
 use crate::store::{Claim, ClaimedRun, StoreError, WakeUp};
@@ -327,8 +327,7 @@ impl Suspicion {
             return None;
         }
         let permit = inner.suspect.clone().try_acquire_owned().ok()?;
-        let claimed_at = claimed.chunks.last().map_or(0, |chunk| chunk.last_seq);
-        Some(Self { inner: inner.clone(), permit: Some(permit), claimed_at })
+        Some(Self { inner: inner.clone(), permit: Some(permit), claimed_at: claimed.last_seq() })
     }
 
     /// Whether a history up to this event has advanced since the claim: the claim's own event is no advance.
@@ -367,7 +366,6 @@ fn load(
         tracing::error!(project_id = %meta.project, run_id = %meta.run, strikes = claimed.strikes, "quarantined a run");
         metrics::counter!("meshhook_runs_quarantined_total").increment(1);
     }
-    debug_assert!(events.iter().all(|event| !matches!(event.data, EventData::RunCreated(_))));
     let (claim, status) = (claimed.claim, claimed.record.status);
     Ok((Loaded { definition, state, claim, hash, bytes, status }, events))
 }

@@ -187,25 +187,22 @@ impl Commit {
     ///
     /// What is wrong; stores refuse the whole batch with [`StoreError::Internal`].
     pub fn check(&self) -> Result<(), &'static str> {
-        let chunk = match self {
-            Commit::Start(start) if start.chunk.first_seq != 1 => return Err("a history starts at 1"),
-            Commit::Start(start) => Some(&start.chunk),
-            Commit::Advance(advance) if !advance.is_continuous() => {
-                return Err("a chunk does not follow the position after which it is to stand");
-            }
-            Commit::Advance(advance) => advance.chunk.as_ref(),
-        };
-        match chunk {
-            Some(chunk) if chunk.last_seq < chunk.first_seq || chunk.last_seq > MAX_SEQ => {
-                Err("a chunk ends where no history does")
-            }
-            _ => Ok(()),
+        match self {
+            Commit::Start(start) => start.check(),
+            Commit::Advance(advance) => advance.check(),
         }
     }
 }
 
 /// The highest position that every store can keep.
 const MAX_SEQ: u64 = i64::MAX as u64;
+
+fn check_end(chunk: &Chunk) -> Result<(), &'static str> {
+    if chunk.last_seq < chunk.first_seq || chunk.last_seq > MAX_SEQ {
+        return Err("a chunk ends where no history does");
+    }
+    Ok(())
+}
 
 /// A run that comes to be, with its first events.
 #[derive(Debug, Clone)]
@@ -222,6 +219,15 @@ pub struct StartRun {
     pub hold: Hold,
 }
 
+impl StartRun {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.chunk.first_seq != 1 {
+            return Err("a history starts at 1");
+        }
+        check_end(&self.chunk)
+    }
+}
+
 /// Events that continue a run's history, or a change of who has it that needs none.
 #[derive(Debug, Clone)]
 pub struct AdvanceRun {
@@ -235,8 +241,8 @@ pub struct AdvanceRun {
     pub claim: u64,
     /// The last position in the history that the worker knows: the history still ends there.
     pub after: u64,
-    /// The events, from the next position on; `None` where nothing is to be recorded: the run is given back or ends as it stood before it was
-    /// claimed, or messages needed no event.
+    /// The events, from the next position on; `None` where nothing is to be recorded: the run is given back or ends as
+    /// it stood before it was claimed, or messages needed no event.
     pub chunk: Option<Chunk>,
     /// Who has it afterwards.
     pub hold: Hold,
@@ -245,9 +251,12 @@ pub struct AdvanceRun {
 }
 
 impl AdvanceRun {
-    /// Whether the events, if there are any, start at the next position.
-    fn is_continuous(&self) -> bool {
-        self.chunk.as_ref().is_none_or(|chunk| self.after.checked_add(1) == Some(chunk.first_seq))
+    fn check(&self) -> Result<(), &'static str> {
+        let Some(chunk) = &self.chunk else { return Ok(()) };
+        if self.after.checked_add(1) != Some(chunk.first_seq) {
+            return Err("a chunk does not follow the position after which it is to stand");
+        }
+        check_end(chunk)
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Commit, Hold, Listing, Page, StartRun, StoreError};
+use super::{Hold, Listing, Page, StartRun, StoreError};
 use crate::id::{Digest, ProjectId, WorkflowSlug};
 use crate::time::Timestamp;
 
@@ -198,7 +198,7 @@ impl FireSchedule {
             if start.meta.project != self.key.project {
                 return Err("a schedule starts no run in another project");
             }
-            Commit::Start(start.clone()).check()?;
+            start.check()?;
         }
         Ok(())
     }

@@ -71,8 +71,8 @@ pub trait WorkflowStore: Send + Sync + 'static {
     /// Any [`StoreError`].
     async fn unpublish(&self, project: &ProjectId, slug: &WorkflowSlug) -> Result<bool, StoreError>;
 
-    /// Removes a workflow, its versions, hooks and schedules; definitions and runs stay. A workflow created with the same name
-    /// counts its versions from 1 again. `false` when there is none.
+    /// Removes a workflow, its versions, hooks and schedules; definitions and runs stay. A workflow created with the same
+    /// name counts its versions from 1 again. `false` when there is none.
     ///
     /// # Errors
     ///

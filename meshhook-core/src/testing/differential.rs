@@ -425,7 +425,7 @@ impl Player {
             Operation::Claim(claim) => {
                 let claimed = store.claim(claim.clone()).await;
                 for run in claimed.iter().flat_map(|claimed| &claimed.runs).filter(|_| first) {
-                    let last_seq = run.chunks.last().map_or(0, |chunk| chunk.last_seq);
+                    let last_seq = run.last_seq();
                     let known = Known { worker: claim.worker.clone(), claim: run.claim, last_seq };
                     self.held.insert((run.record.meta.project.clone(), run.record.meta.run), known);
                 }
