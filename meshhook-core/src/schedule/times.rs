@@ -85,12 +85,14 @@ impl Schedule {
             low = end.saturating_sub(step).max(least);
             step = step.saturating_mul(2);
         }
-        while high - low > 1 && has_enough(low) {
-            let middle = low + (high - low) / 2;
-            if has_enough(middle) {
-                low = middle;
-            } else {
-                high = middle;
+        if has_enough(low) {
+            while high - low > 1 {
+                let middle = low + (high - low) / 2;
+                if has_enough(middle) {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
             }
         }
         self.between(Timestamp::from_micros(low), until).take(count).collect()
