@@ -167,19 +167,9 @@ impl<'a> Reader<'a> {
     }
 
     fn secrets(&mut self, member: &'static str) -> Option<Vec<(String, SecretName)>> {
-        let entries: Vec<(String, &Value)> = match self.required(member)? {
-            Value::Array(entries) => {
-                if entries.is_empty() || entries.len() > MAX_SECRETS {
-                    self.problem(member, InvalidValue, format!("must be 1 to {MAX_SECRETS} names"));
-                    return None;
-                }
-                let path = member_path(self.path, member);
-                entries.iter().enumerate().map(|(i, entry)| (index_path(&path, i), entry)).collect()
-            }
-            entry => vec![(member_path(self.path, member), entry)],
-        };
-        let mut names = Vec::with_capacity(entries.len());
+        let entries = self.entries(member, MAX_SECRETS, "names")?;
         let count = entries.len();
+        let mut names = Vec::with_capacity(count);
         for (path, entry) in entries {
             match entry.as_str().map(SecretName::new) {
                 Some(Ok(name)) => names.push((path, name)),
@@ -188,6 +178,21 @@ impl<'a> Reader<'a> {
             }
         }
         (names.len() == count).then_some(names)
+    }
+
+    /// A value or a list of some, each with its path.
+    fn entries(&mut self, member: &'static str, most: usize, what: &str) -> Option<Vec<(String, &'a Value)>> {
+        let path = member_path(self.path, member);
+        match self.required(member)? {
+            Value::Array(entries) if entries.is_empty() || entries.len() > most => {
+                self.problem_at(path, InvalidValue, format!("must be 1 to {most} {what}"));
+                None
+            }
+            Value::Array(entries) => {
+                Some(entries.iter().enumerate().map(|(i, entry)| (index_path(&path, i), entry)).collect())
+            }
+            entry => Some(vec![(path, entry)]),
+        }
     }
 
     fn tolerance(&mut self) -> Option<Duration> {

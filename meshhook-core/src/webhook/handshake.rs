@@ -343,10 +343,14 @@ pub fn handshake(name: &str) -> Vec<HandshakeRule> {
 /// Whether a handshake that a trigger's config names has a secret.
 #[must_use]
 pub fn handshake_secret(name: &str) -> SecretUse {
-    match name {
-        "meta" | "x" => SecretUse::Required,
-        "asana" | "websub" => SecretUse::Optional,
-        _ => SecretUse::None,
+    let rules = handshake(name);
+    let is_any = |is_it: fn(&Trust) -> bool| rules.iter().any(|rule| is_it(&rule.trust));
+    if is_any(|trust| matches!(trust, Trust::TokenIfAny(_))) {
+        SecretUse::Optional
+    } else if is_any(|trust| matches!(trust, Trust::Token(_) | Trust::Key)) {
+        SecretUse::Required
+    } else {
+        SecretUse::None
     }
 }
 

@@ -219,3 +219,12 @@ fn cloudevents_are_allowed_by_their_origin() {
     assert_eq!((answer.status, &headers[..]), (200, &expected[..]));
     assert!(Ask { method: "OPTIONS", ..get("") }.of("cloudevents", None).is_none());
 }
+
+#[test]
+fn a_handshake_has_a_secret_where_its_rules_ask_for_one() {
+    let using =
+        |wanted| HANDSHAKES.into_iter().filter(|name| handshake_secret(name) == wanted).collect::<Vec<_>>();
+    assert_eq!(using(SecretUse::Required), ["meta", "x"]);
+    assert_eq!(using(SecretUse::Optional), ["asana", "websub"]);
+    assert_eq!(using(SecretUse::None), ["cloudevents", "dropbox", "msgraph", "notion", "twitch"]);
+}

@@ -1,16 +1,14 @@
 //! Signature schemes that a config describes: one member, or two, for each axis of a [`SignatureScheme`].
 //!
 //! What most senders do is said with headers (`header`, `timestamp_header`, `id_header`); what the others do, with places
-//! (`signature`, `timestamp`, `id`: see `notation.rs`). Either way the same scheme comes out, so that there is nothing that a
-//! preset can say and a config cannot, Twilio's pairs of a form and HubSpot's hash of the secret apart.
+//! (`signature`, `timestamp`, `id`: see `notation.rs`). Either way the same scheme comes out, so that there is nothing that
+//! a preset can say and a config cannot, Twilio's pairs of a form and HubSpot's hash of the secret apart.
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use super::Reader;
 use crate::definition::ProblemCode::{InvalidTemplate, InvalidTrigger, InvalidType, InvalidValue};
-use crate::definition::{index_path, member_path};
+use crate::definition::member_path;
 use crate::webhook::notation::{read_place, read_pointer, read_template};
 use crate::webhook::scheme::{
     Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, SignatureEncoding, SignatureScheme,
@@ -215,8 +213,7 @@ impl<'a> Reader<'a> {
 
     /// A place, or a list of them.
     fn places(&mut self, member: &'static str) -> Option<Vec<Source>> {
-        let path = member_path(self.path, member);
-        let texts = self.texts(member, path, MAX_PLACES)?;
+        let texts = self.texts(member, MAX_PLACES)?;
         let read: Vec<Source> =
             texts.iter().filter_map(|(path, text)| self.place(path.clone(), text)).collect();
         (read.len() == texts.len()).then_some(read)
@@ -232,8 +229,7 @@ impl<'a> Reader<'a> {
             self.known.push("absent");
             return Some(Vec::new());
         }
-        let path = member_path(self.path, "absent");
-        let texts = self.texts("absent", path, MAX_ABSENT)?;
+        let texts = self.texts("absent", MAX_ABSENT)?;
         let mut read = Vec::new();
         for (path, text) in &texts {
             match read_pointer(text) {
@@ -245,17 +241,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A text or a list of them, each with its path.
-    fn texts(&mut self, member: &'static str, path: String, most: usize) -> Option<Vec<(String, &'a str)>> {
-        let entries: Vec<(String, &Value)> = match self.required(member)? {
-            Value::Array(entries) if entries.is_empty() || entries.len() > most => {
-                self.problem(member, InvalidValue, format!("must be 1 to {most} texts"));
-                return None;
-            }
-            Value::Array(entries) => {
-                entries.iter().enumerate().map(|(i, entry)| (index_path(&path, i), entry)).collect()
-            }
-            entry => vec![(path, entry)],
-        };
+    fn texts(&mut self, member: &'static str, most: usize) -> Option<Vec<(String, &'a str)>> {
+        let entries = self.entries(member, most, "texts")?;
         let count = entries.len();
         let mut texts = Vec::with_capacity(count);
         for (path, entry) in entries {
