@@ -180,6 +180,11 @@ pub(super) fn summary(stored: StoredRun) -> RunView {
 /// What is known of a run that cannot be read: it waits for somebody to do something about it.
 pub(super) fn set_aside(record: RunRecord, why: &EngineError) -> RunView {
     let failure = Failure::permanent(code::QUARANTINED, story(why));
+    RunView { error: Some(shown_failure(&failure, None)), ..recorded(record) }
+}
+
+/// What a run's record says of it.
+fn recorded(record: RunRecord) -> RunView {
     RunView {
         id: record.meta.run,
         workflow: record.meta.workflow,
@@ -189,7 +194,7 @@ pub(super) fn set_aside(record: RunRecord, why: &EngineError) -> RunView {
         trigger: Arc::default(),
         input: Arc::default(),
         output: None,
-        error: Some(shown_failure(&failure, None)),
+        error: None,
         response: None,
         terminated: false,
         created_at: record.meta.created_at,
@@ -222,23 +227,12 @@ fn readable_summary(stored: StoredRun) -> Result<RunView, EngineError> {
         return Err(EngineError::Unreadable(ReplayError::NoStart));
     };
     let mut view = RunView {
-        id: record.meta.run,
-        workflow: record.meta.workflow.clone(),
-        version: record.meta.version,
-        status: record.status,
-        test: record.meta.test,
         trigger: Arc::new(created.trigger.to_value()),
         input: created.input,
-        output: None,
-        error: None,
-        response: None,
-        terminated: false,
-        created_at: record.meta.created_at,
         started_at: first.get(1).map(|event| event.at),
-        finished_at: record.finished_at,
         resumed_from: created.resumed_from,
         parent: created.parent,
-        steps: Vec::new(),
+        ..recorded(record)
     };
     let last = match chunks.last() {
         Some(last) if chunks.len() > 1 => last.events().map_err(|error| unreadable(error.into()))?,
