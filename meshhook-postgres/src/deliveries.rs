@@ -6,19 +6,18 @@ use meshhook_core::store::{
     DeliveryFilter, DeliveryRecord, DeliveryStore, Listing, MAX_LISTING_BYTES, StoreError,
 };
 use meshhook_core::time::Timestamp;
-use meshhook_core::webhook::Verdict;
+use meshhook_core::webhook::{RecordedVerdict, Verdict};
 use sqlx::Error;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::error::{Effect, unreadable};
+use crate::error::Effect;
 use crate::row::{int, parsed_or_null, span_of_ids, text, time};
 use crate::session::{Lane, get};
 use crate::{PgStore, sql};
 
 fn record(row: &PgRow, project: &ProjectId) -> Result<DeliveryRecord, Error> {
-    let verdict = Verdict::from_name(get(row, "verdict")?);
-    let verdict = verdict.ok_or_else(|| unreadable("verdict", "an unknown verdict"))?;
+    let verdict = RecordedVerdict::from_name(get(row, "verdict")?);
     let id = DeliveryId::from_bytes(get::<Uuid>(row, "id")?.into_bytes());
     let times = (time(row, "at")?, time(row, "expires_at")?);
     let mut record = DeliveryRecord::new(project.clone(), id, times, verdict);
@@ -48,7 +47,7 @@ impl DeliveryStore for PgStore {
                 .bind(column(|record| record.at.as_micros()))
                 .bind(column(|record| record.expires_at.as_micros()))
                 .bind(batch.iter().map(workflow).collect::<Vec<_>>())
-                .bind(batch.iter().map(|record| record.verdict.as_str()).collect::<Vec<_>>())
+                .bind(batch.iter().map(|record| record.verdict.as_str().to_owned()).collect::<Vec<_>>())
                 .bind(batch.iter().map(|record| record.facts.clone().into_bytes()).collect::<Vec<_>>())
                 .bind(batch.iter().map(|record| record.sealed.clone()).collect::<Vec<_>>());
             Box::pin(async move { session.alone(query).await.map(drop) })

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use meshhook_core::id::{DeliveryId, ProjectId};
 use meshhook_core::store::{DeliveryFilter, DeliveryRecord, DeliveryStore, Listing, StoreError, span_of_ids};
 use meshhook_core::time::Timestamp;
-use meshhook_core::webhook::Verdict;
+use meshhook_core::webhook::{RecordedVerdict, Verdict};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 
@@ -13,7 +13,7 @@ use crate::{SqliteStore, sql};
 
 fn record(row: &Row<'_>, project: &ProjectId) -> rusqlite::Result<DeliveryRecord> {
     let name = row.get_ref(4)?.as_str().map_err(|error| unreadable(4, Type::Text, error))?;
-    let verdict = Verdict::from_name(name).ok_or_else(|| unreadable(4, Type::Text, "an unknown verdict"))?;
+    let verdict = RecordedVerdict::from_name(name);
     let id = DeliveryId::from_bytes(row.get(0)?);
     let mut record = DeliveryRecord::new(project.clone(), id, (time(row, 1)?, time(row, 2)?), verdict);
     record.workflow = parsed_or_null(row, 3)?;

@@ -29,7 +29,9 @@ use crate::event::EventData;
 use crate::id::{DeliveryId, RunId, WorkflowSlug};
 use crate::store::{DeliveryFilter, DeliveryRecord, Listing, MAX_LISTING_BYTES, StoreError};
 use crate::time::Timestamp;
-use crate::webhook::{BodyLimits, HandshakeRule, RawRequest, Verdict, VerifyConfig, read_body};
+use crate::webhook::{
+    BodyLimits, HandshakeRule, RawRequest, RecordedVerdict, Verdict, VerifyConfig, read_body,
+};
 
 /// A delivery.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +50,7 @@ pub struct DeliveryView {
     /// The path, below the project's hooks.
     pub path: String,
     /// What became of it.
-    pub verdict: Verdict,
+    pub verdict: RecordedVerdict,
     /// What is wrong, in words.
     pub detail: Option<String>,
     /// The status that its sender was answered with.
@@ -204,7 +206,7 @@ impl Project {
         let record = self.delivery_record(id).await?;
         let facts = facts_of(&record)?;
         let not_kept = |why| EngineError::NotKept { why };
-        if stands_in_run(record.verdict) {
+        if record.verdict.known().is_some_and(stands_in_run) {
             return Err(not_kept("the delivery has a run, in which its request stands: rerun that"));
         }
         let sent = match (&record.sealed, facts.is_whole) {
@@ -243,7 +245,7 @@ impl Project {
                     tracing::warn!(error, delivery_id = %record.id, "cannot open what was sent with a delivery");
                 }
             }
-        } else if stands_in_run(record.verdict)
+        } else if record.verdict.known().is_some_and(stands_in_run)
             && let Some(run) = facts.run_id
         {
             match look {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{Listing, Page, StoreError};
 use crate::id::{DeliveryId, ProjectId, WorkflowSlug};
 use crate::time::Timestamp;
-use crate::webhook::Verdict;
+use crate::webhook::{RecordedVerdict, Verdict};
 
 /// Keeps deliveries.
 #[async_trait]
@@ -59,8 +59,8 @@ pub struct DeliveryRecord {
     pub expires_at: Timestamp,
     /// The workflow whose hook it was sent to, if there was one.
     pub workflow: Option<WorkflowSlug>,
-    /// What became of it.
-    pub verdict: Verdict,
+    /// What became of it. A store keeps names that it does not know.
+    pub verdict: RecordedVerdict,
     /// What else is known of it: JSON, of the engine's own form, in which nothing is secret.
     pub facts: String,
     /// What was sent, sealed.
@@ -74,8 +74,9 @@ impl DeliveryRecord {
         project: ProjectId,
         id: DeliveryId,
         (at, expires_at): (Timestamp, Timestamp),
-        verdict: Verdict,
+        verdict: impl Into<RecordedVerdict>,
     ) -> Self {
+        let verdict = verdict.into();
         let facts = "{}".into();
         Self { project, id, at, expires_at, workflow: None, verdict, facts, sealed: None }
     }
@@ -107,7 +108,7 @@ impl DeliveryFilter {
     #[must_use]
     pub fn matches(&self, record: &DeliveryRecord) -> bool {
         self.workflow.as_ref().is_none_or(|workflow| record.workflow.as_ref() == Some(workflow))
-            && self.verdict.is_none_or(|verdict| verdict == record.verdict)
+            && self.verdict.is_none_or(|verdict| record.verdict == verdict)
             && self.from.is_none_or(|from| record.at >= from)
             && self.to.is_none_or(|to| record.at < to)
     }

@@ -47,5 +47,5 @@ pub use scheme::{
     SignatureEncoding, SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
 };
 pub use sign::{SignError, StandardSigner};
-pub use verdict::Verdict;
+pub use verdict::{RecordedVerdict, Verdict};
 pub use verify::{Claims, RawRequest, Verified};

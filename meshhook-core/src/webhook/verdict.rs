@@ -121,6 +121,60 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// A verdict as it was recorded. While processes of two releases work together, the older one reads names that the newer one
+/// has written: it cannot tell what they mean, and shows them as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordedVerdict {
+    /// One of this release.
+    Known(Verdict),
+    /// One of a newer release, by its name.
+    Newer(Box<str>),
+}
+
+impl RecordedVerdict {
+    /// What a name stands for.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        Verdict::from_name(name).map_or_else(|| Self::Newer(name.into()), Self::Known)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Known(verdict) => verdict.as_str(),
+            Self::Newer(name) => name,
+        }
+    }
+
+    /// The verdict, where this release knows it.
+    #[must_use]
+    pub fn known(&self) -> Option<Verdict> {
+        match self {
+            Self::Known(verdict) => Some(*verdict),
+            Self::Newer(_) => None,
+        }
+    }
+}
+
+impl From<Verdict> for RecordedVerdict {
+    fn from(verdict: Verdict) -> Self {
+        Self::Known(verdict)
+    }
+}
+
+impl PartialEq<Verdict> for RecordedVerdict {
+    fn eq(&self, verdict: &Verdict) -> bool {
+        self.known() == Some(*verdict)
+    }
+}
+
+impl fmt::Display for RecordedVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl From<Refusal> for Verdict {
     fn from(refusal: Refusal) -> Self {
         match refusal {

@@ -12,7 +12,7 @@ use meshhook_core::store::memory::{Fault, FaultPlan, MemoryStore, Operation};
 use meshhook_core::store::{DeliveryFilter, DeliveryRecord, DeliveryStore as _, Page};
 use meshhook_core::testing::VirtualClock;
 use meshhook_core::time::Timestamp;
-use meshhook_core::webhook::{RawRequest, Verdict};
+use meshhook_core::webhook::{RawRequest, RecordedVerdict, Verdict};
 use serde_json::{Value, json};
 
 fn process(store: &Arc<MemoryStore>, key: u8) -> Project {
@@ -121,6 +121,24 @@ async fn a_row_that_cannot_be_read_is_shown_as_far_as_it_can_be() {
     let all = project.deliveries(DeliveryFilter::default()).await.unwrap().items;
     assert_eq!((all.len(), all[0].kept, all[1].id), (2, KeptRequest::Whole, id));
     assert_eq!((all[1].kept, project.delivery(id).await.unwrap().id), (KeptRequest::None, id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_of_a_newer_release_is_shown_with_the_verdict_that_it_has() {
+    let store = Arc::new(MemoryStore::new(Arc::new(VirtualClock::new())));
+    let project = process(&store, 1);
+    publish(&project, guarded()).await;
+    send(&project, &as_json(), b"{}").await.unwrap_err();
+    project.deliveries(DeliveryFilter::default()).await.unwrap();
+    let mut newer = stored(&store).await.remove(0);
+    newer.id = DeliveryId::new(Timestamp::from_micros(1), [7; 10]);
+    newer.verdict = RecordedVerdict::from_name("quarantined");
+    newer.facts = newer.facts.replacen('{', r#"{"told":["by","whom"],"#, 1);
+    store.record_deliveries(vec![newer.clone()]).await.unwrap();
+    let all = project.deliveries(DeliveryFilter::default()).await.unwrap().items;
+    assert_eq!((all[1].verdict.as_str(), all[1].verdict.known()), ("quarantined", None));
+    assert_eq!((all[1].path.as_str(), all[1].detail.is_some()), ("in", true));
+    assert_eq!(project.delivery(newer.id).await.unwrap(), all[1]);
 }
 
 /// Panics once at each of these.

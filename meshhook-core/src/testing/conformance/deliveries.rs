@@ -5,7 +5,7 @@ use super::fixture::*;
 use crate::id::DeliveryId;
 use crate::store::{DeliveryFilter, DeliveryRecord, MAX_LISTING_BYTES, Page};
 use crate::time::Timestamp;
-use crate::webhook::Verdict;
+use crate::webhook::{RecordedVerdict, Verdict};
 
 fn id(n: u32) -> DeliveryId {
     let mut random = [7; 10];
@@ -39,7 +39,7 @@ async fn all(kit: &Kit, filter: DeliveryFilter) -> Vec<u32> {
 pub async fn a_delivery_reads_back_as_recorded(kit: Kit) {
     let mut first = delivery(&kit, 1);
     first.workflow = Some(slug("flow"));
-    first.verdict = Verdict::BadEncoding;
+    first.verdict = Verdict::BadEncoding.into();
     first.facts = "{\"odd\":\"\u{0}\u{1F980}\\u0000'\"}".into();
     first.sealed = Some((0..=255).collect());
     let second = delivery(&kit, 2);
@@ -52,12 +52,17 @@ pub async fn a_delivery_reads_back_as_recorded(kit: Kit) {
 }
 
 pub async fn every_verdict_is_kept(kit: Kit) {
-    let of = |(n, verdict): (u32, &Verdict)| DeliveryRecord { verdict: *verdict, ..delivery(&kit, n) };
-    let batch: Vec<_> = (0..).zip(Verdict::ALL).map(of).collect();
+    let of =
+        |(n, verdict): (u32, &Verdict)| DeliveryRecord { verdict: (*verdict).into(), ..delivery(&kit, n) };
+    let mut batch: Vec<_> = (0..).zip(Verdict::ALL).map(of).collect();
+    // What a process of a newer release has written beside this one.
+    let newer = RecordedVerdict::from_name("of_a_newer_release");
+    batch.push(DeliveryRecord { verdict: newer, ..delivery(&kit, 1_000) });
     record(&kit, batch.clone()).await;
     for expected in batch {
         assert_eq!(kit.store.delivery(&acme(), expected.id).await.unwrap(), Some(expected));
     }
+    assert_eq!(all(&kit, DeliveryFilter::default()).await[0], 1_000);
 }
 
 pub async fn recording_again_changes_nothing(kit: Kit) {
@@ -95,7 +100,7 @@ pub async fn deliveries_are_filtered_by_workflow_verdict_and_time(kit: Kit) {
     let verdicts = [Verdict::Accepted, Verdict::Mismatch, Verdict::UnknownPath];
     let of = |n: u32| DeliveryRecord {
         workflow: (!n.is_multiple_of(4)).then(|| slug(if n.is_multiple_of(2) { "even" } else { "odd" })),
-        verdict: verdicts[n as usize % 3],
+        verdict: verdicts[n as usize % 3].into(),
         ..delivery(&kit, n)
     };
     record(&kit, (1..=12).map(of).collect()).await;
