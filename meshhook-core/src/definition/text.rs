@@ -20,12 +20,16 @@ pub(crate) struct Names<'a> {
     /// Ids within the bodies of the graph's nodes, each with the node's.
     inner: Option<&'a BTreeMap<&'a str, &'a str>>,
     outer: Option<&'a Names<'a>>,
+    /// The members of the root object, where they are few.
+    roots: Option<&'a [&'a str]>,
     secrets: bool,
 }
 
 impl<'a> Names<'a> {
-    /// Text of a trigger: no secrets, and nothing known about nodes.
-    pub(crate) const NONE: Names<'static> = Names { nodes: None, inner: None, outer: None, secrets: false };
+    /// Text of a trigger, before there is a run: these members of the root object, and no secrets.
+    pub(crate) const fn roots(roots: &'a [&'a str]) -> Self {
+        Self { nodes: None, inner: None, outer: None, roots: Some(roots), secrets: false }
+    }
 
     /// Text of a node of a graph.
     pub(crate) fn graph(
@@ -33,7 +37,7 @@ impl<'a> Names<'a> {
         inner: &'a BTreeMap<&'a str, &'a str>,
         outer: Option<&'a Names<'a>>,
     ) -> Self {
-        Self { nodes: Some(nodes), inner: Some(inner), outer, secrets: false }
+        Self { nodes: Some(nodes), inner: Some(inner), outer, roots: None, secrets: false }
     }
 
     /// The same, where `secrets.<name>` may stand.
@@ -154,6 +158,17 @@ impl<'a> Field<'a> {
                 let message = "no secret can be used here; http_call takes them in headers, auth, query and body, other \
                     types in the members that they name for secrets";
                 self.report(ProblemCode::SecretNotAllowed, message);
+                good = false;
+            }
+        }
+        if let Some(known) = names.roots {
+            let unknown: Vec<String> =
+                expression.roots().filter(|root| !known.contains(root)).map(excerpt).collect();
+            if !unknown.is_empty() {
+                let (unknown, known) = (unknown.join(", "), known.join(", "));
+                let message =
+                    format!("{unknown} cannot be seen here, where there is no run yet; only {known} can");
+                self.report(ProblemCode::InvalidExpression, message);
                 good = false;
             }
         }

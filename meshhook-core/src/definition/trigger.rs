@@ -160,6 +160,8 @@ pub enum CatchUp {
 pub const DEFAULT_DEDUPE_WINDOW: Duration = Duration::from_secs(86_400);
 
 const MAX_DEDUPE_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+/// What the expressions of a webhook see.
+const HOOK_NAMES: Names<'static> = Names::roots(&["headers", "query", "body", "method"]);
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const MAX_RATE: f64 = 1e6;
 const WEBHOOK_MEMBERS: [&str; 10] = [
@@ -247,7 +249,7 @@ fn read_webhook(config: &Field<'_>, seen: &mut Seen<'_>) -> Option<WebhookTrigge
         || Some(Dedupe { key: None, window: DEFAULT_DEDUPE_WINDOW }),
         |field| read_dedupe(&field),
     );
-    let filter = members.optional("filter").map(|field| field.expression(&Names::NONE));
+    let filter = members.optional("filter").map(|field| field.expression(&HOOK_NAMES));
     let rate_limit = members.optional("rate_limit").map(|field| read_rate_limit(&field));
     let max_body = members.optional("max_body").map_or_else(
         || Some(limits.max_webhook_body_bytes.min(DEFAULT_MAX_BODY)),
@@ -339,7 +341,7 @@ fn read_verify(field: &Field<'_>) -> Option<VerifyConfig> {
 
 fn read_dedupe(field: &Field<'_>) -> Option<Dedupe> {
     let members = field.object(&["key", "window"])?;
-    let key = members.optional("key").map(|field| field.expression(&Names::NONE));
+    let key = members.optional("key").map(|field| field.expression(&HOOK_NAMES));
     let window = members
         .optional("window")
         .map_or(Some(DEFAULT_DEDUPE_WINDOW), |field| field.timeout(MAX_DEDUPE_WINDOW));
@@ -360,7 +362,7 @@ fn read_rate_limit(field: &Field<'_>) -> Option<RateLimit> {
         Some((rate * 1_000.0).round() as u64)
     });
     let burst = members.required("burst").and_then(|field| field.integer(1..=1_000_000));
-    let key = members.optional("key").map(|field| field.expression(&Names::NONE));
+    let key = members.optional("key").map(|field| field.expression(&HOOK_NAMES));
     Some(RateLimit { per_kilosecond: per_second?, burst: u32::try_from(burst?).ok()?, key: optional(key)? })
 }
 

@@ -75,6 +75,33 @@ fn everything_wrong_with_a_webhook_is_told_at_once() {
 }
 
 #[test]
+fn an_expression_of_a_webhook_sees_the_request_and_nothing_of_a_run() {
+    let rate = |key: &str| json!({"per_second": 1, "burst": 1, "key": key});
+    expect(
+        &with_webhook(json!({
+            "filter": "input.n > `1` && nodes.a && body.n", "dedupe": {"key": "trigger.delivery_id"}, "rate_limit": rate("run.id")
+        })),
+        &[
+            ("invalid_expression", "triggers[0].config.dedupe.key"),
+            ("invalid_expression", "triggers[0].config.filter"),
+            ("invalid_expression", "triggers[0].config.rate_limit.key"),
+        ],
+    );
+    // What is no name of the root object may be called anything.
+    for filter in [
+        "body.items[?input == `1`] | nodes",
+        "let $input = query in $input",
+        "$.body",
+        "@",
+        "body.{nodes: run}",
+    ] {
+        webhook(
+            json!({"filter": filter, "dedupe": {"key": "[headers, method]"}, "rate_limit": rate("query.input")}),
+        );
+    }
+}
+
+#[test]
 fn a_handshake_has_the_secret_that_it_needs_and_no_other() {
     let with = |handshake: Value| with_webhook(json!({"handshake": handshake}));
     for valid in [
