@@ -60,8 +60,7 @@ pub(crate) async fn streams(bench: &Bench) {
     let database = bench.cluster.database();
     let server = Arc::new(Server::start(&Setup::on(&database)));
     let place = Place::There(server.clone());
-    let watched = bench.in_flight / 4;
-    let with = async |span: Duration| -> Tally {
+    let with = async |watched: usize, span: Duration| -> Tally {
         let (mut tally, followed) = tokio::join!(
             place.closed(Shape::Strict, bench.in_flight - watched, span),
             follow(&server, watched, span)
@@ -69,9 +68,11 @@ pub(crate) async fn streams(bench: &Bench) {
         tally.micros.add(followed).expect("equal histograms");
         tally
     };
+    let [few, many] = [bench.in_flight / 16, bench.in_flight / 4];
     let subjects = [
         Subject::closed("without", &place, Shape::Strict, bench.in_flight),
-        Subject::new(format!("{watched} live streams"), place.process(), with),
+        Subject::new(format!("{few} live streams"), place.process(), async |span| with(few, span).await),
+        Subject::new(format!("{many} live streams"), place.process(), async |span| with(many, span).await),
     ];
     let title = format!("streams: strict, {} in flight", bench.in_flight);
     bench.compare(&title, &subjects).await;

@@ -59,7 +59,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     },
     Section {
         name: "streams",
-        about: "while a quarter of the runs are watched live",
+        about: "while a sixteenth and a quarter of the runs are watched live",
         run: |bench| Box::pin(condition::streams(bench)),
     },
     Section {
