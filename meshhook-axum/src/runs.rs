@@ -234,23 +234,18 @@ async fn start(call: Call) -> Result<Response, Problem> {
             body.error = end.error();
             body.output = end.output.map(Arc::unwrap_or_clone);
         }
-        (Some(wait), None) => {
-            if started.duplicate {
-                // The run is committed: whatever goes wrong from here on must not hide its id.
-                let _ = call.project().wait_for_end(started.run, wait).await;
+        (Some(_), None) => match call.project().run(started.run).await {
+            Ok(view) => {
+                body.status = Some(view.status.as_str().to_owned());
+                body.output = view.output.map(Arc::unwrap_or_clone);
+                body.error = view.error;
             }
-            match call.project().run(started.run).await {
-                Ok(view) => {
-                    body.status = Some(view.status.as_str().to_owned());
-                    body.output = view.output.map(Arc::unwrap_or_clone);
-                    body.error = view.error;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, run_id = %started.run, "could not read a run that was just started");
-                    body.status = Some(RunStatus::Running.as_str().to_owned());
-                }
+            // The run is committed: whatever goes wrong from here on must not hide its id.
+            Err(error) => {
+                tracing::warn!(%error, run_id = %started.run, "could not read a run that was just started");
+                body.status = Some(RunStatus::Running.as_str().to_owned());
             }
-        }
+        },
     }
     let status = if started.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     body.duplicate = started.duplicate.then_some(true);

@@ -117,7 +117,7 @@ pub(super) enum Asked {
 pub(super) struct Awaited {
     project: ProjectId,
     pub(super) run: RunId,
-    /// Where it stood when it was committed, and how it ended, if it did at once.
+    /// Where it stood when it was committed or looked up, and how it ended, if it did at once.
     status: RunStatus,
     end: Option<RunEnd>,
     news: watch::Receiver<News>,
@@ -136,15 +136,6 @@ pub(super) struct Begun {
 }
 
 impl Inner {
-    /// Makes a run durable and goes on with it; waits for its end where that is wanted.
-    pub(super) async fn start_run(self: &Arc<Self>, new: NewRun) -> Result<Started, EngineError> {
-        let (mut started, awaited) = self.commit_run(new).await?;
-        if let Some(mut awaited) = awaited {
-            started.end = self.end_of_awaited(&mut awaited).await;
-        }
-        Ok(started)
-    }
-
     /// Makes a run durable and goes on with it; answers besides what is to be waited for where its end is wanted. A
     /// repetition is answered as such also when the engine takes nothing in.
     pub(super) async fn commit_run(
@@ -321,7 +312,19 @@ impl Inner {
         Ok(self.wait(project, run, status, news, timeout).await?.0)
     }
 
-    /// How a run that was just committed ends, if it does in time. It exists, whatever goes wrong with the wait.
+    /// A run that was started before, to be waited for; `None` when nobody can tell where it stands.
+    pub(super) async fn await_earlier(
+        &self,
+        project: &ProjectId,
+        run: RunId,
+        timeout: Duration,
+    ) -> Option<Awaited> {
+        let news = self.watchers.subscribe(run);
+        let status = self.status_of(project, run).await.ok()?;
+        Some(Awaited { project: project.clone(), run, status, end: None, news, timeout })
+    }
+
+    /// How a run that was committed ends, if it does in time. It exists, whatever goes wrong with the wait.
     pub(super) async fn end_of_awaited(self: &Arc<Self>, awaited: &mut Awaited) -> Option<RunEnd> {
         if awaited.end.is_some() {
             return awaited.end.take();

@@ -32,10 +32,18 @@ impl Project {
         slug: &WorkflowSlug,
         request: StartRequest,
     ) -> Result<Started, EngineError> {
-        match self.new_run(slug, request).await? {
-            Asked::New(new) => self.inner.start_run(new).await,
-            Asked::Before(first) => Ok(first),
+        let wait = request.wait;
+        let (mut started, mut awaited) = match self.new_run(slug, request).await? {
+            Asked::New(new) => self.inner.commit_run(new).await?,
+            Asked::Before(first) => (first, None),
+        };
+        if let (true, Some(timeout)) = (started.duplicate, wait) {
+            awaited = self.inner.await_earlier(&self.id, started.run, timeout).await;
         }
+        if let Some(awaited) = &mut awaited {
+            started.end = self.inner.end_of_awaited(awaited).await;
+        }
+        Ok(started)
     }
 
     /// A run to start, with everything looked up; or the one that was started before with the same key, where this one

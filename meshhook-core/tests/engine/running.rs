@@ -98,6 +98,31 @@ async fn who_waits_is_told_the_end_of_a_run_that_another_process_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_repeats_a_start_waits_for_the_first_run() {
+    let kit = Kit::start();
+    *kit.effects.takes.lock().unwrap() = Duration::from_secs(5);
+    let slug = kit.publish("two", two_calls()).await;
+    let request = || StartRequest::new(json!(1)).idempotency_key("k");
+    let first = kit.project.start_run(&slug, request()).await.unwrap();
+    let end = |seconds| {
+        let (project, slug) = (kit.project.clone(), slug.clone());
+        async move {
+            let request = request().wait(Duration::from_secs(seconds));
+            let again = project.start_run(&slug, request).await.unwrap();
+            assert_eq!((again.run, again.duplicate), (first.run, true));
+            again.end.and_then(|end| end.output).as_deref().cloned()
+        }
+    };
+    assert_eq!(end(1).await, None);
+    // Under way, and when it has ended; also where it could not be started any more.
+    for _ in 0..2 {
+        assert_eq!(end(60).await, Some(json!({ "ok": 1 })));
+    }
+    kit.project.unpublish(&slug).await.unwrap();
+    assert_eq!(end(60).await, Some(json!({ "ok": 1 })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waited_too_short_is_told_no_end() {
     let kit = Kit::start();
     *kit.effects.takes.lock().unwrap() = Duration::from_secs(20);
