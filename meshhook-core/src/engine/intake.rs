@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::contained::contained;
 use super::runner::{Loaded, Runner, Standing, wake_up};
 use super::watch::{News, Step};
-use super::{EngineError, Inner, Project, ended};
+use super::{EngineError, Inner, Project, began, ended};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, RunTrigger, genesis};
 use crate::id::{ProjectId, RunId, WorkflowSlug};
@@ -253,7 +253,7 @@ impl Inner {
             }
             if committed {
                 inner.watchers.announce(run, || Step::of(&run_loaded.state, &hold, Some(chunk)));
-                metrics::counter!("meshhook_runs_started_total").increment(1);
+                began(&meta);
             }
             let _ = told.send(answer);
             if !committed {

@@ -468,6 +468,13 @@ impl Drop for Place {
     }
 }
 
+/// Notes that a run came to be.
+fn began(meta: &RunMeta) {
+    if !meta.test {
+        metrics::counter!("meshhook_runs_started_total").increment(1);
+    }
+}
+
 /// Notes that a run ended.
 fn ended(meta: &RunMeta, end: &RunEnd) {
     let status = end.status.as_str();

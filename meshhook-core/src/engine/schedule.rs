@@ -35,7 +35,7 @@ use serde_json::Map;
 use super::contained::contained;
 use super::intake::NewRun;
 use super::long_work::text_len;
-use super::{EngineError, Inner, ended};
+use super::{EngineError, Inner, began, ended};
 use crate::definition::{CatchUp, ScheduleTrigger, TriggerKind, ValidDefinition};
 use crate::run::RunEnd;
 use crate::schedule::Schedule;
@@ -307,7 +307,7 @@ impl Inner {
 
 /// Notes that a run came to be.
 fn note_start(start: &StartRun, end: Option<&RunEnd>) {
-    metrics::counter!("meshhook_runs_started_total").increment(1);
+    began(&start.meta);
     if let (Hold::End { .. }, Some(end)) = (&start.hold, end) {
         ended(&start.meta, end);
     }

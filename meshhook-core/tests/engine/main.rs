@@ -10,6 +10,7 @@ mod hanging;
 mod kit;
 mod liveness;
 mod looking;
+mod metrics;
 mod projects;
 mod publishing;
 mod rotation;
