@@ -79,22 +79,7 @@ impl Server {
     ///
     /// Why it did not start, with what it said.
     pub fn start(settings: &Settings) -> Result<Server> {
-        let programs = find()?;
-        let user = User::for_servers()?;
-        let folder =
-            new_folder(settings, user).map_err(|error| format!("no folder for a server: {error}"))?;
-        let started =
-            initialize(&programs, user, &folder).and_then(|()| serve(&programs, user, &folder, settings));
-        match started {
-            Ok(started) => {
-                let psql = programs.folder().join("psql");
-                Ok(Server { psql, place: Place::Socket(folder), started: Some(started) })
-            }
-            Err(reason) => {
-                let _ = std::fs::remove_dir_all(&folder);
-                Err(reason)
-            }
-        }
+        Self::start_on(settings, initialize)
     }
 
     /// Starts another server as a hot standby of this one, which must have been started here.
@@ -105,19 +90,24 @@ impl Server {
     pub fn follow(&self) -> Result<Server> {
         let behind =
             self.socket().ok_or_else(|| format!("the server of {URL_VARIABLE} is not ours to copy"))?;
+        Self::start_on(&Settings::default(), |programs, user, folder| copy(programs, user, behind, folder))
+    }
+
+    /// Starts a server in a new folder, which is filled with data first.
+    fn start_on(
+        settings: &Settings,
+        fill: impl FnOnce(&Programs, User, &Path) -> Result<()>,
+    ) -> Result<Server> {
         let programs = find()?;
         let user = User::for_servers()?;
-        let settings = Settings::default();
         let folder =
-            new_folder(&settings, user).map_err(|error| format!("no folder for a server: {error}"))?;
-        let started =
-            copy(&programs, user, behind, &folder).and_then(|()| serve(&programs, user, &folder, &settings));
+            new_folder(settings, user).map_err(|error| format!("no folder for a server: {error}"))?;
+        let started = fill(&programs, user, &folder).and_then(|()| serve(&programs, user, &folder, settings));
         match started {
-            Ok(started) => Ok(Server {
-                psql: programs.folder().join("psql"),
-                place: Place::Socket(folder),
-                started: Some(started),
-            }),
+            Ok(started) => {
+                let psql = programs.folder().join("psql");
+                Ok(Server { psql, place: Place::Socket(folder), started: Some(started) })
+            }
             Err(reason) => {
                 let _ = std::fs::remove_dir_all(&folder);
                 Err(reason)
@@ -282,31 +272,26 @@ pub(crate) fn new_folder(settings: &Settings, user: User) -> std::io::Result<Pat
 
 fn initialize(programs: &Programs, user: User, folder: &Path) -> Result<()> {
     let mut command = programs.command("initdb");
-    command
-        .args(["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-U", ADMIN, "-D"])
-        .arg(folder.join("data"))
-        .current_dir(folder)
-        .stdin(Stdio::null());
-    user.become_in(&mut command);
-    let output = command.output().map_err(|error| format!("could not start initdb: {error}"))?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(format!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
-    }
+    command.args(["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-U", ADMIN]);
+    make_data("initdb", command, user, folder)
 }
 
 /// Copies a running server, to be started as its standby.
 fn copy(programs: &Programs, user: User, server: &Path, folder: &Path) -> Result<()> {
     let mut command = programs.command("pg_basebackup");
     command.args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "-U", ADMIN, "-h"]).arg(server);
+    make_data("pg_basebackup", command, user, folder)
+}
+
+/// Runs a program that makes the data in a server's folder.
+fn make_data(name: &str, mut command: Command, user: User, folder: &Path) -> Result<()> {
     command.arg("-D").arg(folder.join("data")).current_dir(folder).stdin(Stdio::null());
     user.become_in(&mut command);
-    let output = command.output().map_err(|error| format!("could not start pg_basebackup: {error}"))?;
+    let output = command.output().map_err(|error| format!("could not start {name}: {error}"))?;
     if output.status.success() {
         Ok(())
     } else {
-        Err(format!("pg_basebackup failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
+        Err(format!("{name} failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
     }
 }
 
