@@ -104,18 +104,18 @@ impl Nemesis {
                 lane.cut(random, i64::try_from(bytes).unwrap_or(0))
             }
             Fault::DropCommit => {
-                lane.met();
+                let met = lane.met();
                 lane.lose_commit(if random.percent(50) { Loss::Request } else { Loss::Reply });
                 let lost = self.soon(|| lane.lost_commits() > 0).await;
-                (lane.keep_commits() > 0 || lost).then(|| lane.met() > 0)
+                (lane.keep_commits() > 0 || lost).then(|| lane.met() > met)
             }
             Fault::SlowCommit => {
                 let slowness = lasts(random, 0.3, 1.5);
-                lane.met();
+                let met = lane.met();
                 lane.slow_commits(2, slowness);
                 tokio::time::sleep(slowness).await;
                 let left = lane.slow_commits(0, Duration::ZERO);
-                (left < 2).then(|| lane.met() > 0)
+                (left < 2).then(|| lane.met() > met)
             }
             Fault::Delay => {
                 let longest = random.within(Duration::from_millis(5)..Duration::from_millis(300));
