@@ -1,7 +1,9 @@
 //! Deliveries.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use meshhook_core::id::{DeliveryId, ProjectId};
+use meshhook_core::id::{DeliveryId, ProjectId, WorkflowSlug};
 use meshhook_core::store::{
     DeliveryFilter, DeliveryRecord, DeliveryStore, Listing, MAX_LISTING_BYTES, StoreError,
 };
@@ -38,19 +40,23 @@ impl DeliveryStore for PgStore {
             return Ok(());
         }
         batch.sort_by(|a, b| (&a.project, a.id).cmp(&(&b.project, b.id)));
+        let batch: Arc<[DeliveryRecord]> = batch.into();
         self.engine(Lane::Other, Effect::Writes, move |session| {
-            let column = |of: fn(&DeliveryRecord) -> i64| batch.iter().map(of).collect::<Vec<i64>>();
-            let workflow = |record: &DeliveryRecord| record.workflow.as_ref().map(ToString::to_string);
-            let query = sqlx::query(sql!("deliveries_record"))
-                .bind(batch.iter().map(|record| record.project.to_string()).collect::<Vec<_>>())
-                .bind(batch.iter().map(|record| uuid(record.id)).collect::<Vec<_>>())
-                .bind(column(|record| record.at.as_micros()))
-                .bind(column(|record| record.expires_at.as_micros()))
-                .bind(batch.iter().map(workflow).collect::<Vec<_>>())
-                .bind(batch.iter().map(|record| record.verdict.as_str().to_owned()).collect::<Vec<_>>())
-                .bind(batch.iter().map(|record| record.facts.clone().into_bytes()).collect::<Vec<_>>())
-                .bind(batch.iter().map(|record| record.sealed.clone()).collect::<Vec<_>>());
-            Box::pin(async move { session.alone(query).await.map(drop) })
+            let batch = batch.clone();
+            Box::pin(async move {
+                let column = |of: fn(&DeliveryRecord) -> i64| batch.iter().map(of).collect::<Vec<i64>>();
+                let workflows = batch.iter().map(|record| record.workflow.as_ref().map(WorkflowSlug::as_str));
+                let query = sqlx::query(sql!("deliveries_record"))
+                    .bind(batch.iter().map(|record| record.project.as_str()).collect::<Vec<_>>())
+                    .bind(batch.iter().map(|record| uuid(record.id)).collect::<Vec<_>>())
+                    .bind(column(|record| record.at.as_micros()))
+                    .bind(column(|record| record.expires_at.as_micros()))
+                    .bind(workflows.collect::<Vec<_>>())
+                    .bind(batch.iter().map(|record| record.verdict.as_str()).collect::<Vec<_>>())
+                    .bind(batch.iter().map(|record| record.facts.as_bytes()).collect::<Vec<_>>())
+                    .bind(batch.iter().map(|record| record.sealed.as_deref()).collect::<Vec<_>>());
+                session.alone(query).await.map(drop)
+            })
         })
         .await
     }

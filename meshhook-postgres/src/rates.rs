@@ -1,7 +1,11 @@
 //! Token buckets.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use meshhook_core::store::{Admit, Admitted, RateStore, StoreError};
+use sqlx::Error;
+use sqlx::postgres::PgRow;
 
 use crate::error::Effect;
 use crate::row::{count, int, time};
@@ -15,38 +19,36 @@ impl RateStore for PgStore {
             return Ok(Vec::new());
         }
         // In the order of the keys, and those of one key as they came; answered as they came.
-        let mut order: Vec<usize> = (0..batch.len()).collect();
-        order.sort_by(|a, b| (&batch[*a].project, batch[*a].key).cmp(&(&batch[*b].project, batch[*b].key)));
-        let sorted: Vec<Admit> = order.iter().map(|place| batch[*place].clone()).collect();
-        let now = self.now();
+        let mut sorted: Vec<(usize, Admit)> = batch.into_iter().enumerate().collect();
+        sorted.sort_by(|(_, a), (_, b)| (&a.project, a.key).cmp(&(&b.project, b.key)));
+        let (places, sorted): (Vec<usize>, Vec<Admit>) = sorted.into_iter().unzip();
+        let (now, sorted): (_, Arc<[Admit]>) = (self.now(), sorted.into());
         let answers = self
             .engine(Lane::Commit, Effect::Writes, move |session| {
-                let column = |of: fn(&Admit) -> i64| sorted.iter().map(of).collect::<Vec<i64>>();
-                let query = sqlx::query(sql!("admit"))
-                    .bind(now)
-                    .bind(sorted.iter().map(|admit| admit.project.to_string()).collect::<Vec<_>>())
-                    .bind(sorted.iter().map(|admit| admit.key.to_vec()).collect::<Vec<_>>())
-                    .bind(column(|admit| int(admit.bucket.every_micros)))
-                    .bind(column(|admit| i64::from(admit.bucket.burst)))
-                    .bind(column(|admit| i64::from(admit.wanted)));
-                let buckets: Vec<_> = sorted.iter().map(|admit| admit.bucket).collect();
+                let sorted = sorted.clone();
                 Box::pin(async move {
+                    let column = |of: fn(&Admit) -> i64| sorted.iter().map(of).collect::<Vec<i64>>();
+                    let query = sqlx::query(sql!("admit"))
+                        .bind(now)
+                        .bind(sorted.iter().map(|admit| admit.project.as_str()).collect::<Vec<_>>())
+                        .bind(sorted.iter().map(|admit| &admit.key[..]).collect::<Vec<_>>())
+                        .bind(column(|admit| int(admit.bucket.every_micros)))
+                        .bind(column(|admit| i64::from(admit.bucket.burst)))
+                        .bind(column(|admit| i64::from(admit.wanted)));
                     let rows = session.alone(query).await?;
-                    let answer = |(row, bucket): (_, meshhook_core::policy::Bucket)| {
-                        let wait = bucket.wait(time(row, "a_full_at")?, time(row, "a_now")?);
+                    let answer = |(row, admit): (&PgRow, &Admit)| {
+                        let wait = admit.bucket.wait(time(row, "a_full_at")?, time(row, "a_now")?);
                         Ok(Admitted { tokens: count(row, "a_tokens")?, wait })
                     };
-                    rows.iter().zip(buckets).map(answer).collect::<Result<Vec<_>, sqlx::Error>>()
+                    rows.iter().zip(&*sorted).map(answer).collect::<Result<Vec<_>, Error>>()
                 })
             })
             .await?;
-        if answers.len() != batch.len() {
+        if answers.len() != places.len() {
             return Err(StoreError::internal("a bucket was not answered for"));
         }
-        let mut given = answers.clone();
-        for (place, answer) in order.into_iter().zip(answers) {
-            given[place] = answer;
-        }
-        Ok(given)
+        let mut given: Vec<(usize, Admitted)> = places.into_iter().zip(answers).collect();
+        given.sort_by_key(|(place, _)| *place);
+        Ok(given.into_iter().map(|(_, admitted)| admitted).collect())
     }
 }
