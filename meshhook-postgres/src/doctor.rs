@@ -54,9 +54,7 @@ impl PgStore {
         })
         .await
     }
-}
 
-impl PgStore {
     /// Refuses a database that this store cannot work with, and logs what else is not as it should be.
     pub(crate) async fn look_over(&self) -> Result<(), PgError> {
         let found = self.doctor().await.map_err(|error| match error {

@@ -112,22 +112,18 @@ async fn bring(connection: &mut PgConnection, migrations: &[Migration]) -> Resul
     // What is there is not looked at again under the lock: a server that starts has little to ask.
     let done = applied(connection).await?.version;
     for migration in migrations.iter().filter(|migration| migration.version > done) {
+        let failed = |error| PgError::Migration { version: migration.version, source: Box::new(error) };
         let mut tries = 0;
-        loop {
-            match step(connection, migration).await {
-                Ok(()) => break,
-                Err(Step::Known(error)) => return Err(error),
-                Err(Step::Busy(error)) if tries < BUSY_TRIES => {
+        while let Err(error) = step(connection, migration).await {
+            match error {
+                Step::Known(error) => return Err(error),
+                Step::Busy(error) if tries < BUSY_TRIES => {
                     tracing::info!(%error, version = migration.version, "a table is in use: migrating again in a moment");
                     tries += 1;
-                    let failed =
-                        |error| PgError::Migration { version: migration.version, source: Box::new(error) };
                     connection.execute("ROLLBACK").await.map_err(failed)?;
                     tokio::time::sleep(BUSY_PAUSE).await;
                 }
-                Err(Step::Busy(error) | Step::Failed(error)) => {
-                    return Err(PgError::Migration { version: migration.version, source: Box::new(error) });
-                }
+                Step::Busy(error) | Step::Failed(error) => return Err(failed(error)),
             }
         }
     }

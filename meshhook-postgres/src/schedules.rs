@@ -111,19 +111,21 @@ fn of<'q>(query: Query<'q>, key: &'q ScheduleKey) -> Query<'q> {
     query.bind(key.project.as_str()).bind(key.workflow.as_str()).bind(key.trigger.as_str())
 }
 
+/// Whether a schedule is to start runs from now on.
+#[derive(Debug, Clone, Copy)]
+enum Steer {
+    Pause,
+    Resume,
+}
+
 impl PgStore {
-    /// Pauses or resumes a schedule, by a statement that also takes the time where it `is_timed`.
-    async fn steer(
-        &self,
-        key: &ScheduleKey,
-        statement: &'static str,
-        now: Option<Option<i64>>,
-    ) -> Result<bool, StoreError> {
+    /// Pauses or resumes a schedule; `false` when it is not that of a published workflow.
+    async fn steer(&self, key: &ScheduleKey, steer: Steer) -> Result<bool, StoreError> {
         // No trigger has an id that Postgres could not keep, and it would refuse to look for one.
         if key.trigger.contains('\0') {
             return Ok(false);
         }
-        let (project, key) = (key.project.clone(), key.clone());
+        let (project, key, now) = (key.project.clone(), key.clone(), self.now());
         let steered = self.write(&project, move |session| {
             let key = key.clone();
             Box::pin(async move {
@@ -132,8 +134,10 @@ impl PgStore {
                 if !is_live || session.first(of(sqlx::query(sql!("schedule_lock")), &key)).await?.is_none() {
                     return Ok(Ok::<_, Infallible>(false));
                 }
-                let query = of(sqlx::query(statement), &key);
-                let query = if let Some(now) = now { query.bind(now) } else { query };
+                let query = match steer {
+                    Steer::Pause => of(sqlx::query(sql!("schedule_pause")), &key),
+                    Steer::Resume => of(sqlx::query(sql!("schedule_resume")), &key).bind(now),
+                };
                 session.execute(query).await?;
                 Ok(Ok(true))
             })
@@ -178,11 +182,11 @@ impl ScheduleStore for PgStore {
     }
 
     async fn pause_schedule(&self, schedule: &ScheduleKey) -> Result<bool, StoreError> {
-        self.steer(schedule, sql!("schedule_pause"), None).await
+        self.steer(schedule, Steer::Pause).await
     }
 
     async fn resume_schedule(&self, schedule: &ScheduleKey) -> Result<bool, StoreError> {
-        self.steer(schedule, sql!("schedule_resume"), Some(self.now())).await
+        self.steer(schedule, Steer::Resume).await
     }
 
     async fn schedules(

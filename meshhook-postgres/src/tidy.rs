@@ -45,17 +45,14 @@ async fn tidy(sessions: Arc<Sessions>, clock: Option<Arc<dyn Clock>>) {
         if let Err(error) = make_partitions(&sessions).await {
             tracing::warn!(%error, "could not make partitions ahead");
         }
-        let keys = forget(&sessions, sql!("drop_keys"), KEYS_AT_ONCE, clock.as_deref());
-        if let Err(error) = keys.await {
-            tracing::warn!(%error, "could not forget old keys");
-        }
-        let rates = forget(&sessions, sql!("drop_rates"), KEYS_AT_ONCE, clock.as_deref());
-        if let Err(error) = rates.await {
-            tracing::warn!(%error, "could not forget full buckets");
-        }
-        let deliveries = forget(&sessions, sql!("drop_deliveries"), DELIVERIES_AT_ONCE, clock.as_deref());
-        if let Err(error) = deliveries.await {
-            tracing::warn!(%error, "could not forget old deliveries");
+        for (what, statement, at_once) in [
+            ("old keys", sql!("drop_keys"), KEYS_AT_ONCE),
+            ("full buckets", sql!("drop_rates"), KEYS_AT_ONCE),
+            ("old deliveries", sql!("drop_deliveries"), DELIVERIES_AT_ONCE),
+        ] {
+            if let Err(error) = forget(&sessions, statement, at_once, clock.as_deref()).await {
+                tracing::warn!(%error, "could not forget {what}");
+            }
         }
         tokio::time::sleep(EVERY).await;
     }
