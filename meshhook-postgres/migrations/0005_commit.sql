@@ -275,8 +275,8 @@ END
 $$;
 
 -- Continues runs that a worker holds, each at most once, in the order of project and id. An advance stands after the
--- position that it names; one without last has no chunk. c_ are the messages that the advance c_item consumed. hold, p_low and p_high are those of start_v1; without
--- a_at and a_failure none has one. a_done: which are committed; null: all.
+-- position that it names; one without last has no chunk. c_ are the messages that the advance c_item consumed. hold,
+-- p_low and p_high are those of start_v1; without a_at and a_failure none has one. a_done: which are committed; null: all.
 CREATE FUNCTION meshhook.advance_v1(
     p_now bigint, p_worker text, p_low uuid, p_high uuid,
     a_project text[], a_run uuid[], a_claim bigint[], a_after bigint[], a_last bigint[], a_chunk bytea[], a_hash bytea[],

@@ -188,8 +188,8 @@ BEGIN
                 UNION ALL
                 SELECT s.project, s.run_id, s.since, s.owner, s.retired, false FROM suspects s) t
         ),
-        -- Locked in the order of turns, of projects that were visited before what only fills up, those that others have locked left out, until there are enough; what changed
-        -- since it was read is judged again.
+        -- Locked in the order of turns, of projects that were visited before what only fills up, those that others have
+        -- locked left out, until there are enough; what changed since it was read is judged again.
         chosen AS MATERIALIZED (
             SELECT c.project, c.run_id, c.since, c.owner, c.retired, c.turn, c.fills
             FROM ordered c
@@ -313,7 +313,8 @@ BEGIN
 END
 $$;
 
--- Releases runs that the worker holds through the claims, due now or at a time, never without one. No commit of the worker is under way meanwhile.
+-- Releases runs that the worker holds through the claims, due now or at a time, never without one. No commit of the
+-- worker is under way meanwhile.
 CREATE FUNCTION meshhook.forget_v1(p_now bigint, p_worker text, p_project text[], p_run uuid[],
     p_claim bigint[], p_is_due boolean, p_wake_at bigint) RETURNS void
 LANGUAGE plpgsql
