@@ -238,12 +238,7 @@ async fn a_month_whose_failed_run_is_being_retried_stays_whole() {
     let until = Timestamp::from_micros(until.parse::<i64>().unwrap() * 1_000_000);
     let dropping = tokio::spawn(async move { store.drop_before(until).await });
     // It waits for the one who changes what it has to know, a moment at a time.
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'ShareLock' \
-         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    while database.sql(waiting) == "0" {
-        assert!(!dropping.is_finished(), "it did not wait");
-        tokio::task::yield_now().await;
-    }
+    database.somebody_waits().await;
     retry.execute("COMMIT").await.unwrap();
     assert_eq!(dropping.await.unwrap().unwrap(), 0);
     assert_eq!(database.sql("SELECT count(*) FROM meshhook.history"), "1");

@@ -202,15 +202,12 @@ async fn a_call_that_takes_too_long_is_rolled_back() {
     let database = Database::new();
     let options = PgOptions::new().connections(1).call_timeout(Duration::from_secs(2));
     let store = database.store(options).await;
-    let holder = tokio::task::spawn_blocking(move || {
-        database.sql("BEGIN; LOCK meshhook.history; SELECT pg_sleep(4); COMMIT");
-        database
-    });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut holder = PgConnection::connect(&database.owner_url()).await.unwrap();
+    holder.execute("BEGIN; LOCK meshhook.history").await.unwrap();
     let late = store.commit(vec![Commit::Start(start(1, "ann"))]).await.unwrap_err();
     // The server gave up before the store did, so the outcome is known.
     assert!(matches!(late, StoreError::Unavailable(_)), "{late:?}");
-    let database = holder.await.unwrap();
+    holder.execute("COMMIT").await.unwrap();
     assert_eq!(store.commit(vec![Commit::Start(start(1, "ann"))]).await.unwrap().len(), 1);
     assert_eq!(database.sql("SELECT count(*) FROM meshhook.history"), "1");
 }
@@ -275,12 +272,7 @@ async fn commits_that_release_and_end_runs_lock_them_in_the_order_of_posts() {
     }
     let batch = vec![ended(1, RunStatus::Succeeded), released];
     let commit = tokio::spawn(async move { committing.commit(batch).await });
-    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
-         WHERE NOT l.granted AND a.datname = current_database()";
-    while database.sql(waiting) == "0" {
-        assert!(!commit.is_finished(), "it did not wait");
-        tokio::task::yield_now().await;
-    }
+    database.somebody_waits().await;
     // It waits for the first with nothing in hand.
     assert_eq!(first.fetch_all(&*lock(2, "NOWAIT").leak()).await.unwrap().len(), 1);
     first.execute("COMMIT").await.unwrap();

@@ -3,6 +3,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshhook_core::testing::conformance::Subject;
 use meshhook_postgres::{PgOptions, PgStore};
@@ -36,7 +37,9 @@ mod with_other_plans {
     meshhook_core::store_conformance!(|clock| async move {
         let database = Database::new();
         database.sql(support::OTHER_PLANS);
-        let options = PgOptions::new().connections(4).clock(Arc::new(clock));
+        // A thousand runs cost a million looks by such plans.
+        let options =
+            PgOptions::new().connections(4).call_timeout(Duration::from_secs(120)).clock(Arc::new(clock));
         let store = database.store(options).await;
         Subject::new(store).keeping(database)
     });

@@ -67,15 +67,6 @@ fn sessions_in_transactions(database: &Database) -> String {
     )
 }
 
-/// Waits until somebody waits for a lock in the database.
-async fn somebody_waits(database: &Database) {
-    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted \
-         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    while database.sql(waiting) == "0" {
-        tokio::task::yield_now().await;
-    }
-}
-
 /// Makes a call until it is done, as callers of stores do.
 async fn settled<T, F: Future<Output = Result<T, StoreError>>>(call: impl Fn() -> F) -> T {
     for _ in 0..100 {
@@ -196,17 +187,17 @@ async fn a_pooled_store_keeps_nothing_in_a_session() {
 #[tokio::test]
 async fn a_call_that_gets_no_connection_in_time_is_unavailable() {
     let database = Database::new();
-    let store =
-        database.store(PgOptions::new().connections(1).acquire_timeout(Duration::from_millis(200))).await;
-    let lock = tokio::task::spawn_blocking(move || {
-        database.sql("BEGIN; LOCK meshhook.live_runs; SELECT pg_sleep(1); COMMIT");
-        database
-    });
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    let (blocked, refused) = tokio::join!(store.commit(vec![start(1)]), store.ping());
+    let options = PgOptions::new().connections(1).acquire_timeout(Duration::from_millis(200));
+    let store = Arc::new(database.store(options).await);
+    let mut locked = PgConnection::connect(&database.owner_url()).await.unwrap();
+    locked.execute("BEGIN; LOCK TABLE meshhook.live_runs IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let committing = store.clone();
+    let blocked = tokio::spawn(async move { committing.commit(vec![start(1)]).await });
+    database.somebody_waits().await;
+    let refused = store.ping().await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-    assert_eq!(blocked.unwrap(), [CommitOutcome::Committed]);
-    drop(lock.await.unwrap());
+    locked.execute("COMMIT").await.unwrap();
+    assert_eq!(blocked.await.unwrap().unwrap(), [CommitOutcome::Committed]);
 }
 
 /// A worker's look that takes what it can, and asks for no messages.
@@ -270,7 +261,7 @@ async fn calls_that_wait_leave_leases_claims_and_commits_a_connection() {
                 tokio::spawn(async move { store.messages_for(&acme(), run(number), None).await })
             })
             .collect();
-        somebody_waits(&database).await;
+        database.somebody_waits().await;
         let working = async {
             store.renew(&worker(), STEP * 60).await.unwrap();
             assert_eq!(store.commit(vec![start(1)]).await.unwrap(), [CommitOutcome::Committed]);
@@ -373,7 +364,7 @@ async fn the_databases_default_isolation_is_not_what_the_store_works_with() {
         assert_eq!(session.fetch_all(look).await.unwrap().len(), 2);
         let bob = WorkerId::new("bob").unwrap();
         let committing = async {
-            somebody_waits(&database).await;
+            database.somebody_waits().await;
             session.execute("COMMIT").await.unwrap();
         };
         let (held, ()) = tokio::join!(store.held(&bob), committing);
@@ -390,7 +381,7 @@ async fn a_store_that_was_closed_keeps_no_session() {
     locked.execute("BEGIN; LOCK TABLE meshhook.inbox IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let reader = store.clone();
     let reading = tokio::spawn(async move { reader.messages_for(&acme(), run(1), None).await });
-    somebody_waits(&database).await;
+    database.somebody_waits().await;
     store.close();
     locked.execute("ROLLBACK").await.unwrap();
     // A call that had begun ends well; its session is not kept for another.

@@ -135,7 +135,7 @@ async fn a_host_that_waits_for_a_key_learns_who_has_it() {
     other.execute("BEGIN").await.unwrap();
     let waiting = host.store.start_in(&mut other, &planned);
     let ending = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        host.database.somebody_waits().await;
         host.connection.execute("COMMIT").await.unwrap();
     };
     let (outcome, ()) = tokio::join!(waiting, ending);

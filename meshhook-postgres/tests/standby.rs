@@ -11,6 +11,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use meshhook_core::engine::{Engine, EngineOptions, StartRequest};
@@ -26,6 +27,8 @@ use serde_json::json;
 use throwaway_postgres::{Server, Settings, URL_VARIABLE};
 
 const LEASE: Duration = Duration::from_secs(30);
+/// How many runs are written before the primary dies.
+const ENOUGH: u32 = 200;
 
 /// A migrated primary and its standby.
 async fn servers(settings: &[&str]) -> Option<(Server, Server)> {
@@ -111,9 +114,10 @@ async fn what_a_synchronous_standby_has_acknowledged_is_there_after_the_primary_
     }
     let store = Arc::new(PgStore::connect(&primary.url("postgres"), PgOptions::new()).await.unwrap());
     store.renew(&ann(), LEASE).await.unwrap();
+    let written = Arc::new(AtomicU32::new(0));
     let writers: Vec<_> = (0..4_u32)
         .map(|writer| {
-            let store = store.clone();
+            let (store, written) = (store.clone(), written.clone());
             tokio::spawn(async move {
                 let mut acknowledged = Vec::new();
                 for number in 0_u32.. {
@@ -124,12 +128,15 @@ async fn what_a_synchronous_standby_has_acknowledged_is_there_after_the_primary_
                         Err(_) => break,
                     }
                     acknowledged.push(run);
+                    written.fetch_add(1, Ordering::Relaxed);
                 }
                 acknowledged
             })
         })
         .collect();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    while written.load(Ordering::Relaxed) < ENOUGH {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     primary.crash().unwrap();
     assert_eq!(standby.sql("postgres", "SELECT pg_promote()").unwrap(), "t");
     let store = PgStore::connect(&standby.url("postgres"), PgOptions::new()).await.unwrap();
@@ -142,7 +149,7 @@ async fn what_a_synchronous_standby_has_acknowledged_is_there_after_the_primary_
         }
     }
     println!("{kept} acknowledged runs, 0 lost");
-    assert!(kept > 0);
+    assert!(kept >= ENOUGH as usize);
     store.renew(&ann(), LEASE).await.unwrap();
     assert!(store.held(&ann()).await.unwrap().len() >= kept);
 }

@@ -79,6 +79,18 @@ impl Database {
         self.server.sql(&self.name, statements).unwrap()
     }
 
+    /// Waits until somebody waits for a lock in it.
+    pub(crate) async fn somebody_waits(&self) {
+        // Who waits for a row waits for a transaction, which belongs to no database.
+        let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) \
+             WHERE NOT l.granted AND a.datname = current_database()";
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        while self.sql(waiting) == "0" {
+            assert!(tokio::time::Instant::now() < until, "nobody waits for a lock");
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// A store on it.
     pub(crate) async fn store(&self, options: PgOptions) -> PgStore {
         PgStore::connect(&self.url(), options).await.unwrap()
