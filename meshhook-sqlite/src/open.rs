@@ -88,9 +88,9 @@ fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
 fn settle(connection: &Connection, options: &SqliteOptions) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // Each commit is synced before it is acknowledged; on macOS down to the disk.
     // Plans are made once, for any values: without this a statement is planned anew when other values are bound to it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // Each commit is synced before it is acknowledged; on macOS down to the disk.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;

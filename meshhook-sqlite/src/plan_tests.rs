@@ -53,7 +53,7 @@ fn no_statement_scans_or_sorts_a_table_that_grows() {
 }
 
 #[test]
-fn claims_use_the_partial_indexes() {
+fn statements_go_by_the_indexes_that_were_made_for_them() {
     let connection = migrated();
     for (name, expected) in [
         ("due_next_project", "USING COVERING INDEX runs_due (project>?)"),

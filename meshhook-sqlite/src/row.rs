@@ -130,6 +130,11 @@ pub(crate) fn unreadable(
     Error::FromSqlConversionFailure(column, kind, error.into())
 }
 
+/// Why a transaction cannot go on, in words: of SQLite's own errors none but this one has room for them.
+pub(crate) fn failed(why: &'static str) -> Error {
+    Error::ToSqlConversionFailure(why.into())
+}
+
 /// A number as SQLite counts: what is past its largest means that one.
 pub(crate) fn int(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)

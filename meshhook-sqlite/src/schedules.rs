@@ -12,7 +12,7 @@ use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use crate::ledger::commit;
-use crate::row::{all, count, execute, first, int, listing, parsed, time};
+use crate::row::{all, count, execute, failed, first, int, listing, parsed, time};
 use crate::{SqliteStore, sql};
 
 /// When a schedule is to be looked at next.
@@ -96,8 +96,8 @@ fn fire(connection: &Connection, fire: &FireSchedule, now: Timestamp) -> rusqlit
     }
     for start in starts.iter() {
         if commit::start(connection, start, now)? != CommitOutcome::Committed {
-            // A new run has the id of another one: nothing of all this is to happen.
-            return Err(rusqlite::Error::InvalidQuery);
+            // Nothing of all this is to happen.
+            return Err(failed("a run of a schedule exists"));
         }
     }
     Ok(true)

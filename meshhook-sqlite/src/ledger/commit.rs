@@ -8,10 +8,10 @@ use meshhook_core::store::{AdvanceRun, Commit, CommitOutcome, Dedupe, Hold, KeyH
 use meshhook_core::time::Timestamp;
 use rusqlite::{Connection, params};
 
-use crate::row::{count, execute, failure_text, first, int, parsed_or_null, run_id, status};
+use crate::row::{count, execute, failed, failure_text, first, int, parsed_or_null, run_id, status};
 use crate::sql;
 
-pub(crate) fn commit(
+pub(super) fn commit(
     connection: &Connection,
     batch: &[Commit],
     now: Timestamp,
@@ -19,7 +19,7 @@ pub(crate) fn commit(
     let outcome = |commit: &Commit| match commit {
         Commit::Start(run) => start(connection, run, now),
         Commit::Advance(run) => advance(connection, run, now),
-        _ => Err(rusqlite::Error::InvalidQuery),
+        _ => Err(failed("a commit of an unknown kind")),
     };
     batch.iter().map(outcome).collect()
 }
