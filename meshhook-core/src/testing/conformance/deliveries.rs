@@ -19,6 +19,18 @@ fn delivery(kit: &Kit, n: u32) -> DeliveryRecord {
     DeliveryRecord::new(acme(), id(n), times, Verdict::Accepted)
 }
 
+/// The same, found in each of the [`ways`].
+fn refused(kit: &Kit, n: u32) -> DeliveryRecord {
+    DeliveryRecord { workflow: Some(slug("flow")), verdict: Verdict::Mismatch.into(), ..delivery(kit, n) }
+}
+
+/// The ways to look for deliveries, for each of which a store may have a statement of its own.
+fn ways() -> [DeliveryFilter; 4] {
+    let (workflow, verdict) = (Some(slug("flow")), Some(Verdict::Mismatch));
+    let of = |workflow, verdict| DeliveryFilter { workflow, verdict, ..DeliveryFilter::default() };
+    [of(None, None), of(workflow.clone(), None), of(None, verdict), of(workflow, verdict)]
+}
+
 async fn record(kit: &Kit, batch: Vec<DeliveryRecord>) {
     kit.store.record_deliveries(batch).await.unwrap();
 }
@@ -85,15 +97,17 @@ pub async fn deliveries_belong_to_their_project(kit: Kit) {
 }
 
 pub async fn deliveries_are_paged_newest_first(kit: Kit) {
-    record(&kit, (1..=7).map(|n| delivery(&kit, n)).collect()).await;
-    let page = |limit, after: Option<u32>| DeliveryFilter {
-        page: Page { limit, after: after.map(id) },
-        ..DeliveryFilter::default()
-    };
-    assert_eq!(found(&kit, page(3, None)).await, (vec![7, 6, 5], true));
-    assert_eq!(found(&kit, page(3, Some(5))).await, (vec![4, 3, 2], true));
-    assert_eq!(found(&kit, page(3, Some(2))).await, (vec![1], false));
-    assert_eq!(found(&kit, page(0, None)).await.0, [0; 0]);
+    record(&kit, (1..=7).map(|n| refused(&kit, n)).collect()).await;
+    for way in ways() {
+        let page = |limit, after: Option<u32>| DeliveryFilter {
+            page: Page { limit, after: after.map(id) },
+            ..way.clone()
+        };
+        assert_eq!(found(&kit, page(3, None)).await, (vec![7, 6, 5], true));
+        assert_eq!(found(&kit, page(3, Some(5))).await, (vec![4, 3, 2], true));
+        assert_eq!(found(&kit, page(3, Some(2))).await, (vec![1], false));
+        assert_eq!(found(&kit, page(0, None)).await.0, [0; 0]);
+    }
 }
 
 pub async fn deliveries_are_filtered_by_workflow_verdict_and_time(kit: Kit) {
@@ -123,11 +137,15 @@ pub async fn deliveries_are_filtered_by_workflow_verdict_and_time(kit: Kit) {
 }
 
 pub async fn a_delivery_is_forgotten_when_its_time_is_over(kit: Kit) {
-    let short = DeliveryRecord { expires_at: kit.now().after(SECOND), ..delivery(&kit, 1) };
-    record(&kit, vec![short, delivery(&kit, 2)]).await;
-    assert_eq!(all(&kit, DeliveryFilter::default()).await, [2, 1]);
+    let short = DeliveryRecord { expires_at: kit.now().after(SECOND), ..refused(&kit, 1) };
+    record(&kit, vec![short, refused(&kit, 2)]).await;
+    for way in ways() {
+        assert_eq!(all(&kit, way).await, [2, 1]);
+    }
     kit.clock.advance(SECOND);
-    assert_eq!(all(&kit, DeliveryFilter::default()).await, [2]);
+    for way in ways() {
+        assert_eq!(all(&kit, way).await, [2]);
+    }
     assert_eq!(kit.store.delivery(&acme(), id(1)).await.unwrap(), None);
     record(&kit, vec![delivery(&kit, 3)]).await;
     assert_eq!(all(&kit, DeliveryFilter::default()).await, [3, 2]);
@@ -135,9 +153,11 @@ pub async fn a_delivery_is_forgotten_when_its_time_is_over(kit: Kit) {
 
 pub async fn large_deliveries_come_in_smaller_parts(kit: Kit) {
     let large = MAX_LISTING_BYTES / 2 - 100;
-    let of = |n: u32| DeliveryRecord { sealed: Some(vec![n as u8; large]), ..delivery(&kit, n) };
+    let of = |n: u32| DeliveryRecord { sealed: Some(vec![n as u8; large]), ..refused(&kit, n) };
     for n in 1..=3 {
         record(&kit, vec![of(n)]).await;
     }
-    assert_eq!(found(&kit, DeliveryFilter::default()).await, (vec![3, 2], true));
+    for way in ways() {
+        assert_eq!(found(&kit, way).await, (vec![3, 2], true));
+    }
 }

@@ -18,6 +18,13 @@ fn of(numbers: &[u32]) -> Vec<RunId> {
     numbers.iter().map(|n| run(*n)).collect()
 }
 
+/// The ways to look for runs of `flow` with a status, for each of which a store may have a statement of its own.
+fn ways(status: RunStatus) -> [RunFilter; 4] {
+    let (workflow, status) = (Some(slug("flow")), Some(status));
+    let of = |workflow, status| RunFilter { workflow, status, ..RunFilter::default() };
+    [of(None, None), of(workflow.clone(), None), of(None, status), of(workflow, status)]
+}
+
 /// Runs 1 to 6: `flow` but for 2 and 5, which are `other`; 1 and 2 succeeded, 3 failed, 4 waits, 5 and 6 are held.
 async fn six(kit: &Kit) {
     kit.lease(&ann()).await;
@@ -89,9 +96,23 @@ pub async fn listed_runs_have_the_ends_of_their_history(kit: Kit) {
         kit.committed(advance(n, 2)).await;
     }
     kit.committed(AdvanceRun { chunk: Some(chunk(3, 8)), ..advance(3, 3) }).await;
-    let runs = kit.store.runs(&acme(), RunFilter::default()).await.unwrap();
-    let chunks: Vec<_> = runs.items.into_iter().map(|stored| stored.chunks).collect();
-    assert_eq!(chunks, [vec![chunk(1, 1), chunk(3, 8)], vec![chunk(1, 1), chunk(2, 2)], vec![chunk(1, 1)]]);
+    let ends = async |way: RunFilter| {
+        let runs = kit.store.runs(&acme(), way).await.unwrap();
+        runs.items.into_iter().map(|stored| stored.chunks).collect::<Vec<_>>()
+    };
+    let first = chunk(1, 1);
+    for way in ways(RunStatus::Running) {
+        let expected =
+            [vec![first.clone(), chunk(3, 8)], vec![first.clone(), chunk(2, 2)], vec![first.clone()]];
+        assert_eq!(ends(way).await, expected);
+    }
+    for (n, seq) in [(1, 2), (2, 3), (3, 9)] {
+        kit.committed(AdvanceRun { hold: end(RunStatus::Failed, kit.now()), ..advance(n, seq) }).await;
+    }
+    for way in ways(RunStatus::Failed) {
+        let expected = [9, 3, 2].map(|seq| vec![first.clone(), chunk(seq, seq)]);
+        assert_eq!(ends(way).await, expected);
+    }
 }
 
 pub async fn runs_are_filtered_by_workflow_status_and_time(kit: Kit) {
@@ -165,17 +186,19 @@ pub async fn large_items_come_in_smaller_parts(kit: Kit) {
     }
     kit.committed(AdvanceRun { chunk: Some(large(3, 2)), ..advance(1, 3) }).await;
     kit.committed(AdvanceRun { chunk: Some(large(4, 1)), ..advance(1, 4) }).await;
-    let runs = |after: Option<u32>| {
-        let filter = RunFilter { page: page(9, after), ..RunFilter::default() };
-        let store = kit.store.clone();
-        async move {
-            let part = store.runs(&acme(), filter).await.unwrap();
-            (part.items.iter().map(|stored| stored.record.meta.run).collect::<Vec<_>>(), part.more)
+    let come_in_parts = async |status: RunStatus| {
+        for way in ways(status) {
+            for (after, expected) in
+                [(None, (of(&[3]), true)), (Some(3), (of(&[2]), true)), (Some(2), (of(&[1]), false))]
+            {
+                let filter = RunFilter { page: page(9, after), ..way.clone() };
+                let part = kit.store.runs(&acme(), filter).await.unwrap();
+                let runs: Vec<_> = part.items.iter().map(|stored| stored.record.meta.run).collect();
+                assert_eq!((runs, part.more), expected);
+            }
         }
     };
-    assert_eq!(runs(None).await, (of(&[3]), true));
-    assert_eq!(runs(Some(3)).await, (of(&[2]), true));
-    assert_eq!(runs(Some(2)).await, (of(&[1]), false));
+    come_in_parts(RunStatus::Running).await;
     let chunks = |after: u64| {
         let store = kit.store.clone();
         async move {
@@ -185,4 +208,9 @@ pub async fn large_items_come_in_smaller_parts(kit: Kit) {
     };
     assert_eq!(chunks(1).await, (vec![2, 3], true));
     assert_eq!(chunks(3).await, (vec![4], false));
+    for (n, seq, part) in [(1, 5, 1), (2, 3, 2), (3, 3, 2)] {
+        let hold = end(RunStatus::Failed, kit.now());
+        kit.committed(AdvanceRun { chunk: Some(large(seq, part)), hold, ..advance(n, seq) }).await;
+    }
+    come_in_parts(RunStatus::Failed).await;
 }
