@@ -6,7 +6,6 @@ use std::sync::Arc;
 use meshhook::postgres::{MIGRATIONS, PgError, PgOptions, PgStore, grant_sql, migrate};
 use meshhook::sqlite::{SqliteOptions, SqliteStore};
 use meshhook::store::Store;
-
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 

@@ -4,11 +4,14 @@
 //! canonical order (RFC 8785), so that equal events have equal bytes. The API shows the same, but for one thing: a
 //! webhook's body is also its run's input, and is written once, as `trigger.body`; where it is shown, `input` is there.
 
+mod object;
+
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{Event, EventData, RunCreated, RunStatus, RunTrigger, StepRef, TimerPurpose};
+use self::object::{Members, ObjectWriter};
+use super::{Event, EventData, RunCreated, RunStatus, RunTrigger, StepRef};
 use crate::exec::Level;
 use crate::failure::Failure;
 use crate::json::{self, JsonLimits};
@@ -341,112 +344,10 @@ fn text_of(value: Option<&Value>) -> Option<&str> {
     value.and_then(Value::as_str)
 }
 
-/// Writes an object whose members are given in canonical order.
-struct ObjectWriter<'a> {
-    text: &'a mut String,
-    last: &'static str,
-}
-
-impl<'a> ObjectWriter<'a> {
-    fn open(text: &'a mut String) -> Self {
-        text.push('{');
-        Self { text, last: "" }
-    }
-
-    fn raw(&mut self, name: &'static str, write: impl FnOnce(&mut String)) {
-        debug_assert!(self.last < name, "member {name} after {}", self.last);
-        if !self.last.is_empty() {
-            self.text.push(',');
-        }
-        self.last = name;
-        self.text.push('"');
-        self.text.push_str(name);
-        self.text.push_str("\":");
-        write(self.text);
-    }
-
-    fn value(&mut self, name: &'static str, value: &Value) {
-        self.raw(name, |text| json::write_canonical(value, text));
-    }
-
-    fn text(&mut self, name: &'static str, value: &str) {
-        self.raw(name, |text| json::write_canonical_str(value, text));
-    }
-
-    fn number(&mut self, name: &'static str, value: u64) {
-        self.raw(name, |text| text.push_str(&value.to_string()));
-    }
-
-    fn close(self) {
-        self.text.push('}');
-    }
-}
-
-/// The members of an event's data that have not been taken yet.
-struct Members<'a> {
-    data: Map<String, Value>,
-    fault: &'a dyn Fn(&str) -> CodecError,
-}
-
-impl Members<'_> {
-    fn value(&mut self, name: &str) -> Result<Arc<Value>, CodecError> {
-        self.data.remove(name).map(Arc::new).ok_or_else(|| (self.fault)(name))
-    }
-
-    fn object(&mut self, name: &str) -> Result<Map<String, Value>, CodecError> {
-        match self.data.remove(name) {
-            Some(Value::Object(members)) => Ok(members),
-            _ => Err((self.fault)(name)),
-        }
-    }
-
-    fn optional_value(&mut self, name: &str) -> Option<Arc<Value>> {
-        self.data.remove(name).map(Arc::new)
-    }
-
-    fn with<T>(&mut self, name: &str, read: impl FnOnce(&Value) -> Option<T>) -> Result<T, CodecError> {
-        self.data.remove(name).as_ref().and_then(read).ok_or_else(|| (self.fault)(name))
-    }
-
-    fn optional<T>(
-        &mut self,
-        name: &str,
-        read: impl FnOnce(&Value) -> Option<T>,
-    ) -> Result<Option<T>, CodecError> {
-        match self.data.remove(name) {
-            None => Ok(None),
-            Some(value) => read(&value).map(Some).ok_or_else(|| (self.fault)(name)),
-        }
-    }
-
-    fn text(&mut self, name: &str) -> Result<String, CodecError> {
-        self.with(name, |value| value.as_str().map(str::to_owned))
-    }
-
-    fn optional_text(&mut self, name: &str) -> Result<Option<String>, CodecError> {
-        self.optional(name, |value| value.as_str().map(str::to_owned))
-    }
-
-    fn parsed<T: std::str::FromStr>(&mut self, name: &str) -> Result<T, CodecError> {
-        self.with(name, |value| value.as_str()?.parse().ok())
-    }
-
-    fn number<T: TryFrom<u64>>(&mut self, name: &str) -> Result<T, CodecError> {
-        self.with(name, |value| value.as_u64()?.try_into().ok())
-    }
-
-    fn failure(&mut self, name: &str) -> Result<Failure, CodecError> {
-        self.with(name, Failure::from_value)
-    }
-
-    fn purpose(&mut self) -> Result<TimerPurpose, CodecError> {
-        self.with("purpose", |value| TimerPurpose::from_name(value.as_str()?))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::TimerPurpose;
     use crate::id::{Digest, RunId, WorkerId};
     use serde_json::json;
 

@@ -20,79 +20,16 @@
 //! What a stranger sent to a webhook is sealed in the same form, since it may hold credentials: bound to the delivery
 //! that it belongs to, under a domain of its own, so that no delivery opens as a secret.
 
+mod place;
+
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use zeroize::{Zeroize, Zeroizing};
 
+pub use self::place::{DeliveryContext, SecretContext};
+use self::place::{Place, push_part};
 use super::key::{KeyId, MasterKey};
-use super::name::SecretName;
 use super::value::SecretValue;
-use crate::id::{DeliveryId, ProjectId};
-
-/// Where a secret belongs. An envelope opens only in the context it was sealed for.
-#[derive(Debug, Clone, Copy)]
-pub struct SecretContext<'a> {
-    /// The project that owns the secret.
-    pub project: &'a ProjectId,
-    /// The secret's name in the project.
-    pub name: &'a SecretName,
-    /// The version of the secret, counted from 1.
-    pub version: u64,
-}
-
-/// Where a delivery's raw request belongs.
-#[derive(Debug, Clone, Copy)]
-pub struct DeliveryContext<'a> {
-    /// The project that the delivery was sent to.
-    pub project: &'a ProjectId,
-    /// The delivery.
-    pub id: DeliveryId,
-}
-
-/// What an envelope is bound to.
-trait Place: Copy {
-    /// The associated data of the wrap, without the master key's id.
-    fn wrap(self) -> Vec<u8>;
-    /// The associated data of the payload.
-    fn payload(self) -> Vec<u8>;
-}
-
-impl Place for SecretContext<'_> {
-    fn wrap(self) -> Vec<u8> {
-        self.binding(b"meshhook/secret/wrap")
-    }
-
-    fn payload(self) -> Vec<u8> {
-        self.binding(b"meshhook/secret/payload")
-    }
-}
-
-impl SecretContext<'_> {
-    fn binding(self, domain: &[u8]) -> Vec<u8> {
-        let mut bound = binding(domain, self.project);
-        push_part(&mut bound, self.name.as_str().as_bytes());
-        push_part(&mut bound, &self.version.to_be_bytes());
-        bound
-    }
-}
-
-impl Place for DeliveryContext<'_> {
-    fn wrap(self) -> Vec<u8> {
-        self.binding(b"meshhook/delivery/wrap")
-    }
-
-    fn payload(self) -> Vec<u8> {
-        self.binding(b"meshhook/delivery/payload")
-    }
-}
-
-impl DeliveryContext<'_> {
-    fn binding(self, domain: &[u8]) -> Vec<u8> {
-        let mut bound = binding(domain, self.project);
-        push_part(&mut bound, self.id.as_bytes());
-        bound
-    }
-}
 
 /// The random bytes of one envelope, drawn by the caller from a cryptographic source, used once.
 pub struct EnvelopeRandom {
@@ -308,19 +245,6 @@ fn wrap_binding(place: impl Place, key: KeyId) -> Vec<u8> {
     bound
 }
 
-fn binding(domain: &[u8], project: &ProjectId) -> Vec<u8> {
-    let mut bound = Vec::with_capacity(128);
-    push_part(&mut bound, domain);
-    push_part(&mut bound, &[FORMAT, ALG_AES_256_GCM]);
-    push_part(&mut bound, project.as_str().as_bytes());
-    bound
-}
-
-fn push_part(bound: &mut Vec<u8>, part: &[u8]) {
-    bound.extend_from_slice(&(part.len() as u64).to_be_bytes());
-    bound.extend_from_slice(part);
-}
-
 fn encrypt(key: &[u8; 32], nonce: &[u8; 12], associated: &[u8], buffer: &mut [u8]) -> [u8; TAG] {
     Aes256Gcm::new(key.into())
         .encrypt_inout_detached(nonce.into(), associated, InOutBuf::from(buffer))
@@ -362,6 +286,8 @@ const PAYLOAD: usize = HEADER + NONCE + DEK + TAG + NONCE;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{DeliveryId, ProjectId};
+    use crate::secret::SecretName;
 
     fn random(seed: u8) -> EnvelopeRandom {
         EnvelopeRandom {
