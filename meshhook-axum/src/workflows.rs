@@ -151,6 +151,7 @@ struct PublishedBody {
     digest: String,
     triggers: Vec<TriggerBody>,
     /// Warnings: what was found and did not keep it from being published.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<DefinitionProblemBody>,
 }
 

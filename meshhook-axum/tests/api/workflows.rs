@@ -105,6 +105,9 @@ async fn publishing_tells_what_only_warns() {
     let published = published.json();
     assert_eq!(published["problems"][0]["code"], "unknown_secret", "{published}");
     assert_eq!(published["problems"][0]["severity"], "warning", "{published}");
+    server.call("PUT", "/secrets/not_there", json!({ "value": "it-is-a-secret-to-everybody" })).await;
+    let again = server.post("/workflows/w/publish", Value::Null).await.json();
+    assert_eq!(again.get("problems"), None, "{again}");
 }
 
 #[tokio::test(start_paused = true)]
