@@ -25,15 +25,50 @@ async fn read_by(database: &Database, statements: &[&'static str], grow: &str) -
     database.sql(grow);
     let mut read = Vec::new();
     for statement in statements {
-        session.execute("BEGIN").await.unwrap();
-        // What earlier transactions read is counted until the server has been told, which may take a second.
-        let before: i64 = session.fetch_one(READ).await.unwrap().get(0);
-        session.execute(*statement).await.unwrap();
-        let after: i64 = session.fetch_one(READ).await.unwrap().get(0);
-        read.push(after - before);
-        session.execute("ROLLBACK").await.unwrap();
+        read.push(reads(&mut session, statement).await);
     }
     read
+}
+
+/// How much a statement reads, whose changes are taken back.
+async fn reads(session: &mut PgConnection, statement: &'static str) -> i64 {
+    session.execute("BEGIN").await.unwrap();
+    // What earlier transactions read is counted until the server has been told, which may take a second.
+    let before: i64 = session.fetch_one(READ).await.unwrap().get(0);
+    session.execute(statement).await.unwrap();
+    let after: i64 = session.fetch_one(READ).await.unwrap().get(0);
+    session.execute("ROLLBACK").await.unwrap();
+    after - before
+}
+
+/// A session of a project, as the store has them as far as plans go by it.
+async fn session_of(database: &Database, project: &str) -> PgConnection {
+    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    let settings = format!(
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; \
+         SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off; \
+         SET enable_material = off; SET enable_incremental_sort = off; SET jit = off; SET meshhook.project = '{project}'"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(&mut session).await.unwrap();
+    session
+}
+
+/// Prepares a statement, and runs it with some arguments while the tables are empty; answers how to run it again.
+async fn prepared(session: &mut PgConnection, name: &str, text: &str, arguments: &str) -> &'static str {
+    let prepare = format!("PREPARE {name} AS {text}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut *session).await.unwrap();
+    let execute: &'static str = format!("EXECUTE {name} ({arguments})").leak();
+    for _ in 0..8 {
+        session.execute(execute).await.unwrap();
+    }
+    execute
+}
+
+/// How a statement is planned.
+async fn plan(session: &mut PgConnection, statement: &str) -> String {
+    let explain: &'static str = format!("EXPLAIN {statement}").leak();
+    let lines = session.fetch_all(explain).await.unwrap();
+    lines.iter().map(|line| line.get::<String, _>(0) + "\n").collect()
 }
 
 fn timers(count: u32) -> String {
@@ -148,20 +183,10 @@ async fn no_project_waits_until_what_others_left_is_done() {
 #[tokio::test]
 async fn a_list_by_a_rare_status_reads_what_it_shows() {
     let database = Database::new();
-    let mut session = PgConnection::connect(&database.url()).await.unwrap();
-    let prepare = format!(
-        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; \
-         SET enable_sort = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off; \
-         SET enable_material = off; SET enable_incremental_sort = off; SET jit = off; \
-         SET meshhook.project = 'p1'; PREPARE list AS {}",
-        include_str!("../queries/runs_by_status.sql")
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut session).await.unwrap();
-    const LIST: &str = "EXECUTE list('p1', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 0, 4000000000000000, 'failed', NULL, 51, \
-         1000000, '00000000-0000-0000-0000-000000000000')";
-    for _ in 0..8 {
-        session.execute(LIST).await.unwrap();
-    }
+    let mut session = session_of(&database, "p1").await;
+    let failed = "'p1', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 0, 4000000000000000, 'failed', NULL, 51, 1000000, \
+         '00000000-0000-0000-0000-000000000000'";
+    let list = prepared(&mut session, "list", include_str!("../queries/runs_by_status.sql"), failed).await;
     database.sql(
         "ALTER TABLE meshhook.live_runs SET (autovacuum_enabled = false); \
          ALTER TABLE meshhook.ended_runs_other SET (autovacuum_enabled = false); \
@@ -176,14 +201,10 @@ async fn a_list_by_a_rare_status_reads_what_it_shows() {
          SELECT 1, 1, run_id, project, ''::bytea, ''::bytea FROM meshhook.ended_runs WHERE status = 'failed' UNION ALL \
          SELECT 1, 1, run_id, project, '', '' FROM meshhook.live_runs WHERE status = 'failed'",
     );
-    session.execute("BEGIN").await.unwrap();
-    assert_eq!(session.fetch_all(LIST).await.unwrap().len(), 51);
-    let read: i64 = session.fetch_one(READ).await.unwrap().get(0);
-    let explain = format!("EXPLAIN {LIST}");
-    let plan: Vec<String> =
-        session.fetch_all(&*explain.leak()).await.unwrap().iter().map(|row| row.get(0)).collect();
-    assert!(read < 1_000, "{read} rows read: {plan:#?}");
-    assert!(plan.concat().contains("live_runs_failed"), "{plan:#?}");
+    assert_eq!(session.fetch_all(list).await.unwrap().len(), 51);
+    let (read, plan) = (reads(&mut session, list).await, plan(&mut session, list).await);
+    assert!(read < 1_000, "{read} rows read:\n{plan}");
+    assert!(plan.contains("live_runs_failed"), "{plan}");
 }
 
 #[tokio::test]
@@ -209,34 +230,17 @@ async fn schedules_whose_slots_are_to_come_cost_a_look_nothing() {
 #[tokio::test]
 async fn a_run_is_found_without_reading_its_project() {
     let database = Database::new();
-    let mut session = PgConnection::connect(&database.url()).await.unwrap();
-    let prepare = format!(
-        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_sort = off; \
-         SET meshhook.project = 'p1'; PREPARE find AS {}",
-        include_str!("../queries/run_record.sql")
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut session).await.unwrap();
-    const FIND: &str = "EXECUTE find('p1', 'f19b6968-0000-4000-8000-000000000001')";
-    for _ in 0..8 {
-        session.execute(FIND).await.unwrap();
-    }
+    let mut session = session_of(&database, "p1").await;
+    let one = "'p1', 'f19b6968-0000-4000-8000-000000000001'";
+    let find = prepared(&mut session, "find", include_str!("../queries/run_record.sql"), one).await;
     database.sql(
         "ALTER TABLE meshhook.ended_runs_other SET (autovacuum_enabled = false); \
          INSERT INTO meshhook.ended_runs (created_at, finished_at, run_id, test, project, workflow, status, digest) \
          SELECT 0, 0, gen_random_uuid(), false, 'p1', 'flow', 'succeeded', '' FROM generate_series(1, 20000)",
     );
-    session.execute("BEGIN").await.unwrap();
-    session.execute(FIND).await.unwrap();
-    let read: i64 = session.fetch_one(READ).await.unwrap().get(0);
     // By a worse index no row would be read, but all its entries: what the plan is says more.
-    let plan: Vec<String> = session
-        .fetch_all("EXPLAIN EXECUTE find('p1', 'f19b6968-0000-4000-8000-000000000001')")
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
-    assert!(read < 20 && !plan.concat().contains("workflow"), "{read} rows read: {plan:#?}");
+    let (read, plan) = (reads(&mut session, find).await, plan(&mut session, find).await);
+    assert!(read < 20 && !plan.contains("workflow"), "{read} rows read:\n{plan}");
 }
 
 #[tokio::test]
@@ -341,7 +345,7 @@ async fn whatever_the_plan_a_claim_takes_the_same_runs_and_no_more_than_it_was_a
 #[tokio::test]
 async fn lists_of_deliveries_read_what_they_show() {
     let database = Database::new();
-    let mut session = PgConnection::connect(&database.url()).await.unwrap();
+    let mut session = session_of(&database, "p1").await;
     let all = "'ffffffff-ffff-ffff-ffff-ffffffffffff', NULL, -9000000000000000000, 9000000000000000000";
     let end = "51, 8388608, '00000000-0000-0000-0000-000000000000'";
     let lists = [
@@ -354,18 +358,10 @@ async fn lists_of_deliveries_read_what_they_show() {
             50,
         ),
     ];
-    let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; \
-         SET enable_sort = off; SET enable_incremental_sort = off; SET meshhook.project = 'p1'";
-    sqlx::raw_sql(settings).execute(&mut session).await.unwrap();
     let mut statements = Vec::new();
     for (name, text, filter, most) in lists {
-        let prepare = format!("PREPARE {name} AS {text}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut session).await.unwrap();
-        let execute: &'static str = format!("EXECUTE {name}('p1', {all}, {filter}, {end})").leak();
-        for _ in 0..8 {
-            session.execute(execute).await.unwrap();
-        }
-        statements.push((name, execute, most));
+        let arguments = format!("'p1', {all}, {filter}, {end}");
+        statements.push((name, prepared(&mut session, name, text, &arguments).await, most));
     }
     let insert: &'static str = "EXECUTE keep";
     session
@@ -382,11 +378,7 @@ async fn lists_of_deliveries_read_what_they_show() {
              CASE WHEN i % 4000 = 0 THEN 'mismatch' ELSE 'accepted' END, '{}' FROM generate_series(1, 20000) i",
     );
     for (name, execute, most) in statements.into_iter().chain([("keep", insert, 5)]) {
-        session.execute("BEGIN").await.unwrap();
-        let before: i64 = session.fetch_one(READ).await.unwrap().get(0);
-        session.execute(execute).await.unwrap();
-        let after: i64 = session.fetch_one(READ).await.unwrap().get(0);
-        session.execute("ROLLBACK").await.unwrap();
-        assert!(after - before < most, "{name} read {} rows", after - before);
+        let read = reads(&mut session, execute).await;
+        assert!(read < most, "{name} read {read} rows");
     }
 }
