@@ -273,15 +273,27 @@ mod tests {
         readable_from: 0,
     };
 
-    /// A migrated database.
-    async fn database(name: &str) -> String {
-        let server = Server::shared();
-        let name = format!("meshhook_migrate_{}_{name}", std::process::id());
-        server.sql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).unwrap();
-        server.sql("postgres", &format!("CREATE DATABASE {name}")).unwrap();
-        let url = server.url_as(None, &name);
-        migrate(&url).await.unwrap();
-        url
+    /// A migrated database, dropped with the value.
+    struct Database {
+        name: String,
+        url: String,
+    }
+
+    impl Database {
+        async fn new(name: &str) -> Self {
+            let name = format!("meshhook_migrate_{}_{name}", std::process::id());
+            Server::shared().sql("postgres", &format!("CREATE DATABASE {name}")).unwrap();
+            let url = Server::shared().url(&name);
+            migrate(&url).await.unwrap();
+            Self { name, url }
+        }
+    }
+
+    impl Drop for Database {
+        fn drop(&mut self) {
+            let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+            let _ = Server::shared().sql("postgres", &drop);
+        }
     }
 
     async fn session(url: &str) -> PgConnection {
@@ -294,10 +306,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_goes_on_while_a_later_release_adds_to_the_schema() {
-        let url = database("adds").await;
-        let store = PgStore::connect(&url, PgOptions::new()).await.unwrap();
+        let database = Database::new("adds").await;
+        let store = PgStore::connect(&database.url, PgOptions::new()).await.unwrap();
         renewed(&store).await;
-        bring(&mut session(&url).await, &[LATER]).await.unwrap();
+        bring(&mut session(&database.url).await, &[LATER]).await.unwrap();
         renewed(&store).await;
         let claim = meshhook_core::store::Claim {
             worker: WorkerId::new("ann").unwrap(),
@@ -308,26 +320,26 @@ mod tests {
             lease: Duration::from_secs(60),
         };
         assert_eq!(store.claim(claim).await.unwrap().runs.len(), 0);
-        renewed(&PgStore::connect(&url, PgOptions::new()).await.unwrap()).await;
+        renewed(&PgStore::connect(&database.url, PgOptions::new()).await.unwrap()).await;
     }
 
     #[tokio::test]
     async fn a_schema_that_this_release_cannot_work_with_is_refused() {
-        let url = database("refused").await;
+        let database = Database::new("refused").await;
         let migration = Migration { readable_from: 1_000, ..LATER };
-        bring(&mut session(&url).await, &[migration]).await.unwrap();
-        let refused = PgStore::connect(&url, PgOptions::new()).await.unwrap_err();
+        bring(&mut session(&database.url).await, &[migration]).await.unwrap();
+        let refused = PgStore::connect(&database.url, PgOptions::new()).await.unwrap_err();
         assert!(matches!(refused, PgError::SchemaNewer { found: 1_000, .. }), "{refused:?}");
     }
 
     #[tokio::test]
     async fn a_migration_lets_others_pass_while_a_table_is_in_use() {
-        let url = database("waits").await;
-        let mut reader = session(&url).await;
+        let database = Database::new("waits").await;
+        let mut reader = session(&database.url).await;
         reader.execute("BEGIN; LOCK TABLE meshhook.live_runs IN ACCESS SHARE MODE").await.unwrap();
-        let of = url.clone();
+        let of = database.url.clone();
         let migrating = tokio::spawn(async move { bring(&mut session(&of).await, &[LATER]).await });
-        let mut watch = session(&url).await;
+        let mut watch = session(&database.url).await;
         let waits = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' \
              AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
         // Twice it waits, and lets go in between.
