@@ -7,13 +7,18 @@
 //!
 //! ```text
 //!            may be long? ── no ──► at once, in the task
-//!                 │                       │ took long: the definition is remembered
+//!                 │                       │ took long: the definition has a debt
 //!                yes ─► permit ─► a thread for blocking work
+//!                                         │ did not take long: some of the debt is paid
 //! ```
 //!
 //! What may be long cannot be computed in advance, so it is guessed from what is known, rather too often: there is much
-//! text, the definition iterates or has pure nodes of the host's own, or its work took long a while ago. A wrong guess either way costs little: another thread
-//! is some microseconds away, and work that is long for the first time holds up one thread once, not again and again.
+//! text, the definition iterates or has pure nodes of the host's own, or its work took long and was not often short since.
+//! A wrong guess either way costs little: another thread is some microseconds away, and work that is long for the first
+//! time holds up one thread once. How long work takes is seen on a clock, on which short work looks long when its thread
+//! had to wait for a processor; so a debt is as large as the time that was taken, and soon paid where it was not the
+//! work's own.
+//!
 //! Permits bound how much of it goes on at once, and with it memory and threads. Who only looks at runs can have no more
 //! than half of them, so that decisions go on however many look.
 //!
@@ -22,7 +27,8 @@
 //!
 //! In simulations all work is done at once, in the task: where a thread comes in between is nothing that a seed decides.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -30,7 +36,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::EngineError;
-use super::fresh::Fresh;
 use crate::definition::ValidDefinition;
 use crate::id::Digest;
 use crate::json;
@@ -39,10 +44,11 @@ use crate::node::NodeKind;
 /// More text than this may take long, in bytes.
 const MUCH_TEXT: usize = 64 << 10;
 /// Work that took this long is done elsewhere the next time.
-const LONG: Duration = Duration::from_millis(5);
-/// How long a definition is remembered for it.
-const REMEMBERED: Duration = Duration::from_secs(3_600);
-const MAX_REMEMBERED: usize = 10_000;
+const LONG: Duration = Duration::from_millis(20);
+/// What is paid of a definition's debt each time that its work did not take long.
+const PAID: Duration = Duration::from_millis(5);
+const MAX_DEBT: Duration = Duration::from_secs(60);
+const MAX_DEBTORS: usize = 10_000;
 /// How long whoever wants to look at a run waits behind others who do.
 const READER_WAITS: Duration = Duration::from_secs(5);
 
@@ -51,7 +57,7 @@ const READER_WAITS: Duration = Duration::from_secs(5);
 pub(super) struct LongWork {
     /// `None` where everything is done in the task.
     permits: Option<Arc<Semaphore>>,
-    took_long: Fresh<Digest, ()>,
+    debts: Debts,
     /// For whoever only wants to look at a run.
     readers: Arc<Semaphore>,
 }
@@ -73,7 +79,7 @@ impl LongWork {
     /// Does everything in the task.
     pub(super) fn in_place() -> Self {
         let readers = Arc::new(Semaphore::new(4));
-        Self { permits: None, took_long: Fresh::new(REMEMBERED, MAX_REMEMBERED), readers }
+        Self { permits: None, debts: Debts::default(), readers }
     }
 
     /// Waits for the right to read a whole history only to look at it: it is to be had before the history is in memory,
@@ -95,18 +101,53 @@ impl LongWork {
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        let may_be_long = bytes > MUCH_TEXT
-            || is_unbounded(definition)
-            || self.took_long.get(definition.digest()).is_some();
+        let digest = definition.digest();
+        let has_debt = self.debts.has(digest);
+        let may_be_long = has_debt || bytes > MUCH_TEXT || is_unbounded(definition);
         let (done, took) = match &self.permits {
             Some(permits) if may_be_long => on_another_thread(permits.clone(), timed(work)).await,
             _ => timed(work)(),
         };
         if took >= LONG {
-            self.took_long.keep(self.took_long.begin(), definition.digest().clone(), ());
+            self.debts.add(digest, took);
+        } else if has_debt {
+            self.debts.pay(digest);
         }
         metrics::histogram!("meshhook_decision_seconds").record(took.as_secs_f64());
         done
+    }
+}
+
+/// For how much time that their work took definitions have not made up yet.
+#[derive(Debug, Default)]
+struct Debts(Mutex<HashMap<Digest, Duration>>);
+
+impl Debts {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Duration>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        self.lock().contains_key(digest)
+    }
+
+    fn add(&self, digest: &Digest, took: Duration) {
+        let mut debts = self.lock();
+        // Those that are forgotten are found again, for one hold-up each.
+        if debts.len() >= MAX_DEBTORS {
+            debts.clear();
+        }
+        let debt = debts.entry(digest.clone()).or_default();
+        *debt = (*debt + took).min(MAX_DEBT);
+    }
+
+    fn pay(&self, digest: &Digest) {
+        let mut debts = self.lock();
+        let Some(debt) = debts.get_mut(digest) else { return };
+        *debt = debt.saturating_sub(PAID);
+        if debt.is_zero() {
+            debts.remove(digest);
+        }
     }
 }
 
@@ -196,6 +237,23 @@ mod tests {
         work.run(&long, 0, || thread::sleep(LONG)).await;
         assert_ne!(thread_of(&work, &long, 0).await, here);
         assert_eq!(thread_of(&work, &other, 0).await, here);
+    }
+
+    #[tokio::test]
+    async fn what_is_short_again_and_again_is_done_in_the_task_again() {
+        let (work, pure) = (LongWork::elsewhere(), pure("input"));
+        let here = thread::current().id();
+        work.debts.add(pure.digest(), PAID * 3);
+        let mut elsewhere = 0;
+        while thread_of(&work, &pure, 0).await != here {
+            elsewhere += 1;
+            assert!(elsewhere < 1_000, "it stays elsewhere");
+        }
+        assert!(elsewhere >= 3, "{elsewhere}");
+        assert!(work.debts.lock().is_empty());
+        work.debts.add(pure.digest(), MAX_DEBT);
+        work.debts.add(pure.digest(), MAX_DEBT);
+        assert_eq!(work.debts.lock().get(pure.digest()), Some(&MAX_DEBT));
     }
 
     #[tokio::test(start_paused = true)]
