@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use meshhook::event::Chunk;
 use meshhook::id::{DeliveryId, Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
 use meshhook::store::{
-    Admit, Admitted, Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, DeliveryFilter, DeliveryRecord,
-    DeliveryStore, FireSchedule, HeldRun, Hold, HookRoute, Inbox, InboxId, InboxItem, KeyHolder, Ledger,
-    Listing, Page, Post, Posted, ProjectRecord, ProjectStore, PublishOutcome, PublishWorkflow, RateStore,
-    Resealed, RunFilter, RunReader, RunRecord, SaveDraft, ScheduleKey, ScheduleRecord, ScheduleStore,
-    SecretRecord, SecretStore, Store, StoreError, StoredRun, TakenSchedules, VersionRecord, WakeUp,
-    WorkflowRecord, WorkflowStore, WorkflowStoreError,
+    Admit, Admitted, Claim, Claimed, Commit, CommitOutcome, CreateWorkflow, Dedupe, DeliveryFilter,
+    DeliveryRecord, DeliveryStore, FireSchedule, HeldRun, Hold, HookRoute, Inbox, InboxId, InboxItem,
+    KeyHolder, Ledger, Listing, Page, Post, Posted, ProjectRecord, ProjectStore, PublishOutcome,
+    PublishWorkflow, RateStore, Resealed, RunFilter, RunReader, RunRecord, SaveDraft, ScheduleKey,
+    ScheduleRecord, ScheduleStore, SecretRecord, SecretStore, Store, StoreError, StoredRun, TakenSchedules,
+    VersionRecord, WakeUp, WorkflowRecord, WorkflowStore, WorkflowStoreError,
 };
 use meshhook::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ macro_rules! watch {
 
 watch! {
     Ledger {
-        fn find_key(project: &ProjectId, scope: &str, key: &str) -> Result<Option<KeyHolder>, StoreError>;
+        fn find_keys(project: &ProjectId, wanted: &[&Dedupe]) -> Result<Vec<Option<KeyHolder>>, StoreError>;
         fn claim(claim: Claim) -> Result<Claimed, StoreError>;
         fn renew(worker: &WorkerId, lease: Duration) -> Result<Timestamp, StoreError>;
         fn held(worker: &WorkerId) -> Result<Vec<HeldRun>, StoreError>;

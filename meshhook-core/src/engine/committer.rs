@@ -12,7 +12,8 @@
 //! cut it off.
 //!
 //! Queue and batch are bounded in number and in bytes of text. A commit that is larger than a batch may be goes alone;
-//! one that is larger than the queue may be waits until nothing else is in it.
+//! one that is larger than the queue may be waits until nothing else is in it. Commits that belong together are handed in
+//! together and never divided: they are durable at once, also where they are more than a batch takes otherwise.
 //!
 //! When a reply is lost, or does not come within a lease, each commit of the batch is looked up: a run id and a chunk are
 //! unique, so whoever finds them in the store knows that the commit happened. What is not found out within a few seconds
@@ -59,10 +60,10 @@ impl Full {
 /// What became of a commit.
 pub(super) type Committed = Result<CommitOutcome, Arc<StoreError>>;
 
+/// What goes into one transaction: a commit, or several that belong together.
 struct Item {
-    commit: Commit,
+    commits: Vec<(Commit, oneshot::Sender<Committed>)>,
     bytes: usize,
-    reply: oneshot::Sender<Committed>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -109,9 +110,34 @@ impl Committer {
     pub(super) fn try_commit(&self, commit: Commit) -> Result<oneshot::Receiver<Committed>, QueueFull> {
         let (reply, answer) = oneshot::channel();
         let bytes = commit.bytes();
-        let room = self.room.clone().try_acquire_many_owned(self.share_of(bytes)).map_err(|_| QueueFull)?;
-        self.queue.try_send(Item { commit, bytes, reply, _room: room }).map_err(|_| QueueFull)?;
+        self.try_send(vec![(commit, reply)], bytes)?;
         Ok(answer)
+    }
+
+    /// Commits what belongs together in one transaction, if there is room in the queue. Each has an outcome of its own.
+    pub(super) fn try_commit_together(
+        &self,
+        commits: Vec<Commit>,
+    ) -> Result<Vec<oneshot::Receiver<Committed>>, QueueFull> {
+        let bytes = commits.iter().map(Commit::bytes).sum();
+        let (commits, answers) = commits
+            .into_iter()
+            .map(|commit| {
+                let (reply, answer) = oneshot::channel();
+                ((commit, reply), answer)
+            })
+            .unzip();
+        self.try_send(commits, bytes)?;
+        Ok(answers)
+    }
+
+    fn try_send(
+        &self,
+        commits: Vec<(Commit, oneshot::Sender<Committed>)>,
+        bytes: usize,
+    ) -> Result<(), QueueFull> {
+        let room = self.room.clone().try_acquire_many_owned(self.share_of(bytes)).map_err(|_| QueueFull)?;
+        self.queue.try_send(Item { commits, bytes, _room: room }).map_err(|_| QueueFull)
     }
 
     /// Commits; waits for room in the queue.
@@ -120,7 +146,8 @@ impl Committer {
         let gone = || Arc::new(StoreError::Unavailable("the engine has stopped".into()));
         let bytes = commit.bytes();
         let room = self.room.clone().acquire_many_owned(self.share_of(bytes)).await.map_err(|_| gone())?;
-        self.queue.send(Item { commit, bytes, reply, _room: room }).await.map_err(|_| gone())?;
+        let commits = vec![(commit, reply)];
+        self.queue.send(Item { commits, bytes, _room: room }).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -158,33 +185,37 @@ impl Server {
             {
                 waiting.push_back(item);
             }
-            let size = batch_size(waiting.iter().map(|item| item.bytes), self.max_batch_bytes);
+            let sizes = waiting.iter().map(|item| (item.commits.len(), item.bytes));
+            let size = batch_size(sizes, (self.max_batch, self.max_batch_bytes));
             batch.extend(waiting.drain(..size));
-            metrics::histogram!("meshhook_commit_batch_size").record(batch.len() as f64);
-            let commits: Vec<Commit> = batch.iter().map(|item| item.commit.clone()).collect();
+            let commits: Vec<Commit> =
+                batch.iter().flat_map(|item| &item.commits).map(|(commit, _)| commit.clone()).collect();
+            let count = commits.len();
+            metrics::histogram!("meshhook_commit_batch_size").record(count as f64);
             match answer(self.patience, self.store.commit(commits)).await {
                 Ok(outcomes) => {
                     self.note(None);
-                    for (item, outcome) in batch.drain(..).zip(outcomes) {
-                        let _ = item.reply.send(Ok(outcome));
+                    let replies = batch.drain(..).flat_map(|item| item.commits);
+                    for ((_, reply), outcome) in replies.zip(outcomes) {
+                        let _ = reply.send(Ok(outcome));
                     }
                 }
-                Err(error) if error.is_outcome_unknown() || (!error.is_transient() && batch.len() > 1) => {
-                    tracing::warn!(%error, commits = batch.len(), "a batch was lost or refused, committing one by one");
+                Err(error) if error.is_outcome_unknown() || (!error.is_transient() && count > 1) => {
+                    tracing::warn!(%error, commits = count, "a batch was lost or refused, committing one by one");
                     let is_lost = error.is_outcome_unknown();
                     let patience = if is_lost { self.patience.min(LOOK_UP_FOR) } else { self.patience };
                     let until = Instant::now() + patience;
-                    for item in batch.drain(..) {
-                        let outcome = settle(&*self.store, &item.commit, until).await;
+                    for (commit, reply) in batch.drain(..).flat_map(|item| item.commits) {
+                        let outcome = settle(&*self.store, &commit, until).await;
                         self.note(outcome.as_ref().err().map(|error| &**error));
-                        let _ = item.reply.send(outcome);
+                        let _ = reply.send(outcome);
                     }
                 }
                 Err(error) => {
                     self.note(Some(&error));
                     let error = Arc::new(error);
-                    for item in batch.drain(..) {
-                        let _ = item.reply.send(Err(error.clone()));
+                    for (_, reply) in batch.drain(..).flat_map(|item| item.commits) {
+                        let _ = reply.send(Err(error.clone()));
                     }
                 }
             }
@@ -213,10 +244,19 @@ impl Server {
     }
 }
 
-/// How many of the commits that wait go into one batch: as many as fit, but one at least.
-fn batch_size(sizes: impl Iterator<Item = usize>, max_bytes: usize) -> usize {
-    let mut room = max_bytes;
-    let fitting = sizes.take_while(|size| room.checked_sub(*size).inspect(|left| room = *left).is_some());
+/// How many of those that wait go into one batch: as many as fit by the number of their commits and by bytes, but one at
+/// least.
+fn batch_size(
+    sizes: impl Iterator<Item = (usize, usize)>,
+    (mut commits, mut bytes): (usize, usize),
+) -> usize {
+    let fitting = sizes.take_while(|size| {
+        match (commits.checked_sub(size.0), bytes.checked_sub(size.1)) {
+            (Some(fewer), Some(less)) => (commits, bytes) = (fewer, less),
+            _ => return false,
+        }
+        true
+    });
     fitting.count().max(1)
 }
 
@@ -282,7 +322,7 @@ mod tests {
     use crate::event::{Chunk, ChunkHash, RunStatus};
     use crate::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
     use crate::run::RunMeta;
-    use crate::store::memory::MemoryStore;
+    use crate::store::memory::{MemoryStore, Operation};
     use crate::store::{Hold, StartRun};
     use crate::time::Timestamp;
 
@@ -310,17 +350,37 @@ mod tests {
         assert_eq!(committed, [true, false, true]);
     }
 
+    #[tokio::test]
+    async fn what_belongs_together_is_one_transaction_and_each_has_its_outcome() {
+        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        let (end, mut options) = (CancellationToken::new(), EngineOptions::default());
+        options.max_batch = 2;
+        let committer = Committer::spawn(&Tasks::default(), store.clone(), &options, end);
+        let before = store.transactions().of(Operation::Commit);
+        let together = [1, 2, 3, 1, 4].map(|number| start(number, 1)).to_vec();
+        let mut outcomes = Vec::new();
+        for answer in committer.try_commit_together(together).unwrap() {
+            outcomes.push(answer.await.unwrap().unwrap());
+        }
+        assert_eq!(store.transactions().of(Operation::Commit) - before, 1);
+        let (made, exists) = (CommitOutcome::Committed, CommitOutcome::Exists);
+        assert_eq!(outcomes, [made.clone(), made.clone(), made.clone(), exists, made]);
+    }
+
     #[test]
     fn a_batch_takes_what_fits_and_one_commit_at_least() {
         for (sizes, expected) in [
-            (&[1, 2, 3][..], 3),
-            (&[4, 6, 1], 2),
-            (&[4, 7, 1], 1),
-            (&[11, 1], 1),
-            (&[1, 11, 1], 1),
-            (&[10, 0, 0], 3),
+            (&[(1, 1), (1, 2), (1, 3)][..], 3),
+            (&[(1, 4), (1, 6), (1, 1)], 2),
+            (&[(1, 4), (1, 7), (1, 1)], 1),
+            (&[(1, 11), (1, 1)], 1),
+            (&[(1, 1), (1, 11), (1, 1)], 1),
+            (&[(1, 10), (1, 0), (1, 0)], 3),
+            (&[(3, 0), (1, 0), (1, 0)], 2),
+            (&[(1, 0), (4, 0), (1, 0)], 1),
+            (&[(5, 0), (1, 0)], 1),
         ] {
-            assert_eq!(batch_size(sizes.iter().copied(), 10), expected, "{sizes:?}");
+            assert_eq!(batch_size(sizes.iter().copied(), (4, 10)), expected, "{sizes:?}");
         }
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use super::committer::Committed;
 use super::contained::contained;
 use super::runner::{Loaded, Runner, Standing, wake_up};
 use super::watch::{News, Step};
-use super::{EngineError, Inner, Project, began, ended};
+use super::{EngineError, Inner, Place, Project, began, ended};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, RunTrigger, genesis};
 use crate::id::{ProjectId, RunId, WorkflowSlug};
@@ -135,6 +136,16 @@ pub(super) struct Begun {
     pub(super) dedupe: Option<Dedupe>,
 }
 
+/// A run that is about to be committed, and what is needed to go on with it then.
+struct Starting {
+    meta: RunMeta,
+    loaded: Loaded,
+    chunk: Chunk,
+    hold: Hold,
+    place: Option<Place>,
+    news: Option<(watch::Receiver<News>, Duration)>,
+}
+
 impl Inner {
     /// Makes a run durable and goes on with it; answers besides what is to be waited for where its end is wanted. A
     /// repetition is answered as such also when the engine takes nothing in.
@@ -163,9 +174,8 @@ impl Inner {
         dedupe: Option<&Dedupe>,
     ) -> Result<Option<Started>, EngineError> {
         let Some(dedupe) = dedupe else { return Ok(None) };
-        let Some(first) = self.store.find_key(project, &dedupe.scope, &dedupe.key).await? else {
-            return Ok(None);
-        };
+        let found = self.store.find_keys(project, &[dedupe]).await?.pop();
+        let Some(first) = found.flatten() else { return Ok(None) };
         if first.fingerprint != dedupe.fingerprint {
             return Err(EngineError::KeyReused { run: first.run });
         }
@@ -178,12 +188,12 @@ impl Inner {
     }
 
     /// As [`begin`](Self::begin), for runs that are made together: the place of each orders those of a millisecond.
-    pub(super) async fn begin_at(&self, new: NewRun, place: Option<u8>) -> Result<Begun, EngineError> {
+    pub(super) async fn begin_at(&self, new: NewRun, place: Option<u16>) -> Result<Begun, EngineError> {
         let created_at = self.time.now();
         let mut random = [0; 10];
         self.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
         if let Some(place) = place {
-            random[..2].copy_from_slice(&[0, place]);
+            random[..2].copy_from_slice(&place.to_be_bytes());
         }
         let run = RunId::new(created_at, random);
         let secrets = self.unsealed(&new.project).await?;
@@ -216,13 +226,79 @@ impl Inner {
     }
 
     async fn take_in(self: &Arc<Self>, new: NewRun) -> Result<(Started, Option<Awaited>), EngineError> {
+        self.takes_in().await?;
+        let wait = new.wait;
+        let begun = self.begin(new).await?;
+        let (start, starting) = self.prepare(begun, wait);
+        let answer = self.committer.try_commit(Commit::Start(start)).map_err(|_| EngineError::Overloaded)?;
+        self.follow(starting, answer).await
+    }
+
+    /// Makes runs durable that belong together, in order, and goes on with them. What fits a transaction is one; nothing
+    /// is answered before all of them are durable.
+    ///
+    /// # Errors
+    ///
+    /// Which run could not be made, and why. Others of them may exist then.
+    pub(super) async fn commit_runs(
+        self: &Arc<Self>,
+        news: impl IntoIterator<Item = NewRun, IntoIter: Send> + Send,
+    ) -> Result<Vec<Started>, (usize, EngineError)> {
+        let mut done = Vec::new();
+        let mut news = news.into_iter().zip(0_u16..).peekable();
+        while news.peek().is_some() {
+            let first = done.len();
+            self.takes_in().await.map_err(|error| (first, error))?;
+            let (mut part, mut bytes) = (Vec::new(), 0);
+            // What its runs have made of a small delivery may be large: no more of it is in memory than one transaction takes.
+            while bytes < self.options.max_batch_bytes
+                && let Some((new, place)) = news.next()
+            {
+                let begun = self.begin_at(new, Some(place)).await;
+                let begun = begun.map_err(|error| (first + part.len(), error))?;
+                bytes += begun.chunk.text.len();
+                part.push(begun);
+                tokio::task::yield_now().await;
+            }
+            let (starts, starting): (Vec<_>, Vec<_>) =
+                part.into_iter().map(|begun| self.prepare(begun, None)).unzip();
+            let starts = starts.into_iter().map(Commit::Start).collect();
+            let answers = self.committer.try_commit_together(starts);
+            let answers = answers.map_err(|_| (first, EngineError::Overloaded))?;
+            // All are followed before one is waited for.
+            let answers: Vec<_> = starting
+                .into_iter()
+                .zip(answers)
+                .map(|(starting, answer)| self.follow(starting, answer))
+                .collect();
+            let mut failed = None;
+            for (answer, item) in answers.into_iter().zip(first..) {
+                match answer.await {
+                    Ok((started, _)) => done.push(started),
+                    // Whoever tries again finds out about the others; whoever is refused for good does not.
+                    Err(error) if error.is_transient() || failed.is_none() => failed = Some((item, error)),
+                    Err(_) => {}
+                }
+            }
+            if let Some(failed) = failed {
+                return Err(failed);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Makes sure that this process may start runs.
+    async fn takes_in(self: &Arc<Self>) -> Result<(), EngineError> {
         if self.stopping.drains() {
             return Err(EngineError::Overloaded);
         }
-        self.leased().await?;
-        let wait = new.wait;
-        let Begun { meta, definition, state, chunk, next_due, dedupe } = self.begin(new).await?;
-        let (project, run, created_at) = (meta.project.clone(), meta.run, meta.created_at);
+        self.leased().await
+    }
+
+    /// Who has a run after its commit, and what is needed to go on with it then.
+    fn prepare(self: &Arc<Self>, begun: Begun, wait: Option<Duration>) -> (StartRun, Starting) {
+        let Begun { meta, definition, state, chunk, next_due, dedupe } = begun;
+        let (run, created_at) = (meta.run, meta.created_at);
         let news = wait.map(|timeout| (self.watchers.subscribe(run), timeout));
         let mut hold = self.hold(&state, &Standing { now: created_at, next_due, has_work: false });
         let keeps = matches!(hold, Hold::Keep { .. });
@@ -230,21 +306,25 @@ impl Inner {
         if keeps && place.is_none() {
             hold = Hold::Release { wake_up: next_due, status: state.status(created_at) };
         }
-        let start = StartRun {
-            meta: meta.clone(),
-            dedupe,
-            worker: self.worker.clone(),
-            chunk: chunk.clone(),
-            hold: hold.clone(),
-        };
-        let answer = self.committer.try_commit(Commit::Start(start)).map_err(|_| EngineError::Overloaded)?;
-        let (end, status) = (state.end().cloned(), hold.status());
         let (hash, bytes) = (chunk.hash, chunk.text.len() as u64);
         // The start is a run's first claim.
-        let run_loaded = Loaded { definition, status, state, claim: 1, hash, bytes };
+        let loaded = Loaded { definition, status: hold.status(), state, claim: 1, hash, bytes };
+        let starting =
+            Starting { meta: meta.clone(), loaded, chunk: chunk.clone(), hold: hold.clone(), place, news };
+        (StartRun { meta, dedupe, worker: self.worker.clone(), chunk, hold }, starting)
+    }
+
+    /// Goes on with a run as soon as it is committed; answers when it is. The run's fate does not depend on the caller's.
+    fn follow(
+        self: &Arc<Self>,
+        starting: Starting,
+        answer: oneshot::Receiver<Committed>,
+    ) -> impl Future<Output = Result<(Started, Option<Awaited>), EngineError>> + Send + use<> {
+        let Starting { meta, loaded, chunk, hold, place, news } = starting;
+        let (project, run, status) = (meta.project.clone(), meta.run, loaded.status);
+        let end = loaded.state.end().cloned();
         let inner = self.clone();
-        let (told, outcome) = tokio::sync::oneshot::channel();
-        // From here on the run's fate does not depend on the caller's.
+        let (told, outcome) = oneshot::channel();
         self.tasks.spawn(async move {
             let answer = answer.await;
             let committed = matches!(answer, Ok(Ok(CommitOutcome::Committed)));
@@ -252,7 +332,7 @@ impl Inner {
                 inner.reconcile_after(run);
             }
             if committed {
-                inner.watchers.announce(run, || Step::of(&run_loaded.state, &hold, Some(chunk)));
+                inner.watchers.announce(run, || Step::of(&loaded.state, &hold, Some(chunk)));
                 began(&meta);
             }
             let _ = told.send(answer);
@@ -261,7 +341,7 @@ impl Inner {
             }
             match (hold, place) {
                 (Hold::Keep { .. }, Some(place)) => {
-                    let going_on = Runner::new(inner.clone(), run_loaded, place.inbox.clone()).go_on();
+                    let going_on = Runner::new(inner.clone(), loaded, place.inbox.clone()).go_on();
                     if let Err(error) = contained(going_on).await {
                         inner
                             .set_aside(HeldRun { project: meta.project.clone(), run, claim: 1 }, &error)
@@ -271,32 +351,34 @@ impl Inner {
                 }
                 (Hold::Release { wake_up, .. }, _) => inner.wake_by(wake_up),
                 (Hold::End { .. }, _) => {
-                    if let Some(end) = run_loaded.state.end() {
+                    if let Some(end) = loaded.state.end() {
                         ended(&meta, end);
                     }
                 }
                 (Hold::Keep { .. }, None) => {}
             }
         });
-        let gone = || EngineError::Overloaded;
-        match outcome.await.map_err(|_| gone())?.map_err(|_| gone())? {
-            Ok(CommitOutcome::Committed) => {
-                let awaited = news.map(|(news, timeout)| Awaited {
-                    project,
-                    run,
-                    status,
-                    end: end.clone(),
-                    news,
-                    timeout,
-                });
-                Ok((Started { run, duplicate: false, end }, awaited))
+        async move {
+            let gone = || EngineError::Overloaded;
+            match outcome.await.map_err(|_| gone())?.map_err(|_| gone())? {
+                Ok(CommitOutcome::Committed) => {
+                    let awaited = news.map(|(news, timeout)| Awaited {
+                        project,
+                        run,
+                        status,
+                        end: end.clone(),
+                        news,
+                        timeout,
+                    });
+                    Ok((Started { run, duplicate: false, end }, awaited))
+                }
+                Ok(CommitOutcome::Duplicate { run, same: true }) => {
+                    Ok((Started { run, duplicate: true, end: None }, None))
+                }
+                Ok(CommitOutcome::Duplicate { run, same: false }) => Err(EngineError::KeyReused { run }),
+                Ok(_) => Err(EngineError::Overloaded),
+                Err(error) => Err(super::error::shared(error)),
             }
-            Ok(CommitOutcome::Duplicate { run, same: true }) => {
-                Ok((Started { run, duplicate: true, end: None }, None))
-            }
-            Ok(CommitOutcome::Duplicate { run, same: false }) => Err(EngineError::KeyReused { run }),
-            Ok(_) => Err(EngineError::Overloaded),
-            Err(error) => Err(super::error::shared(error)),
         }
     }
 

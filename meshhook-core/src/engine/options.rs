@@ -22,9 +22,10 @@ pub struct EngineOptions {
     pub max_queue: usize,
     /// The most text in them, in bytes; past it, intake is refused. 64 MiB.
     pub max_queue_bytes: usize,
-    /// The most commits in one transaction. 256.
+    /// The most commits in one transaction; the runs of one delivery's items are not divided by it. 256.
     pub max_batch: usize,
-    /// The most text in one transaction, in bytes; a larger commit goes alone. 8 MiB.
+    /// The most text in one transaction, in bytes; a larger commit goes alone. The runs of one delivery's items are divided
+    /// when they have more. 8 MiB.
     pub max_batch_bytes: usize,
     /// After how many workers that died holding it without advancing it a run is ended as `quarantined`. 3.
     pub quarantine_after: u32,

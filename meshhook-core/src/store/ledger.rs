@@ -68,18 +68,18 @@ pub trait Ledger: Send + Sync + 'static {
     /// [`is_outcome_unknown`](StoreError::is_outcome_unknown), all or nothing of it.
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError>;
 
-    /// Who has a key now, if it is taken and its window is not over. A hint: only a [commit](Ledger::commit) takes a key.
-    /// It tells whether what is refused for other reasons is a repetition of what was accepted.
+    /// Who has each of some keys now: one answer for each, in order, `None` where it is free or its window is over. Only
+    /// scope and key are looked at. A hint: only a [commit](Ledger::commit) takes a key. It tells whether what is refused
+    /// for other reasons is a repetition of what was accepted.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`].
-    async fn find_key(
+    async fn find_keys(
         &self,
         project: &ProjectId,
-        scope: &str,
-        key: &str,
-    ) -> Result<Option<KeyHolder>, StoreError>;
+        wanted: &[&Dedupe],
+    ) -> Result<Vec<Option<KeyHolder>>, StoreError>;
 
     /// One look at everything that a worker wants to know: renews the worker's lease, finds the runs among those that
     /// it holds for which messages wait, takes runs that are due or orphaned, and says when the next one will be.

@@ -4,14 +4,17 @@ mod claim;
 pub(crate) mod commit;
 mod wave;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use meshhook_core::id::{ProjectId, WorkerId};
 use meshhook_core::store::{
-    Claim, Claimed, Commit, CommitOutcome, HeldRun, KeyHolder, Ledger, StoreError, WakeUp,
+    Claim, Claimed, Commit, CommitOutcome, Dedupe, HeldRun, KeyHolder, Ledger, StoreError, WakeUp,
 };
 use meshhook_core::time::Timestamp;
+use sqlx::Error;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::error::{Effect, unreadable};
@@ -31,25 +34,25 @@ impl Ledger for PgStore {
         commit::commit(self, batch).await
     }
 
-    async fn find_key(
+    async fn find_keys(
         &self,
         project: &ProjectId,
-        scope: &str,
-        key: &str,
-    ) -> Result<Option<KeyHolder>, StoreError> {
-        let (now, of, key) = (self.now(), project.clone(), commit::key_bytes(scope, key));
-        self.look(project, move |session| {
+        wanted: &[&Dedupe],
+    ) -> Result<Vec<Option<KeyHolder>>, StoreError> {
+        let (now, of) = (self.now(), project.clone());
+        let keys: Vec<Vec<u8>> =
+            wanted.iter().map(|dedupe| commit::key_bytes(&dedupe.scope, &dedupe.key)).collect();
+        let places = keys.clone();
+        let found = self.look(project, move |session| {
             let query =
-                sqlx::query(sql!("dedupe_find")).bind(of.as_str().to_owned()).bind(key.clone()).bind(now);
+                sqlx::query(sql!("dedupe_find")).bind(of.as_str().to_owned()).bind(keys.clone()).bind(now);
             Box::pin(async move {
-                let Some(row) = session.first(query).await? else { return Ok(None) };
-                let fingerprint: Vec<u8> = get(&row, "fingerprint")?;
-                let fingerprint =
-                    fingerprint.try_into().map_err(|_| unreadable("fingerprint", "not a fingerprint"))?;
-                Ok(Some(KeyHolder { run: run_id(&row, "run_id")?, fingerprint }))
+                let rows = session.all(query).await?;
+                rows.iter().map(key_holder).collect::<Result<BTreeMap<_, _>, _>>()
             })
-        })
-        .await
+        });
+        let found = found.await?;
+        Ok(places.iter().map(|key| found.get(key).cloned()).collect())
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
@@ -164,4 +167,11 @@ impl PgStore {
         })
         .await
     }
+}
+
+/// A key, and who has it.
+fn key_holder(row: &PgRow) -> Result<(Vec<u8>, KeyHolder), Error> {
+    let fingerprint: Vec<u8> = get(row, "fingerprint")?;
+    let fingerprint = fingerprint.try_into().map_err(|_| unreadable("fingerprint", "not a fingerprint"))?;
+    Ok((get(row, "key")?, KeyHolder { run: run_id(row, "run_id")?, fingerprint }))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use meshhook_core::id::{ProjectId, WorkerId};
 use meshhook_core::store::{
-    Claim, Claimed, Commit, CommitOutcome, HeldRun, KeyHolder, Ledger, StoreError, WakeUp,
+    Claim, Claimed, Commit, CommitOutcome, Dedupe, HeldRun, KeyHolder, Ledger, StoreError, WakeUp,
 };
 use meshhook_core::time::Timestamp;
 use rusqlite::params;
@@ -25,14 +25,20 @@ impl Ledger for SqliteStore {
         self.write(move |connection, now| commit::commit(connection, &batch, now)).await
     }
 
-    async fn find_key(
+    async fn find_keys(
         &self,
         project: &ProjectId,
-        scope: &str,
-        key: &str,
-    ) -> Result<Option<KeyHolder>, StoreError> {
-        let (project, scope, key) = (project.clone(), scope.to_owned(), key.to_owned());
-        self.read(move |connection, now| commit::key_holder(connection, &project, &scope, &key, now)).await
+        wanted: &[&Dedupe],
+    ) -> Result<Vec<Option<KeyHolder>>, StoreError> {
+        let project = project.clone();
+        let keys: Vec<(String, String)> =
+            wanted.iter().map(|dedupe| (dedupe.scope.clone(), dedupe.key.clone())).collect();
+        self.read(move |connection, now| {
+            let holder =
+                |(scope, key): &(String, String)| commit::key_holder(connection, &project, scope, key, now);
+            keys.iter().map(holder).collect()
+        })
+        .await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {

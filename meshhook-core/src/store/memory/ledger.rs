@@ -341,14 +341,17 @@ impl Ledger for MemoryStore {
         .await
     }
 
-    async fn find_key(
+    async fn find_keys(
         &self,
         project: &ProjectId,
-        scope: &str,
-        key: &str,
-    ) -> Result<Option<KeyHolder>, StoreError> {
-        self.run(Operation::Read, |state, now| Ok(state.ledger.key_holder(project, scope, key, now).cloned()))
-            .await
+        wanted: &[&Dedupe],
+    ) -> Result<Vec<Option<KeyHolder>>, StoreError> {
+        self.run(Operation::Read, |state, now| {
+            let holder =
+                |dedupe: &&Dedupe| state.ledger.key_holder(project, &dedupe.scope, &dedupe.key, now).cloned();
+            Ok(wanted.iter().map(holder).collect())
+        })
+        .await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {

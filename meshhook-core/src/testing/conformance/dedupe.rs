@@ -72,15 +72,29 @@ pub async fn a_repeated_start_exists_rather_than_duplicates_itself(kit: Kit) {
 }
 
 pub async fn a_taken_key_is_found(kit: Kit) {
-    assert_eq!(kit.store.find_key(&acme(), "hook", "k").await.unwrap(), None);
+    let find = async |scope: &str, key: &str| {
+        let wanted = dedupe(scope, key, 7).unwrap();
+        kit.store.find_keys(&acme(), &[&wanted]).await.unwrap().remove(0)
+    };
+    assert_eq!(find("hook", "k").await, None);
     kit.committed(keyed(1, "k")).await;
     kit.commit(StartRun { dedupe: dedupe("hook", "k", 2), ..start(2) }).await;
     let found = Some(KeyHolder { run: run(1), fingerprint: [1; 32] });
-    assert_eq!(kit.store.find_key(&acme(), "hook", "k").await.unwrap(), found);
-    assert_eq!(kit.store.find_key(&acme(), "hook", "other").await.unwrap(), None);
-    assert_eq!(kit.store.find_key(&acme(), "api", "k").await.unwrap(), None);
+    assert_eq!(find("hook", "k").await, found);
+    assert_eq!(find("hook", "other").await, None);
+    assert_eq!(find("api", "k").await, None);
     kit.clock.advance(WINDOW - Duration::from_micros(1));
-    assert_eq!(kit.store.find_key(&acme(), "hook", "k").await.unwrap(), found);
+    assert_eq!(find("hook", "k").await, found);
     kit.clock.advance(Duration::from_micros(1));
-    assert_eq!(kit.store.find_key(&acme(), "hook", "k").await.unwrap(), None);
+    assert_eq!(find("hook", "k").await, None);
+}
+
+pub async fn many_keys_are_looked_for_at_once(kit: Kit) {
+    assert_eq!(kit.store.find_keys(&acme(), &[]).await.unwrap(), []);
+    kit.committed(keyed(1, "a")).await;
+    kit.committed(keyed(2, "b")).await;
+    let wanted: Vec<_> = ["b", "free", "a", "b"].map(|key| dedupe("hook", key, 7).unwrap()).into();
+    let found = kit.store.find_keys(&acme(), &wanted.iter().collect::<Vec<_>>()).await.unwrap();
+    let holders: Vec<_> = found.iter().map(|found| found.as_ref().map(|holder| holder.run)).collect();
+    assert_eq!(holders, [Some(run(2)), None, Some(run(1)), Some(run(2))]);
 }

@@ -1,5 +1,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Kit;
 use super::fixture::*;
@@ -7,7 +8,7 @@ use crate::event::RunStatus;
 use crate::id::DeliveryId;
 use crate::policy::Bucket;
 use crate::store::{
-    Admit, ClaimedRun, Commit, CommitOutcome, CreateWorkflow, DeliveryFilter, DeliveryRecord, Page,
+    Admit, ClaimedRun, Commit, CommitOutcome, CreateWorkflow, Dedupe, DeliveryFilter, DeliveryRecord, Page,
     PublishWorkflow, RunFilter, SaveDraft, Store, WakeUp,
 };
 use crate::webhook::Verdict;
@@ -155,7 +156,10 @@ pub async fn the_store_is_usable_after_any_call_was_dropped(kit: Kit) {
     let admit = || Admit { project: acme.clone(), key: [1; 32], bucket: Bucket::new(1, 1), wanted: 1 };
     drop_everywhere(|_| store.admit(vec![admit()])).await.unwrap();
     drop_everywhere(|_| store.forget(&bob, &[], WakeUp::Now)).await.unwrap();
-    drop_everywhere(|_| store.find_key(&acme, "hook", "k")).await.unwrap();
+    let (scope, key) = ("hook".to_owned(), "k".to_owned());
+    let key = Dedupe { scope, key, fingerprint: [1; 32], window: Duration::from_secs(1) };
+    let wanted = [&key];
+    drop_everywhere(|_| store.find_keys(&acme, &wanted)).await.unwrap();
     drop_everywhere(|_| store.retire(&bob)).await.unwrap();
     kit.committed(advance(1, 2)).await;
     assert_eq!(kit.history(1).await.len(), 2);

@@ -157,6 +157,7 @@ macro_rules! store_conformance {
                 a_refused_run_does_not_take_its_key
                 a_repeated_start_exists_rather_than_duplicates_itself
                 a_taken_key_is_found
+                many_keys_are_looked_for_at_once
             }
             claims {
                 a_released_run_is_claimed_when_its_time_comes
