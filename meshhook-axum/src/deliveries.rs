@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::answer::json_answer;
 use crate::auth::Permission;
 use crate::call::Call;
+use crate::hooks::ItemBody;
 use crate::problem::Problem;
 use crate::query::one_of;
 use crate::table::Route;
@@ -55,7 +56,7 @@ pub(crate) fn routes() -> Vec<Route> {
             |call| Box::pin(replay(call)),
         )
         .about("replayDelivery", "Routes a delivery again, whatever its signature")
-        .answers::<ReplayedBody>(201, "the run that it started")
+        .answers::<ReplayedBody>(201, "the run that it started, or those of its items")
         .answers::<ReplayedBody>(200, "the run that has its key; or the filter does not want it")
         .error(409, "invalid_state")
         .error(409, "idempotency_key_reused")
@@ -87,6 +88,14 @@ struct DeliveryBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     run_id: Option<String>,
+    /// The runs of its items, at most the first 100, where it has items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    runs: Option<Vec<String>>,
+    /// How many runs its items have, where it has items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    runs_total: Option<u64>,
     /// The name of the secret that accepted it.
     key: Option<String>,
     /// Its identity by the scheme, as it says.
@@ -102,7 +111,8 @@ struct DeliveryBody {
     headers: Value,
     /// The body, with secrets masked; null where it is not kept, and in lists where it stands in the run.
     body: Value,
-    /// What is kept of the request: `whole`, `cut` (the body's first part), `in_run` (it stands in the run) or `none`.
+    /// What is kept of the request: `whole`, `cut` (the body's first part), `in_run` (it stands in the run), `in_runs`
+    /// (its items stand in their runs) or `none`.
     kept: String,
 }
 
@@ -144,6 +154,10 @@ struct ReplayedBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     duplicate: Option<bool>,
+    /// The runs of its items, in their order, where the trigger takes items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    runs: Option<Vec<ItemBody>>,
 }
 
 async fn list(call: Call) -> Result<Response, Problem> {
@@ -195,8 +209,14 @@ async fn replay(call: Call) -> Result<Response, Problem> {
             let duplicate = duplicate.then_some(true);
             json_answer(
                 status,
-                &ReplayedBody { status: "accepted", run_id: Some(run.to_string()), duplicate },
+                &ReplayedBody { status: "accepted", run_id: Some(run.to_string()), duplicate, runs: None },
             )
+        }
+        Received::Items(items) => {
+            let is_new = items.iter().any(|item| !item.duplicate);
+            let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+            let runs = Some(items.into_iter().map(ItemBody::from).collect());
+            json_answer(status, &ReplayedBody { status: "accepted", runs, ..ReplayedBody::default() })
         }
         _ => json_answer(StatusCode::OK, &ReplayedBody { status: "ignored", ..ReplayedBody::default() }),
     }
@@ -218,6 +238,8 @@ fn body(view: DeliveryView) -> DeliveryBody {
         detail: view.detail,
         status: view.status,
         run_id: view.run.map(|run| run.to_string()),
+        runs: view.runs_total.map(|_| view.runs.iter().map(ToString::to_string).collect()),
+        runs_total: view.runs_total,
         key: view.key,
         delivery_id: view.delivery_id,
         signed_at: view.signed_at.map(|at| at.to_string()),

@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use meshhook_core::engine::{HookRefusal, LiveHook, Received};
+use meshhook_core::engine::{HookRefusal, ItemRun, LiveHook, Received};
 use meshhook_core::event::RunStatus;
 use meshhook_core::failure::code;
 use meshhook_core::id::RunId;
@@ -44,7 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
             200,
             "ignored by the filter; the answer to a handshake; or the run's own answer, where the sender waits for it",
         )
-        .answers::<ReceivedBody>(202, "the run is committed, or an earlier one has the same key")
+        .answers::<ReceivedBody>(202, "the run is committed, or an earlier one has the same key; or so for each item")
         .answers_empty(204, "the answer to a handshake that wants none")
         .error(400, "invalid_request")
         .error(400, "invalid_json")
@@ -63,7 +63,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// What became of a webhook.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = Received)]
 struct ReceivedBody {
     /// `accepted` or `ignored`.
@@ -75,6 +75,27 @@ struct ReceivedBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     duplicate: Option<bool>,
+    /// The runs of its items, in their order, where the trigger takes items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    runs: Option<Vec<ItemBody>>,
+}
+
+/// The run of an item.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReceivedItem)]
+pub(crate) struct ItemBody {
+    run_id: String,
+    /// Whether the run was there before, or is that of an earlier item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    duplicate: Option<bool>,
+}
+
+impl From<ItemRun> for ItemBody {
+    fn from(item: ItemRun) -> Self {
+        Self { run_id: item.run.to_string(), duplicate: item.duplicate.then_some(true) }
+    }
 }
 
 /// A run that failed while its sender waited.
@@ -153,7 +174,12 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
             let body = ReceivedBody { duplicate: duplicate.then_some(true), ..accepted(run) };
             json_answer(StatusCode::ACCEPTED, &body)
         }
-        _ => json_answer(StatusCode::OK, &ReceivedBody { status: "ignored", run_id: None, duplicate: None }),
+        Received::Items(items) => {
+            let runs = Some(items.into_iter().map(ItemBody::from).collect());
+            let body = ReceivedBody { status: "accepted", runs, ..ReceivedBody::default() };
+            json_answer(StatusCode::ACCEPTED, &body)
+        }
+        _ => json_answer(StatusCode::OK, &ReceivedBody { status: "ignored", ..ReceivedBody::default() }),
     }
 }
 
@@ -186,7 +212,7 @@ fn sandbox(mut response: Response) -> Response {
 }
 
 fn accepted(run: RunId) -> ReceivedBody {
-    ReceivedBody { status: "accepted", run_id: Some(run.to_string()), duplicate: None }
+    ReceivedBody { status: "accepted", run_id: Some(run.to_string()), ..ReceivedBody::default() }
 }
 
 fn refused(refusal: HookRefusal) -> Problem {
@@ -205,6 +231,14 @@ fn refused(refusal: HookRefusal) -> Problem {
         HookRefusal::KeyReused { run } => {
             let detail = "the delivery's key was used with another body";
             Problem::new(StatusCode::CONFLICT, "conflict", detail).with("run_id", run.to_string())
+        }
+        HookRefusal::ItemReused { item, run } => {
+            let detail = refusal.to_string();
+            let problem = Problem::new(StatusCode::CONFLICT, "conflict", detail).with("item", item);
+            match run {
+                Some(run) => problem.with("run_id", run.to_string()),
+                None => problem,
+            }
         }
         HookRefusal::SchemaViolation(detail) => {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", detail)

@@ -10,6 +10,7 @@ mod document;
 mod handshake;
 mod hooks;
 mod hostile;
+mod items;
 mod kit;
 mod preview;
 mod projects;

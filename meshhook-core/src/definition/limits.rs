@@ -31,12 +31,19 @@ pub struct DefinitionLimits {
     pub max_run_timeout: Duration,
     /// A webhook's `max_body`.
     pub max_webhook_body_bytes: u64,
+    /// Items of one request to a webhook with `each`, at most [`DefinitionLimits::DELIVERY_ITEMS_CEILING`].
+    pub max_delivery_items: usize,
     /// A step's output, and with it `http_call`'s `response.max_bytes`.
     pub max_output_bytes: u64,
     /// How long a webhook's answer may wait for the run.
     pub max_respond_wait: Duration,
     /// Problems that one check returns.
     pub max_problems: usize,
+}
+
+impl DefinitionLimits {
+    /// The most items of one request that can be allowed.
+    pub const DELIVERY_ITEMS_CEILING: usize = 10_000;
 }
 
 impl Default for DefinitionLimits {
@@ -53,6 +60,7 @@ impl Default for DefinitionLimits {
             max_attempts: 100,
             max_run_timeout: Duration::from_secs(365 * 86_400),
             max_webhook_body_bytes: 1024 * 1024,
+            max_delivery_items: 1_000,
             max_output_bytes: 1024 * 1024,
             max_respond_wait: Duration::from_secs(60),
             max_problems: 1_000,

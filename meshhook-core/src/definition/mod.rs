@@ -34,7 +34,7 @@ pub(crate) use self::reader::Field;
 pub use self::schema::{MAX_VIOLATIONS, Schema, SchemaError, Violation};
 pub(crate) use self::text::{Names, regex_uses_within};
 pub use self::trigger::{
-    CatchUp, DEFAULT_DEDUPE_WINDOW, Dedupe, Handshake, RateLimit, Respond, ScheduleTrigger, Trigger,
+    CatchUp, DEFAULT_DEDUPE_WINDOW, Dedupe, Each, Handshake, RateLimit, Respond, ScheduleTrigger, Trigger,
     TriggerKind, WebhookPath, WebhookTrigger,
 };
 pub use self::yaml::{YamlError, parse_yaml};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::limits::DefinitionLimits;
 use super::problem::{Problem, ProblemCode, member_path};
 use super::reader::{Field, Members};
 use super::schema::Schema;
@@ -62,6 +63,8 @@ pub struct WebhookTrigger {
     pub dedupe: Dedupe,
     /// Which requests start a run; all, where there is none.
     pub filter: Option<Expression>,
+    /// What of a request is a run of its own; the whole request is one run, where this is not there.
+    pub each: Option<Each>,
     /// How many requests it takes.
     pub rate_limit: Option<RateLimit>,
     /// The largest body in bytes, decoded.
@@ -94,6 +97,18 @@ pub struct Dedupe {
     pub key: Option<Expression>,
     /// How long a key is remembered.
     pub window: Duration,
+}
+
+/// What a request of a sender carries that sends in batches.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Each {
+    /// The items: an array, of which each is the input of a run.
+    pub items: Expression,
+    /// What repetitions of an item have in common; without it, their place in the delivery and its key.
+    pub id: Option<Expression>,
+    /// The most items that one request may have.
+    pub max_items: usize,
 }
 
 /// How many requests a webhook takes: a bucket of `burst` that fills by `per_second`.
@@ -160,16 +175,19 @@ pub enum CatchUp {
 pub const DEFAULT_DEDUPE_WINDOW: Duration = Duration::from_secs(86_400);
 
 const MAX_DEDUPE_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+/// What the id of an item sees.
+const ITEM_NAMES: Names<'static> = Names::roots(&["item", "index", "headers", "query", "body", "method"]);
 /// What the expressions of a webhook see.
 const HOOK_NAMES: Names<'static> = Names::roots(&["headers", "query", "body", "method"]);
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const MAX_RATE: f64 = 1e6;
-const WEBHOOK_MEMBERS: [&str; 10] = [
+const WEBHOOK_MEMBERS: [&str; 11] = [
     "path",
     "methods",
     "verify",
     "dedupe",
     "filter",
+    "each",
     "rate_limit",
     "max_body",
     "body_schema",
@@ -250,6 +268,7 @@ fn read_webhook(config: &Field<'_>, seen: &mut Seen<'_>) -> Option<WebhookTrigge
         |field| read_dedupe(&field),
     );
     let filter = members.optional("filter").map(|field| field.expression(&HOOK_NAMES));
+    let each = members.optional("each").map(|field| read_each(&field));
     let rate_limit = members.optional("rate_limit").map(|field| read_rate_limit(&field));
     let max_body = members.optional("max_body").map_or_else(
         || Some(limits.max_webhook_body_bytes.min(DEFAULT_MAX_BODY)),
@@ -259,12 +278,20 @@ fn read_webhook(config: &Field<'_>, seen: &mut Seen<'_>) -> Option<WebhookTrigge
     let handshake = members.optional("handshake").map(|field| read_handshake(&field));
     let respond =
         members.optional("respond").map_or_else(|| Some(Respond::Accepted), |field| read_respond(&field));
+    if let (Some(Some(_)), Some(Respond::Wait(_)), Some(field)) =
+        (&each, respond, members.optional("respond"))
+    {
+        let message = "a request with items has as many runs: with each, none of them can be waited for";
+        field.report(ProblemCode::InvalidTrigger, message);
+        return None;
+    }
     Some(WebhookTrigger {
         path: path?,
         methods: methods?,
         verify: verify?,
         dedupe: dedupe?,
         filter: optional(filter)?,
+        each: optional(each)?,
         rate_limit: optional(rate_limit)?,
         max_body_bytes: max_body?,
         body_schema: optional(body_schema)?,
@@ -346,6 +373,15 @@ fn read_dedupe(field: &Field<'_>) -> Option<Dedupe> {
         .optional("window")
         .map_or(Some(DEFAULT_DEDUPE_WINDOW), |field| field.timeout(MAX_DEDUPE_WINDOW));
     Some(Dedupe { key: optional(key)?, window: window? })
+}
+
+fn read_each(field: &Field<'_>) -> Option<Each> {
+    let members = field.object(&["items", "id"])?;
+    let items = members.required("items").and_then(|field| field.expression(&HOOK_NAMES));
+    let id = members.optional("id").map(|field| field.expression(&ITEM_NAMES));
+    let most = field.checker.context.limits.max_delivery_items;
+    let max_items = most.min(DefinitionLimits::DELIVERY_ITEMS_CEILING);
+    Some(Each { items: items?, id: optional(id)?, max_items })
 }
 
 fn read_rate_limit(field: &Field<'_>) -> Option<RateLimit> {

@@ -57,6 +57,10 @@ pub struct DeliveryView {
     pub status: u16,
     /// The run that it started, or that has its key.
     pub run: Option<RunId>,
+    /// The runs of its items, at most the first 100, where it has items.
+    pub runs: Vec<RunId>,
+    /// How many runs its items have, where it has items.
+    pub runs_total: Option<u64>,
     /// The name of the secret that accepted it.
     pub key: Option<String>,
     /// Its identity by the scheme, as it says.
@@ -86,6 +90,8 @@ pub enum KeptRequest {
     Cut,
     /// It stands in its run; in a list, without a look at whether the run is still there.
     InRun,
+    /// Its headers stand in the run of its first item, and each item in its own.
+    InRuns,
     /// Its masked headers at most.
     None,
 }
@@ -98,6 +104,7 @@ impl KeptRequest {
             KeptRequest::Whole => "whole",
             KeptRequest::Cut => "cut",
             KeptRequest::InRun => "in_run",
+            KeptRequest::InRuns => "in_runs",
             KeptRequest::None => "none",
         }
     }
@@ -206,7 +213,11 @@ impl Project {
         let record = self.delivery_record(id).await?;
         let facts = facts_of(&record)?;
         let not_kept = |why| EngineError::NotKept { why };
-        if record.verdict.known().is_some_and(stands_in_run) {
+        let has_run = record.verdict.known().is_some_and(stands_in_run);
+        if has_run && facts.runs_total.is_some() {
+            return Err(not_kept("the items of the delivery stand in runs: rerun those"));
+        }
+        if has_run {
             return Err(not_kept("the delivery has a run, in which its request stands: rerun that"));
         }
         let sent = match (&record.sealed, facts.is_whole) {
@@ -246,15 +257,19 @@ impl Project {
                 }
             }
         } else if record.verdict.known().is_some_and(stands_in_run)
-            && let Some(run) = facts.run_id
+            && let Some(run) = facts.run_id.or(facts.runs.first().copied())
         {
+            let has_items = facts.runs_total.is_some();
+            let found = if has_items { KeptRequest::InRuns } else { KeptRequest::InRun };
             match look {
-                Look::InList => kept = KeptRequest::InRun,
+                Look::InList => kept = found,
                 Look::Alone => {
                     if let Some(mut trigger) = self.readable_trigger_of(run).await? {
                         headers = headers.or_else(|| trigger.get_mut("headers").map(Value::take));
-                        body = trigger.get_mut("body").map(Value::take).unwrap_or_default();
-                        kept = KeptRequest::InRun;
+                        if !has_items {
+                            body = trigger.get_mut("body").map(Value::take).unwrap_or_default();
+                        }
+                        kept = found;
                     }
                 }
             }
@@ -272,6 +287,8 @@ impl Project {
             detail: facts.detail,
             status: facts.status,
             run: facts.run_id,
+            runs: facts.runs,
+            runs_total: facts.runs_total,
             key: facts.key,
             delivery_id: facts.delivery_id,
             signed_at: facts.signed_at,
@@ -354,7 +371,8 @@ impl LiveHook {
                     checked.verdict = Verdict::Handshake;
                     return Ok(checked);
                 }
-                self.judge(&request)
+                let id = checked.delivery_id.clone();
+                self.judge(&request, id.as_deref())
             }
             Err(HookRefusal::Engine(error)) => return Err(error),
             Err(refusal) => {
@@ -382,7 +400,7 @@ impl LiveHook {
     }
 
     /// What becomes of a request whose sender is known, before its key is looked at.
-    fn judge(&self, request: &RawRequest<'_>) -> Result<Judged, HookRefusal> {
+    fn judge(&self, request: &RawRequest<'_>, delivery_id: Option<&str>) -> Result<Judged, HookRefusal> {
         if !self.takes(request.method) {
             return Err(HookRefusal::MethodNotAllowed);
         }
@@ -390,8 +408,15 @@ impl LiveHook {
         if let Err(why) = self.wants(&read) {
             return Ok(Judged::Unwanted(why));
         }
-        self.dedupe_key(&read, None)?;
-        match self.violation(&read) {
+        let key = self.dedupe_key(&read, delivery_id)?;
+        let violation = match &self.trigger().1.each {
+            Some(each) => {
+                let items = self.items(each, &read, key.as_deref(), request.body)?;
+                self.violation_of_items(&read, &items)
+            }
+            None => self.violation(&read),
+        };
+        match violation {
             Some(violation) => Err(HookRefusal::SchemaViolation(violation)),
             None => Ok(Judged::Wanted(Box::new(read))),
         }
@@ -400,14 +425,16 @@ impl LiveHook {
     async fn replay(&self, sent: &Sent, id: DeliveryId) -> Result<Received, EngineError> {
         let request = sent.request();
         let refused = |refusal| match refusal {
-            HookRefusal::KeyReused { run } => EngineError::KeyReused { run },
+            HookRefusal::KeyReused { run } | HookRefusal::ItemReused { run: Some(run), .. } => {
+                EngineError::KeyReused { run }
+            }
             HookRefusal::Engine(error) => error,
             refusal => EngineError::Refused { message: refusal.to_string() },
         };
-        let Judged::Wanted(read) = self.judge(&request).map_err(refused)? else {
+        let claimed = self.trigger().1.verify.claims(&request).delivery_id;
+        let Judged::Wanted(read) = self.judge(&request, claimed.as_deref()).map_err(refused)? else {
             return Ok(Received::Ignored);
         };
-        let claimed = self.trigger().1.verify.claims(&request).delivery_id;
         let key = self.dedupe_key(&read, claimed.as_deref()).map_err(refused)?;
         let key = key.or_else(|| Some(format!("replay of {id}")));
         let start = Start { key, delivery_id: claimed, replay_of: Some(id) };

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use super::hook::LiveHook;
 use super::intake::Awaited;
 use super::project::Project;
-use super::recorder::{HookConfig, Keep, Seen};
+use super::recorder::{HookConfig, Keep, Runs, Seen};
 use crate::event::RunStatus;
 use crate::id::RunId;
 use crate::node::TerminateResponse;
@@ -47,7 +47,7 @@ impl Waiting {
         let outcome = Outcome {
             verdict: Verdict::Accepted,
             status,
-            run: Some(self.awaited.run),
+            runs: Runs::One(self.awaited.run),
             detail,
             bytes: Some(self.bytes),
             keep: Keep::Headers,
@@ -90,7 +90,7 @@ impl Project {
             config: None,
             verdict,
             status: verdict.status(),
-            run: None,
+            runs: Runs::None,
             key: None,
             delivery_id: None,
             signed_at: None,
@@ -102,7 +102,8 @@ impl Project {
 impl LiveHook {
     /// Takes note of a request that was refused before its body was received, and answered with this status.
     pub fn turn_away(&self, request: &RawRequest<'_>, verdict: Verdict, status: u16) {
-        let outcome = Outcome { verdict, status, run: None, detail: None, bytes: None, keep: Keep::Headers };
+        let outcome =
+            Outcome { verdict, status, runs: Runs::None, detail: None, bytes: None, keep: Keep::Headers };
         self.record(request, Found::default(), outcome);
         self.tell(verdict);
     }
@@ -110,7 +111,7 @@ impl LiveHook {
     fn record(&self, request: &RawRequest<'_>, found: Found, outcome: Outcome) {
         let is_known = found.verified.is_some();
         let Verified { delivery_id, timestamp: signed_at, .. } = found.verified.unwrap_or_default();
-        let Outcome { verdict, status, run, detail, bytes, keep } = outcome;
+        let Outcome { verdict, status, runs, detail, bytes, keep } = outcome;
         self.inner.record(Seen {
             project: &self.project,
             workflow: Some(&self.route.workflow),
@@ -123,7 +124,7 @@ impl LiveHook {
             config: Some(HookConfig { definition: self.definition.clone(), trigger: self.trigger }),
             verdict,
             status,
-            run,
+            runs,
             key: found.key,
             delivery_id,
             signed_at,
@@ -173,7 +174,7 @@ impl Drop for Hearing<'_> {
             let verdict = Verdict::Incomplete;
             let detail = Some("the sender went away before it was answered: there may be a run".into());
             let status = verdict.status();
-            self.note(Outcome { verdict, status, run: None, detail, bytes: None, keep: Keep::All });
+            self.note(Outcome { verdict, status, runs: Runs::None, detail, bytes: None, keep: Keep::All });
         }
     }
 }
@@ -182,7 +183,7 @@ impl Drop for Hearing<'_> {
 pub(super) struct Outcome {
     pub(super) verdict: Verdict,
     pub(super) status: u16,
-    pub(super) run: Option<RunId>,
+    pub(super) runs: Runs,
     pub(super) detail: Option<String>,
     /// How long the body was, if it was received.
     pub(super) bytes: Option<u64>,

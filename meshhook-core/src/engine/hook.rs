@@ -181,7 +181,12 @@ impl LiveHook {
         Ok(Some((Sha256::digest(of).into(), bucket)))
     }
 
-    fn env(&self) -> Env<'static> {
+    /// What keys of a kind are unique in: they count per trigger of a workflow.
+    pub(super) fn key_scope(&self, kind: &str) -> String {
+        format!("{kind}:{}/{}", self.route.workflow, self.trigger().0)
+    }
+
+    pub(super) fn env(&self) -> Env<'static> {
         Env::new(self.inner.time.now(), b"filter")
     }
 }
@@ -198,13 +203,23 @@ pub(super) struct Read {
 
 impl Read {
     /// What a hook's expressions see.
-    fn root(&self) -> View<'_> {
-        View::object([
+    pub(super) fn root(&self) -> View<'_> {
+        View::object(self.members())
+    }
+
+    /// What those about an item see.
+    pub(super) fn root_of_item<'a>(&'a self, item: &'a Value, index: &'a Value) -> View<'a> {
+        let item = [("item", View::from(item)), ("index", View::from(index))];
+        View::object(self.members().into_iter().chain(item))
+    }
+
+    fn members(&self) -> [(&'static str, View<'_>); 4] {
+        [
             ("headers", View::from(&self.headers)),
             ("query", View::from(&self.query)),
             ("body", View::from(&self.body)),
             ("method", View::from(&self.method)),
-        ])
+        ]
     }
 }
 

@@ -8,6 +8,8 @@
 //! A handshake is answered after the path check, whatever methods the hook takes: it is no delivery, starts no run and
 //! leaves no key. Where the provider signs it, only with its valid signature; without one it goes the way of deliveries.
 //!
+//! A delivery is one run, or one for each of its [items](super::each).
+//!
 //! Whether the key is taken is decided by the commit, which costs an accepted delivery nothing. Only where the schema or
 //! the load would refuse a delivery, or a rate limit counts it, its key is looked up first, so that the answers are those of this order.
 //!
@@ -20,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use super::hearing::{Found, Hearing, Outcome, Waiting};
 use super::hook::{LiveHook, Read, matched_key};
 use super::intake::{NewRun, Started};
-use super::recorder::Keep;
+use super::recorder::{Keep, Runs};
 use super::refusal::{HookRefusal, body_refusal, engine_refusal};
 use crate::definition::Respond;
 use crate::id::{DeliveryId, RunId};
@@ -40,10 +42,22 @@ pub enum Received {
     },
     /// A run was committed, and its end is to be waited for, as the hook says.
     Waiting(Box<Waiting>),
+    /// A run was committed for each item, or earlier ones have the same key: one for each, in order.
+    Items(Vec<ItemRun>),
     /// The filter does not want the request.
     Ignored,
     /// It was no delivery, but a provider's question.
     Handshake(HandshakeAnswer),
+}
+
+/// The run of an item of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ItemRun {
+    /// The run.
+    pub run: RunId,
+    /// Whether it is an earlier one, or that of an earlier item.
+    pub duplicate: bool,
 }
 
 impl Received {
@@ -51,17 +65,23 @@ impl Received {
     fn verdict(&self) -> (Verdict, u16) {
         match self {
             Self::Accepted { duplicate: true, .. } => (Verdict::Duplicate, Verdict::Duplicate.status()),
-            Self::Accepted { .. } | Self::Waiting(_) => (Verdict::Accepted, Verdict::Accepted.status()),
+            Self::Items(runs) if !runs.is_empty() && runs.iter().all(|item| item.duplicate) => {
+                (Verdict::Duplicate, Verdict::Duplicate.status())
+            }
+            Self::Accepted { .. } | Self::Waiting(_) | Self::Items(_) => {
+                (Verdict::Accepted, Verdict::Accepted.status())
+            }
             Self::Ignored => (Verdict::Filtered, Verdict::Filtered.status()),
             Self::Handshake(answer) => (Verdict::Handshake, answer.status),
         }
     }
 
-    fn run(&self) -> Option<RunId> {
+    fn runs(&self) -> Runs {
         match self {
-            Self::Accepted { run, .. } => Some(*run),
-            Self::Waiting(waiting) => Some(waiting.run()),
-            Self::Ignored | Self::Handshake(_) => None,
+            Self::Accepted { run, .. } => Runs::One(*run),
+            Self::Waiting(waiting) => Runs::One(waiting.run()),
+            Self::Items(items) => Runs::of_items(items.iter().map(|item| item.run)),
+            Self::Ignored | Self::Handshake(_) => Runs::None,
         }
     }
 
@@ -92,19 +112,21 @@ impl LiveHook {
             }
             Ok(received) => {
                 let (verdict, status) = received.verdict();
-                let (run, keep) = (received.run(), received.keep());
+                let (runs, keep) = (received.runs(), received.keep());
                 let detail = hearing.found.unwanted.take();
-                hearing.note(Outcome { verdict, status, run, detail, bytes: None, keep });
+                hearing.note(Outcome { verdict, status, runs, detail, bytes: None, keep });
             }
             Err(refusal) => {
                 let verdict = refusal.verdict();
-                let run = match refusal {
-                    HookRefusal::KeyReused { run } => Some(*run),
-                    _ => None,
+                let runs = match refusal {
+                    HookRefusal::KeyReused { run } | HookRefusal::ItemReused { run: Some(run), .. } => {
+                        Runs::One(*run)
+                    }
+                    _ => Runs::None,
                 };
                 let detail = Some(refusal.detail());
                 let status = verdict.status();
-                hearing.note(Outcome { verdict, status, run, detail, bytes: None, keep: Keep::All });
+                hearing.note(Outcome { verdict, status, runs, detail, bytes: None, keep: Keep::All });
                 self.tell(verdict);
             }
         }
@@ -151,9 +173,12 @@ impl LiveHook {
         read: Read,
         start: Start,
     ) -> Result<Received, HookRefusal> {
-        let (id, webhook) = self.trigger();
-        let dedupe = start.key.map(|key| Dedupe {
-            scope: format!("hook:{}/{id}", self.route.workflow),
+        let webhook = self.trigger().1;
+        if let Some(each) = &webhook.each {
+            return self.start_each(each, read, request.body, start).await;
+        }
+        let dedupe = start.key.clone().map(|key| Dedupe {
+            scope: self.key_scope("hook"),
             key,
             fingerprint: Sha256::digest(request.body).into(),
             window: webhook.dedupe.window,
@@ -183,37 +208,10 @@ impl LiveHook {
                 return Err(HookRefusal::RateLimited { wait });
             }
         }
-        // The filter saw the credentials; nothing that is kept does.
-        let Read { mut headers, query, body, bytes, method } = read;
-        redact_headers(&mut headers, &webhook.verify.credential_headers());
-        let mut trigger: Map<String, Value> = [
-            ("type", Value::from("webhook")),
-            ("id", id.into()),
-            ("method", method),
-            ("path", self.path.clone().into()),
-            ("headers", headers),
-            ("query", query),
-            ("body", body),
-            ("delivery_id", start.delivery_id.into()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into_iter()
-        .collect();
-        if let Some(delivery) = start.replay_of {
-            trigger.insert("replay_of".to_owned(), delivery.to_string().into());
-        }
-        let new = NewRun {
-            project: self.project.clone(),
-            workflow: self.route.workflow.clone(),
-            version: Some(self.route.version),
-            definition: self.definition.clone(),
-            trigger,
-            input: None,
-            bytes,
-            test: false,
-            dedupe,
-            wait,
-        };
+        let bytes = read.bytes;
+        let (mut trigger, body) = self.run_trigger(read, &start);
+        trigger.insert("body".to_owned(), body);
+        let new = NewRun { wait, ..self.new_run(trigger, bytes, dedupe) };
         let (started, awaited) = self.inner.commit_run(new).await.map_err(engine_refusal)?;
         let Some(awaited) = awaited else { return Ok(accepted(started)) };
         Ok(Received::Waiting(Box::new(Waiting {
@@ -224,6 +222,53 @@ impl LiveHook {
             found: Found::default(),
             is_noted: false,
         })))
+    }
+}
+
+impl LiveHook {
+    /// What a run's trigger says of a request, and the request's body.
+    pub(super) fn run_trigger(&self, read: Read, start: &Start) -> (Map<String, Value>, Value) {
+        let (id, webhook) = self.trigger();
+        // The filter saw the credentials; nothing that is kept does.
+        let Read { mut headers, query, body, method, .. } = read;
+        redact_headers(&mut headers, &webhook.verify.credential_headers());
+        let mut trigger: Map<String, Value> = [
+            ("type", Value::from("webhook")),
+            ("id", id.into()),
+            ("method", method),
+            ("path", self.path.clone().into()),
+            ("headers", headers),
+            ("query", query),
+            ("delivery_id", start.delivery_id.clone().into()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect();
+        if let Some(delivery) = start.replay_of {
+            trigger.insert("replay_of".to_owned(), delivery.to_string().into());
+        }
+        (trigger, body)
+    }
+
+    /// A run of the hook's workflow, whose input is the trigger's body; nobody waits for its end.
+    pub(super) fn new_run(
+        &self,
+        trigger: Map<String, Value>,
+        bytes: usize,
+        dedupe: Option<Dedupe>,
+    ) -> NewRun {
+        NewRun {
+            project: self.project.clone(),
+            workflow: self.route.workflow.clone(),
+            version: Some(self.route.version),
+            definition: self.definition.clone(),
+            trigger,
+            input: None,
+            bytes,
+            test: false,
+            dedupe,
+            wait: None,
+        }
     }
 }
 

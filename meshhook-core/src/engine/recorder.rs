@@ -15,7 +15,7 @@
 //!
 //! Whoever looks at deliveries has what waits in this process written first.
 //!
-//! Of an accepted delivery the row says little: headers and body stand in its run. What started no run is kept as it came,
+//! Of an accepted delivery the row says little: headers and body stand in its run, or each item of it in its own. What started no run is kept as it came,
 //! since somebody may want to know why, and to try again; sealed under the master key, because it may hold credentials.
 //! Without a master key there are only the masked headers.
 //!
@@ -28,6 +28,7 @@ mod note;
 mod sent;
 mod writer;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,7 +82,7 @@ pub(super) struct Seen<'a> {
     pub(super) config: Option<HookConfig>,
     pub(super) verdict: Verdict,
     pub(super) status: u16,
-    pub(super) run: Option<RunId>,
+    pub(super) runs: Runs,
     /// The name of the secret that matched.
     pub(super) key: Option<String>,
     /// The delivery's identity by the scheme.
@@ -90,6 +91,29 @@ pub(super) struct Seen<'a> {
     pub(super) signed_at: Option<Timestamp>,
     /// What is wrong, in words.
     pub(super) detail: Option<String>,
+}
+
+/// The runs that a request has.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Runs {
+    #[default]
+    None,
+    One(RunId),
+    /// Those of its items: the first ones, and how many there are.
+    OfItems(Vec<RunId>, u64),
+}
+
+impl Runs {
+    /// The runs of items; one that several items have counts once.
+    pub(super) fn of_items(runs: impl IntoIterator<Item = RunId>) -> Self {
+        let (mut known, mut first) = (HashSet::new(), Vec::new());
+        for run in runs {
+            if known.insert(run) && first.len() < MAX_RUNS {
+                first.push(run);
+            }
+        }
+        Self::OfItems(first, known.len() as u64)
+    }
 }
 
 /// What is kept of a request that started no run.
@@ -213,6 +237,8 @@ fn unrecorded(reason: &'static str, count: u64) {
 /// The most deliveries that wait to be written, and the most bytes in them.
 const MAX_QUEUED: usize = 4_096;
 const MAX_QUEUED_BYTES: usize = 16 << 20;
+/// The most runs of a delivery's items that are named.
+const MAX_RUNS: usize = 100;
 /// The most bytes of headers that are kept.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 /// How long somebody who looks waits for what was not written yet.

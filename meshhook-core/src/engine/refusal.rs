@@ -34,6 +34,14 @@ pub enum HookRefusal {
         /// The run that has the key.
         run: RunId,
     },
+    /// The id of an item came with other content: earlier, or in the same request.
+    #[error("the id of item {item} was used with other content")]
+    ItemReused {
+        /// The item's place, from 0.
+        item: usize,
+        /// The run that has the id, unless an earlier item of the request has it.
+        run: Option<RunId>,
+    },
     /// The body does not match the hook's schema, or that of the workflow's input.
     #[error("the body does not match the schema: {0}")]
     SchemaViolation(String),
@@ -67,7 +75,7 @@ impl HookRefusal {
             Self::Unauthorized(refused) => refused.refusal.into(),
             Self::UnsupportedMedia(_) => Verdict::UnsupportedMedia,
             Self::InvalidJson(_) | Self::Malformed(_) => Verdict::Malformed,
-            Self::KeyReused { .. } => Verdict::KeyReused,
+            Self::KeyReused { .. } | Self::ItemReused { .. } => Verdict::KeyReused,
             Self::SchemaViolation(_) => Verdict::InvalidSchema,
             Self::RateLimited { .. } => Verdict::RateLimited,
             Self::Engine(error) if error.is_transient() => Verdict::Overloaded,

@@ -125,6 +125,23 @@ impl Expression {
         self.run(root, env, Budget::new(&self.compiled.limits), output::materialize)
     }
 
+    /// Evaluates over several roots within one budget: together they take no more steps and bytes than one evaluation may.
+    ///
+    /// # Errors
+    ///
+    /// As [`Expression::evaluate`], with the place of the root.
+    pub fn evaluate_all<'a>(
+        &self,
+        roots: impl IntoIterator<Item = View<'a>>,
+        env: &Env<'_>,
+    ) -> Result<Vec<Value>, (usize, ExprError)> {
+        let mut budget = Budget::new(&self.compiled.limits);
+        let one = |(place, root): (usize, View<'a>)| {
+            self.evaluate_within(&root, env, &mut budget).map_err(|error| (place, error))
+        };
+        roots.into_iter().enumerate().map(one).collect()
+    }
+
     /// Evaluates to a truth value as JMESPath has it: null, false, `""`, `[]` and `{}` are false.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod deliveries;
 mod faults;
 mod following;
 mod hanging;
+mod items;
 mod kit;
 mod liveness;
 mod looking;

@@ -17,8 +17,8 @@ fn everything() -> Value {
         "triggers": [
             {"id": "hook", "type": "webhook", "config": {"path": "p", "methods": ["POST"], "verify": {"scheme": "hmac", "secret": ["a", "b"],
                 "header": "x-sig", "algorithm": "sha256", "encoding": "hex", "signed": "{timestamp}.{body}", "timestamp_header": "x-time"},
-                "dedupe": {"key": "body.id", "window": "1h"}, "filter": "query.a", "rate_limit": {"per_second": 5, "burst": 5, "key": "query.t"},
-                "max_body": 1000, "body_schema": {"type": "object"}, "handshake": {"type": "meta", "secret": "v"}, "respond": {"wait": "5s"}}},
+                "dedupe": {"key": "body.id", "window": "1h"}, "filter": "query.a", "each": {"items": "body", "id": "item.id"}, "rate_limit": {"per_second": 5, "burst": 5, "key": "query.t"},
+                "max_body": 1000, "body_schema": {"type": "object"}, "handshake": {"type": "meta", "secret": "v"}, "respond": "accepted"}},
             {"id": "clock", "type": "schedule", "config": {"cron": "0 9 * * MON", "timezone": "Europe/Berlin", "input": {}, "catch_up": "one"}}
         ],
         "nodes": [

@@ -102,6 +102,33 @@ fn an_expression_of_a_webhook_sees_the_request_and_nothing_of_a_run() {
 }
 
 #[test]
+fn a_webhook_that_takes_items_says_which_and_answers_at_once() {
+    let each = webhook(json!({"each": {"items": "body.events", "id": "item.id"}, "respond": "accepted"}))
+        .each
+        .unwrap();
+    assert_eq!(
+        (each.items.text(), each.id.unwrap().text(), each.max_items),
+        ("body.events", "item.id", 1_000)
+    );
+    assert!(webhook(json!({"each": {"items": "body", "id": null}})).each.unwrap().id.is_none());
+    assert!(webhook(json!({"each": null, "respond": {"wait": "1s"}})).each.is_none());
+    let at = |member: &str| format!("triggers[0].config.{member}");
+    for (config, code, path) in [
+        (json!({"each": {}}), "missing_field", "each.items"),
+        (json!({"each": "body"}), "invalid_type", "each"),
+        (json!({"each": {"items": "("}}), "invalid_expression", "each.items"),
+        (json!({"each": {"items": "body", "id": 7}}), "invalid_type", "each.id"),
+        (json!({"each": {"items": "body", "id": "secrets.s"}}), "secret_not_allowed", "each.id"),
+        (json!({"each": {"items": "item.x"}}), "invalid_expression", "each.items"),
+        (json!({"each": {"items": "body", "id": "input.x"}}), "invalid_expression", "each.id"),
+        (json!({"each": {"items": "body", "max": 1}}), "unknown_field", "each.max"),
+        (json!({"each": {"items": "body"}, "respond": {"wait": "1s"}}), "invalid_trigger", "respond"),
+    ] {
+        expect(&with_webhook(config), &[(code, &at(path))]);
+    }
+}
+
+#[test]
 fn a_handshake_has_the_secret_that_it_needs_and_no_other() {
     let with = |handshake: Value| with_webhook(json!({"handshake": handshake}));
     for valid in [

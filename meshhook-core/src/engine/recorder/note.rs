@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sent::Sent;
-use super::{HookConfig, Seen};
+use super::{HookConfig, Runs, Seen};
 use crate::id::{DeliveryId, ProjectId, RunId, WorkflowSlug};
 use crate::time::Timestamp;
 use crate::webhook::Verdict;
@@ -42,6 +42,11 @@ pub(in crate::engine) struct Facts {
     pub(in crate::engine) status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) run_id: Option<RunId>,
+    /// The first runs of its items, and how many there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::engine) runs: Vec<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) runs_total: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,12 +75,19 @@ impl Note {
         (at, judged_at): (Timestamp, Timestamp),
         id: DeliveryId,
     ) -> Self {
+        let (run_id, runs, runs_total) = match seen.runs {
+            Runs::None => (None, Vec::new(), None),
+            Runs::One(run) => (Some(run), Vec::new(), None),
+            Runs::OfItems(first, total) => (None, first, Some(total)),
+        };
         let facts = Facts {
             trigger: seen.trigger.map(str::to_owned),
             method: cut(seen.request.method, MAX_METHOD),
             path: seen.path.to_owned(),
             status: seen.status,
-            run_id: seen.run,
+            run_id,
+            runs,
+            runs_total,
             key: seen.key,
             delivery_id: seen.delivery_id,
             signed_at: seen.signed_at,
@@ -107,7 +119,11 @@ impl Note {
                 headers_len(&sent.headers) + sent.url.len() + sent.query.len() + sent.body.len()
             }
         };
-        1_024 + self.facts.path.len() + self.facts.detail.as_ref().map_or(0, String::len) + kept
+        1_024
+            + self.facts.path.len()
+            + 40 * self.facts.runs.len()
+            + self.facts.detail.as_ref().map_or(0, String::len)
+            + kept
     }
 }
 

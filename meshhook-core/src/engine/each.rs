@@ -1,0 +1,250 @@
+//! Items: a delivery that carries several events, of which each is a run.
+//!
+//! Some senders collect events and send them as one request. With `each`, such a delivery is not one run, but one for each
+//! item of the array that `each.items` gives.
+//!
+//! ```text
+//!   … body ─► filter ─► items ─► ids ─► who has a key ─► schema ─► rate, load ─► commit, as one ─► answer
+//!            ignored   400, 413  400, 409       409           422     429, 503                           202
+//! ```
+//!
+//! The checks are those of a delivery that is one run, in the same order, and until the commit nothing is started: either
+//! all items are in order, or none of them is taken. The filter, `body_schema` and the rate limit are about the whole request,
+//! which takes one token: a limit protects the intake, and a request that needed more tokens than the bucket has would
+//! be refused for ever. The workflow's `input_schema` is about each item, which is its run's input.
+//!
+//! # Keys
+//!
+//! | the item has | key | what tells a repetition from a collision |
+//! | --- | --- | --- |
+//! | an `each.id` that is not null | the id, of its own kind | the item's canonical text |
+//! | none, but the delivery has a key | that key and the item's place | the request's body |
+//! | neither | none | |
+//!
+//! So a batch that is sent again starts nothing twice, and with ids not even where the sender collects the events anew. Two
+//! items of one request with the same id and text are one run; with another text, the request is refused.
+//!
+//! All keys are looked up before anything is started, with one question to the store: a key that came with something else
+//! refuses the whole request, and a batch of repetitions only is answered as that, whatever has become of schema and load.
+//! The commit judges the keys once more. When another request has taken one in between, with the same text, the item is
+//! its duplicate; with another text, the request is refused and the *other* items are runs all the same, which a
+//! repetition of the request finds.
+//!
+//! # Commit
+//!
+//! The runs are made durable in one transaction, as far as their histories fit one; those of a workflow that makes much of
+//! little are made part by part. A `202` comes after the last of them. Whoever gets none, because the process died between two
+//! parts or the store did not answer, sends the batch again: its keys find the runs that exist, and the others are started.
+//! An item is in memory once, as its run's input; the request's body is dropped before the first run is made.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::EngineError;
+use super::hook::{LiveHook, Read};
+use super::intake::MAX_KEY_BYTES;
+use super::long_work::text_len;
+use super::receive::{ItemRun, Received, Start};
+use super::refusal::{HookRefusal, engine_refusal};
+use crate::definition::Each;
+use crate::id::RunId;
+use crate::json;
+use crate::store::Dedupe;
+
+/// An item of a delivery.
+#[derive(Debug)]
+pub(super) struct Item {
+    value: Value,
+    dedupe: Option<Dedupe>,
+    /// Whether its key is an id of its own.
+    is_named: bool,
+    /// The place of an earlier item of the same delivery that it repeats.
+    repeats: Option<usize>,
+}
+
+impl Item {
+    /// What is said when its key is a run's that was started with something else.
+    fn reused(&self, item: usize, run: RunId) -> HookRefusal {
+        match self.is_named {
+            true => HookRefusal::ItemReused { item, run: Some(run) },
+            false => HookRefusal::KeyReused { run },
+        }
+    }
+}
+
+impl LiveHook {
+    /// What a request carries. `key` is what repetitions of the request have in common, `sent` its body.
+    pub(super) fn items(
+        &self,
+        each: &Each,
+        read: &Read,
+        key: Option<&str>,
+        sent: &[u8],
+    ) -> Result<Vec<Item>, HookRefusal> {
+        let env = self.env();
+        let values = match each.items.evaluate(&read.root(), &env) {
+            Ok(Value::Array(values)) => values,
+            Ok(_) => return Err(HookRefusal::Malformed("the items are no array".into())),
+            Err(error) if error.is_limit() => {
+                return Err(HookRefusal::TooLarge(format!("the items cannot be computed: {error}")));
+            }
+            Err(error) => {
+                return Err(HookRefusal::Malformed(format!("the items cannot be computed: {error}")));
+            }
+        };
+        if values.len() > each.max_items {
+            let (count, most) = (values.len(), each.max_items);
+            let message = format!("the request has {count} items; this hook takes at most {most}");
+            return Err(HookRefusal::TooLarge(message));
+        }
+        let ids = match &each.id {
+            None => vec![Value::Null; values.len()],
+            Some(id) => {
+                let places: Vec<Value> = (0..values.len()).map(Value::from).collect();
+                let roots = values.iter().zip(&places).map(|(item, index)| read.root_of_item(item, index));
+                id.evaluate_all(roots, &env).map_err(|(place, error)| {
+                    HookRefusal::Malformed(format!("the id of item {place} cannot be computed: {error}"))
+                })?
+            }
+        };
+        let whole = key.map(|key| (key, <[u8; 32]>::from(Sha256::digest(sent))));
+        let mut items: Vec<Item> = Vec::with_capacity(values.len());
+        let mut first = BTreeMap::new();
+        for ((value, id), place) in values.into_iter().zip(ids).zip(0..) {
+            let is_named = !id.is_null();
+            let dedupe = match (id, whole) {
+                (Value::Null, None) => None,
+                (Value::Null, Some((key, fingerprint))) => {
+                    Some(self.dedupe("hook", format!("{key}#{place}"), fingerprint))
+                }
+                (id, _) => {
+                    let key = match id {
+                        Value::String(id) => id,
+                        id => json::to_canonical_string(&id),
+                    };
+                    let fingerprint = Sha256::digest(json::to_canonical_string(&value)).into();
+                    Some(self.dedupe("item", key, fingerprint))
+                }
+            };
+            let mut repeats = None;
+            if let Some(Dedupe { scope, key, fingerprint, .. }) = &dedupe {
+                let known = *first.entry((scope.clone(), key.clone())).or_insert(place);
+                if known < place {
+                    let earlier = items[known].dedupe.as_ref();
+                    if earlier.is_none_or(|earlier| earlier.fingerprint != *fingerprint) {
+                        return Err(HookRefusal::ItemReused { item: place, run: None });
+                    }
+                    repeats = Some(known);
+                }
+            }
+            items.push(Item { value, dedupe, is_named, repeats });
+        }
+        Ok(items)
+    }
+
+    /// What does not please the hook's schema of the whole body.
+    fn body_violation(&self, read: &Read) -> Option<String> {
+        let violations = self.trigger().1.body_schema.as_ref()?.validate(&read.body).err()?;
+        Some(violations.first().map(ToString::to_string).unwrap_or_default())
+    }
+
+    /// What in an item does not please the schema of the workflow's input.
+    fn item_violation(&self, place: usize, item: &Item) -> Option<String> {
+        let violations = self.definition.input_schema()?.validate(&item.value).err()?;
+        let first = violations.first().map(ToString::to_string).unwrap_or_default();
+        Some(format!("item {place}: {first}"))
+    }
+
+    /// What does not please the schemas, when nothing is a repetition.
+    pub(super) fn violation_of_items(&self, read: &Read, items: &[Item]) -> Option<String> {
+        let item = || items.iter().enumerate().find_map(|(place, item)| self.item_violation(place, item));
+        self.body_violation(read).or_else(item)
+    }
+
+    /// Starts a run for each item that was read, unless there is one for its key.
+    pub(super) async fn start_each(
+        &self,
+        each: &Each,
+        read: Read,
+        sent: &[u8],
+        start: Start,
+    ) -> Result<Received, HookRefusal> {
+        let items = self.items(each, &read, start.key.as_deref(), sent)?;
+        let body_violation = self.body_violation(&read);
+        let bucket = if start.replay_of.is_none() { self.rate(&read) } else { Ok(None) };
+        // Whoever needs the body as a whole has seen it.
+        let (head, _) = self.run_trigger(read, &start);
+        let mut runs = self.earlier_runs(&items).await?;
+        let new: Vec<usize> =
+            (0..items.len()).filter(|&at| runs[at].is_none() && items[at].repeats.is_none()).collect();
+        if !new.is_empty() {
+            let item = || new.iter().find_map(|&at| self.item_violation(at, &items[at]));
+            if let Some(violation) = body_violation.or_else(item) {
+                return Err(HookRefusal::SchemaViolation(violation));
+            }
+            if let Some((key, bucket)) = bucket?
+                && let Some(wait) = self.inner.admitter.admit(&self.project, key, bucket).await?
+            {
+                return Err(HookRefusal::RateLimited { wait });
+            }
+        }
+        let about: Vec<(bool, Option<usize>)> =
+            items.iter().map(|item| (item.is_named, item.repeats)).collect();
+        let head_bytes: usize = head.values().map(text_len).sum();
+        let mut wanted = new.iter().copied().peekable();
+        let news = items.into_iter().enumerate().filter_map(|(place, item)| {
+            wanted.next_if_eq(&place)?;
+            let bytes = head_bytes + text_len(&item.value);
+            let mut trigger = head.clone();
+            trigger.insert("item".to_owned(), place.into());
+            trigger.insert("body".to_owned(), item.value);
+            Some(self.new_run(trigger, bytes, item.dedupe))
+        });
+        let started = self.inner.commit_runs(news).await.map_err(|(at, error)| match error {
+            EngineError::KeyReused { run } if about[new[at]].0 => {
+                HookRefusal::ItemReused { item: new[at], run: Some(run) }
+            }
+            error => engine_refusal(error),
+        })?;
+        for (place, started) in new.into_iter().zip(started) {
+            runs[place] = Some(ItemRun { run: started.run, duplicate: started.duplicate });
+        }
+        for (place, (_, repeats)) in about.into_iter().enumerate() {
+            if let Some(first) = repeats {
+                runs[place] = runs[first].map(|first| ItemRun { duplicate: true, ..first });
+            }
+        }
+        Ok(Received::Items(runs.into_iter().flatten().collect()))
+    }
+
+    /// The runs that the items have already.
+    async fn earlier_runs(&self, items: &[Item]) -> Result<Vec<Option<ItemRun>>, HookRefusal> {
+        let mut runs: Vec<Option<ItemRun>> = vec![None; items.len()];
+        let keyed = items.iter().enumerate().filter(|(_, item)| item.repeats.is_none());
+        let (places, wanted): (Vec<usize>, Vec<&Dedupe>) =
+            keyed.filter_map(|(place, item)| Some((place, item.dedupe.as_ref()?))).unzip();
+        if wanted.is_empty() {
+            return Ok(runs);
+        }
+        let found = self.inner.store.find_keys(&self.project, &wanted).await.map_err(EngineError::from)?;
+        for ((holder, dedupe), place) in found.into_iter().zip(wanted).zip(places) {
+            let Some(holder) = holder else { continue };
+            if holder.fingerprint != dedupe.fingerprint {
+                return Err(items[place].reused(place, holder.run));
+            }
+            runs[place] = Some(ItemRun { run: holder.run, duplicate: true });
+        }
+        Ok(runs)
+    }
+
+    fn dedupe(&self, kind: &str, mut key: String, fingerprint: [u8; 32]) -> Dedupe {
+        if key.len() > MAX_KEY_BYTES {
+            key = format!("sha256:{}", STANDARD.encode(Sha256::digest(key)));
+        }
+        Dedupe { scope: self.key_scope(kind), key, fingerprint, window: self.trigger().1.dedupe.window }
+    }
+}
