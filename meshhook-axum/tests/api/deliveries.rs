@@ -145,6 +145,8 @@ async fn every_request_has_its_verdict() {
     let astray = Request::post("/hooks/default/nowhere").body(Body::from("{}")).unwrap();
     let astray = check(astray, 404, "unknown_path").await;
     assert_eq!((&astray["workflow"], &astray["path"]), (&Value::Null, &json!("nowhere")));
+    let shown = server.get(&format!("/deliveries/{}", id(&astray))).await.json();
+    assert_eq!(shown["detail"], "no workflow has a hook there");
     server.call("DELETE", "/secrets/s", Value::Null).await;
     let told = check(good(), 401, "needs_secret").await;
     assert_eq!(told["detail"], "the secret `s` has no value in the vault");

@@ -242,6 +242,12 @@ impl Project {
             tracing::warn!(error, delivery_id = %record.id, "cannot read what is known of a delivery");
             Facts::default()
         });
+        let detail = match look {
+            Look::Alone if record.verdict == Verdict::UnknownPath => {
+                Some(self.why_astray(&facts.path).await?)
+            }
+            _ => facts.detail,
+        };
         let (mut headers, mut body, mut kept) = (facts.headers, Value::Null, KeptRequest::None);
         if let (Some(is_whole), Some(_)) = (facts.is_whole, &record.sealed) {
             match self.open_sent(&record, is_whole).await {
@@ -284,7 +290,7 @@ impl Project {
             method: facts.method,
             path: facts.path,
             verdict: record.verdict,
-            detail: facts.detail,
+            detail,
             status: facts.status,
             run: facts.run_id,
             runs: facts.runs,

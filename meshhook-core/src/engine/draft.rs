@@ -95,7 +95,7 @@ impl Surroundings {
 }
 
 /// The paths that a document's hooks would have, as far as it can be read.
-fn hook_paths(document: &Value, slug: &WorkflowSlug) -> Vec<String> {
+pub(super) fn hook_paths(document: &Value, slug: &WorkflowSlug) -> Vec<String> {
     let triggers = document.get("triggers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let webhooks = triggers.iter().filter(|trigger| trigger["type"] == "webhook");
     webhooks

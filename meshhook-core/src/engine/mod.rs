@@ -15,6 +15,7 @@
 //! before the commit, no side effect before its intent.
 
 mod admitter;
+mod astray;
 mod attempt;
 mod builder;
 mod committer;
