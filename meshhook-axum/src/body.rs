@@ -78,8 +78,7 @@ pub(crate) async fn receive_body(
         return Err(Problem::too_large(max_bytes));
     }
     let deadline = Instant::now() + timeout;
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut received = Pieces::default();
     loop {
         let frame = timeout_at(deadline, body.frame()).await.map_err(|_| {
             Problem::new(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body took too long").closing()
@@ -92,25 +91,73 @@ pub(crate) async fn receive_body(
             }
         };
         let Ok(data) = frame.into_data() else { continue };
-        if first.len() + rest.len() + data.len() > max_bytes {
+        if received.len + data.len() > max_bytes {
             discard(&mut body).await;
             return Err(Problem::too_large(max_bytes));
         }
-        if !held.take(data.len()) {
+        if !received.add(data, held) {
             return Err(Problem::unavailable("too many bodies at once; try again later").closing());
         }
-        // Most bodies come in one piece, which needs no copy.
-        if first.is_empty() && rest.is_empty() {
-            first = data;
-        } else {
-            if rest.is_empty() {
-                rest.extend_from_slice(&std::mem::take(&mut first));
+    }
+    Ok(received.join())
+}
+
+/// What has come of a body. A buffer that grew by doubling would take up to twice what came for as long as a sender pleases;
+/// pieces take little more, and are put together when the body is whole. What they take is what is counted.
+#[derive(Default)]
+struct Pieces {
+    /// The only piece: most bodies come in one, which needs no copy.
+    only: Bytes,
+    /// Copies, since a piece as it came keeps the connection's whole buffer alive. All are full but the last.
+    copies: Vec<BytesMut>,
+    len: usize,
+}
+
+impl Pieces {
+    /// Adds a piece, unless there is no room for it.
+    fn add(&mut self, data: Bytes, held: &mut Held) -> bool {
+        self.len += data.len();
+        if self.len == data.len() {
+            self.only = data;
+            return held.take(self.len);
+        }
+        let only = std::mem::take(&mut self.only);
+        // The only piece was counted when it came.
+        self.copy(&only, only.len(), held) && self.copy(&data, 0, held)
+    }
+
+    fn copy(&mut self, data: &[u8], counted: usize, held: &mut Held) -> bool {
+        let spare = self.copies.last_mut().map_or(0, |last| last.capacity() - last.len());
+        let (fits, more) = data.split_at(spare.min(data.len()));
+        if let Some(last) = self.copies.last_mut() {
+            last.extend_from_slice(fits);
+        }
+        if more.is_empty() {
+            return true;
+        }
+        // No more is set aside than has come.
+        let mut copy = BytesMut::with_capacity(more.len().max(self.len.min(MAX_SPARE)));
+        copy.extend_from_slice(more);
+        let is_room = held.take(copy.capacity() - counted);
+        self.copies.push(copy);
+        is_room
+    }
+
+    fn join(mut self) -> Bytes {
+        match self.copies.len() {
+            0 => self.only,
+            1 => self.copies.remove(0).freeze(),
+            _ => {
+                let mut whole = BytesMut::with_capacity(self.len);
+                self.copies.iter().for_each(|copy| whole.extend_from_slice(copy));
+                whole.freeze()
             }
-            rest.extend_from_slice(&data);
         }
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
+
+/// The largest piece that is begun for what is yet to come.
+const MAX_SPARE: usize = 64 << 10;
 
 /// Bytes of a refused body that are still read, and how long that may take.
 const MAX_DISCARDED: usize = 8 * 1024 * 1024;
@@ -208,5 +255,47 @@ impl Media {
             essence if essence.starts_with("application/") && essence.ends_with("+json") => Some(Media::Json),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What pieces of these sizes come to, and how much of the room is counted for them.
+    fn pieces(sizes: &[usize], room: usize) -> (Option<Bytes>, usize) {
+        let semaphore = Arc::new(Semaphore::new(room));
+        let mut held = Held::of(&semaphore);
+        let mut pieces = Pieces::default();
+        let mut next = 0;
+        for &size in sizes {
+            let data: Bytes = (0..size).map(|at| (next + at) as u8).collect();
+            next += size;
+            if !pieces.add(data, &mut held) {
+                return (None, room - semaphore.available_permits());
+            }
+        }
+        let counted = room - semaphore.available_permits();
+        (Some(pieces.join()), counted)
+    }
+
+    #[test]
+    fn pieces_are_put_together_in_order_and_take_little_more_than_they_are() {
+        let dribbled = vec![1; 3_000];
+        let uneven: Vec<usize> = (0..60).map(|n| n * 997 % 40_000).collect();
+        for sizes in [&[][..], &[0, 5, 0], &[70_000], &[1, 200_000, 1], &dribbled, &uneven] {
+            let (whole, counted) = pieces(sizes, 8 << 20);
+            let len: usize = sizes.iter().sum();
+            let expected: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            assert_eq!(whole.unwrap(), expected, "{sizes:?}");
+            assert!((len..=len + len.min(MAX_SPARE)).contains(&counted), "{len} {counted}");
+        }
+    }
+
+    #[test]
+    fn a_piece_without_room_is_refused() {
+        assert_eq!(pieces(&[600, 500], 1_000).0.map(|whole| whole.len()), None);
+        assert_eq!(pieces(&[1_000], 1_000).0.map(|whole| whole.len()), Some(1_000));
+        assert_eq!(pieces(&[1_001], 1_000), (None, 0));
     }
 }
