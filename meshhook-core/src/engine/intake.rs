@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::committer::Committed;
 use super::contained::contained;
-use super::runner::{Loaded, Runner, Standing, wake_up};
+use super::runner::{Length, Loaded, Runner, Standing, wake_up};
 use super::watch::{News, Step};
 use super::{EngineError, Inner, Place, Project, began, ended};
 use crate::definition::ValidDefinition;
@@ -203,6 +203,7 @@ impl Inner {
         meta.test = new.test;
         let (definition, begun) = (new.definition.clone(), meta.clone());
         let (mut trigger, input) = (new.trigger, new.input);
+        let max_bytes = self.options.max_history_bytes;
         let beginning = move || {
             secrets.masker().mask_members(&mut trigger);
             let trigger = RunTrigger::from(trigger);
@@ -215,9 +216,17 @@ impl Inner {
             };
             let mut created = RunCreated::new(begun.digest.clone(), trigger, input);
             created.test = begun.test;
-            let (state, events) = RunState::begin(&definition, Arc::new(begun), created);
+            let (mut state, mut events) = RunState::begin(&definition, Arc::new(begun), created);
+            let mut chunk = Chunk::encode(genesis(run), &events);
+            let facts = Length::default().grown_by(&chunk, max_bytes);
+            if !facts.is_empty() {
+                let decided =
+                    facts.into_iter().filter_map(|fact| state.decide(&definition, fact, created_at).ok());
+                events.extend(decided.flatten());
+                chunk = Chunk::encode(genesis(run), &events);
+            }
             let owed = state.outstanding(&definition);
-            (state, Chunk::encode(genesis(run), &events), owed)
+            (state, chunk, owed)
         };
         let (state, chunk, owed) =
             contained(self.long_work.run(&new.definition, new.bytes, beginning)).await?;

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 pub(super) use self::commit::Standing;
+pub(super) use self::decide::Length;
 pub(super) use self::due::wake_up;
 use super::Inner;
 use super::attempt::UnderWay;

@@ -1,11 +1,15 @@
 //! What runs do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshhook_core::engine::{EngineOptions, StartRequest};
-use meshhook_core::event::RunStatus;
+use meshhook_core::event::{EventData, RunStatus};
+use meshhook_core::exec::Outcome;
 use meshhook_core::failure::Failure;
-use meshhook_core::store::memory::Operation;
+use meshhook_core::id::RunId;
+use meshhook_core::store::memory::{MemoryStore, Operation};
+use meshhook_core::testing::VirtualClock;
 use serde_json::json;
 
 use crate::kit::Kit;
@@ -444,4 +448,46 @@ async fn a_run_that_terminate_ended_cannot_be_retried() {
     let view = kit.run(&slug, json!(null)).await;
     assert_eq!(view.status, RunStatus::Failed);
     assert!(kit.project.retry(view.id, None).await.is_err());
+}
+
+/// The warnings and the end in a history.
+async fn told(kit: &Kit, run: RunId) -> Vec<(String, String)> {
+    let events = kit.events(run).await.into_iter().filter_map(|event| match event.data {
+        EventData::StepLogged { message, .. } => Some(("logged".to_owned(), message.to_string())),
+        EventData::RunFailed { failure, .. } => Some(("failed".to_owned(), failure.code.to_string())),
+        _ => None,
+    });
+    events.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_history_is_warned_of_before_it_is_too_long() {
+    let clock = VirtualClock::new();
+    let mut options = EngineOptions::default();
+    options.max_history_bytes = 10_000;
+    let kit = Kit::with(Arc::new(MemoryStore::new(Arc::new(clock))), clock, options);
+    let slug = kit.publish("two", two_calls()).await;
+    let body = |bytes: usize| json!({ "text": "x".repeat(bytes) });
+    let is_warning = |(kind, message): &(String, String)| {
+        kind == "logged"
+            && message.starts_with("the history has ")
+            && message.ends_with(" of at most 10000 bytes")
+    };
+    let too_long = ("failed".to_owned(), "limit_exceeded".to_owned());
+    // The start alone.
+    let view = kit.run(&slug, body(4_200)).await;
+    let told_of = told(&kit, view.id).await;
+    assert!(told_of.len() == 1 && is_warning(&told_of[0]), "{told_of:?}");
+    assert_eq!(view.status, RunStatus::Succeeded);
+    // The start alone is too long.
+    let view = kit.run(&slug, body(20_000)).await;
+    let told_of = told(&kit, view.id).await;
+    assert!(told_of.len() == 2 && is_warning(&told_of[0]) && told_of[1] == too_long, "{told_of:?}");
+    // From less than most of it to more than all at once.
+    kit.effects.script.lock().unwrap().push_back(Ok(Outcome::out(body(20_000))));
+    let view = kit.run(&slug, json!(1)).await;
+    let told_of = told(&kit, view.id).await;
+    assert!(told_of.len() == 2 && is_warning(&told_of[0]) && told_of[1] == too_long, "{told_of:?}");
+    // Whoever has not much of it is told nothing.
+    assert_eq!(told(&kit, kit.run(&slug, json!(1)).await.id).await, []);
 }

@@ -69,31 +69,47 @@ impl Runner {
         if events.is_empty() {
             return None;
         }
-        let limit = self.inner.options.max_history_bytes;
         let chunk = Chunk::encode(self.run.hash, &events);
-        let bytes = self.run.bytes + chunk.text.len() as u64;
-        let crosses =
-            |before: u64, after: u64, limit: u64| before < limit / 10 * 8 && after >= limit / 10 * 8;
-        let extra = if bytes > limit {
-            let message = format!("the history has reached {limit} bytes");
-            Some(Fact::Aborted { failure: Failure::permanent(code::LIMIT_EXCEEDED, message) })
-        } else if crosses(self.run.bytes, bytes, limit) {
-            Some(format!("the history has {bytes} of at most {limit} bytes")).map(history_warning)
-        } else if crosses(chunk.first_seq - 1, chunk.last_seq, MAX_HISTORY_EVENTS) {
-            let events = chunk.last_seq;
-            Some(format!("the history has {events} of at most {MAX_HISTORY_EVENTS} events"))
-                .map(history_warning)
-        } else {
-            None
-        };
-        let Some(fact) = extra else { return Some(chunk) };
-        events.extend(self.decide_each(vec![fact]));
+        let before = Length { bytes: self.run.bytes, events: chunk.first_seq - 1 };
+        let facts = before.grown_by(&chunk, self.inner.options.max_history_bytes);
+        if facts.is_empty() {
+            return Some(chunk);
+        }
+        events.extend(self.decide_each(facts));
         Some(Chunk::encode(self.run.hash, &events))
     }
 }
 
+/// How long a history is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::engine) struct Length {
+    pub(in crate::engine) bytes: u64,
+    pub(in crate::engine) events: u64,
+}
+
+impl Length {
+    /// What a run has to be told when its history grows by a chunk: first that it is long, then that it is too long. A run that
+    /// has ended with the chunk is told nothing more; the metric counts it all the same.
+    pub(in crate::engine) fn grown_by(self, chunk: &Chunk, max_bytes: u64) -> Vec<Fact> {
+        let (bytes, events) = (self.bytes + chunk.text.len() as u64, chunk.last_seq);
+        let crosses =
+            |before: u64, after: u64, limit: u64| before < limit / 10 * 8 && after >= limit / 10 * 8;
+        let mut facts = Vec::new();
+        if crosses(self.bytes, bytes, max_bytes) {
+            facts.push(warning(format!("the history has {bytes} of at most {max_bytes} bytes")));
+        } else if crosses(self.events, events, MAX_HISTORY_EVENTS) {
+            facts.push(warning(format!("the history has {events} of at most {MAX_HISTORY_EVENTS} events")));
+        }
+        if bytes > max_bytes {
+            let message = format!("the history has reached {max_bytes} bytes");
+            facts.push(Fact::Aborted { failure: Failure::permanent(code::LIMIT_EXCEEDED, message) });
+        }
+        facts
+    }
+}
+
 /// Says that a history is nearly as long as it may be.
-fn history_warning(message: String) -> Fact {
+fn warning(message: String) -> Fact {
     metrics::counter!("meshhook_history_warnings_total").increment(1);
     Fact::Logged { step: None, level: Level::Warn, message, fields: None }
 }
