@@ -174,7 +174,7 @@ impl From<EngineError> for Problem {
             EngineError::NotFound { what } => Self::not_found(what),
             EngineError::SlugTaken | EngineError::ProjectTaken => conflict("slug_taken"),
             EngineError::RevisionStale { .. } => conflict("conflict"),
-            EngineError::NotPublished => conflict("not_published"),
+            EngineError::NotPublished | EngineError::ScheduleNotLive => conflict("not_published"),
             EngineError::InvalidState { .. } => conflict("invalid_state"),
             EngineError::KeyReused { run } => {
                 conflict("idempotency_key_reused").with("run_id", run.to_string())
@@ -185,6 +185,13 @@ impl From<EngineError> for Problem {
                     .with("problems", problems)
             }
             EngineError::NotKept { .. } => conflict("invalid_state"),
+            EngineError::HasRun { run } => {
+                let problem = conflict("invalid_state");
+                match run {
+                    Some(run) => problem.with("run_id", run.to_string()),
+                    None => problem,
+                }
+            }
             EngineError::InputInvalid { .. } | EngineError::Refused { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", error.to_string())
             }

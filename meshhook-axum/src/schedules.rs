@@ -29,10 +29,12 @@ pub(crate) fn routes() -> Vec<Route> {
                 "pauseSchedule",
                 "Pauses a schedule: it starts no more runs, also when its workflow is published anew",
             )
-            .answers_empty(204, "it is paused"),
+            .answers_empty(204, "it is paused")
+            .error(409, "not_published"),
         Route::new(Method::POST, RESUME, Permission::Edit, |call| Box::pin(resume(call)))
             .about("resumeSchedule", "Lets a paused schedule go on from now; what it missed is left out")
-            .answers_empty(204, "it goes on"),
+            .answers_empty(204, "it goes on")
+            .error(409, "not_published"),
     ]
 }
 

@@ -209,7 +209,10 @@ async fn an_accepted_delivery_shows_what_its_run_was_given() {
         (&json!("***"), &json!("d-1"))
     );
     let replayed = server.post_owned(format!("/deliveries/{}/replay", id(&listed)), Value::Null).await;
-    assert_eq!(replayed.problem().1, "invalid_state");
+    assert_eq!(
+        (replayed.problem().1.as_str(), &replayed.json()["run_id"]),
+        ("invalid_state", &left["run_id"])
+    );
 }
 
 #[tokio::test(start_paused = true)]

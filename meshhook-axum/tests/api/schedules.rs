@@ -74,6 +74,24 @@ async fn a_schedule_is_paused_and_resumed() {
     }
     assert_eq!(server.post("/schedules/flow/a/pause", json!({ "by": "me" })).await.problem().2, "body.by");
     assert_eq!(server.post("/workflows/flow/unpublish", Value::Null).await.status, 204);
-    assert_eq!(server.post("/schedules/flow/a/pause", Value::Null).await.status, 404);
     assert_eq!(server.get("/schedules").await.json()["items"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_is_not_live_is_published_before_it_is_paused() {
+    let server = Server::open();
+    let definition = scheduled(&[("a", "* * * * *")]);
+    let created = server.post("/workflows", json!({ "slug": "flow", "definition": definition })).await;
+    assert_eq!(created.status, 201);
+    let problem = async |path: &str| {
+        let (status, code, _) = server.post(path, Value::Null).await.problem();
+        (status, code)
+    };
+    assert_eq!(problem("/schedules/flow/a/pause").await, (409, "not_published".to_owned()));
+    assert_eq!(problem("/schedules/flow/a/resume").await, (409, "not_published".to_owned()));
+    assert_eq!(problem("/schedules/flow/b/pause").await, (404, "not_found".to_owned()));
+    assert_eq!(server.post("/workflows/flow/publish", Value::Null).await.status, 201);
+    assert_eq!(server.post("/schedules/flow/a/pause", Value::Null).await.status, 204);
+    assert_eq!(server.post("/workflows/flow/unpublish", Value::Null).await.status, 204);
+    assert_eq!(problem("/schedules/flow/a/pause").await, (409, "not_published".to_owned()));
 }

@@ -169,7 +169,8 @@ impl Project {
     /// # Errors
     ///
     /// [`EngineError::NotFound`] when there is no such delivery or no hook listens at its path any more,
-    /// [`EngineError::NotKept`] when what was sent is not there as a whole, [`EngineError::InvalidDefinition`] with the
+    /// [`EngineError::HasRun`] when its request stands in a run, [`EngineError::NotKept`] when what was sent is not there as
+    /// a whole, [`EngineError::InvalidDefinition`] with the
     /// problems of `verify`, or a store error.
     pub async fn check_delivery(
         &self,
@@ -218,7 +219,7 @@ impl Project {
             return Err(not_kept("the items of the delivery stand in runs: rerun those"));
         }
         if has_run {
-            return Err(not_kept("the delivery has a run, in which its request stands: rerun that"));
+            return Err(EngineError::HasRun { run: facts.run_id });
         }
         let sent = match (&record.sealed, facts.is_whole) {
             (Some(_), Some(true)) => self.open_sent(&record, true).await?,

@@ -36,6 +36,9 @@ pub enum EngineError {
     /// The workflow has no live version.
     #[error("the workflow is not published")]
     NotPublished,
+    /// The schedule is in the workflow's draft, and in no version that is live: there is nothing that could be paused.
+    #[error("the schedule is not live: publish its workflow first")]
+    ScheduleNotLive,
     /// The input does not match the definition's schema.
     #[error("the input does not match the workflow's schema: {message}")]
     InputInvalid {
@@ -86,6 +89,12 @@ pub enum EngineError {
     NotKept {
         /// Why not.
         why: &'static str,
+    },
+    /// The delivery has a run, in which its request stands.
+    #[error("the delivery has a run, in which its request stands: rerun that")]
+    HasRun {
+        /// The run, where its row can be read.
+        run: Option<RunId>,
     },
     /// The hook refuses what was to be routed again.
     #[error("the hook refuses it: {message}")]

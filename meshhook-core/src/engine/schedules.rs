@@ -1,7 +1,10 @@
 //! Schedules as people look at and steer them.
 
+use serde_json::Value;
+
 use super::{EngineError, Project};
 use crate::id::WorkflowSlug;
+use crate::json::{self, JsonLimits};
 use crate::schedule::{Cron, Schedule, Zone};
 use crate::store::{Listing, Page, ScheduleKey, ScheduleRecord};
 use crate::time::Timestamp;
@@ -72,10 +75,11 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`] when no published workflow has such a schedule, or a store error.
+    /// [`EngineError::NotFound`] when there is no such schedule, [`EngineError::ScheduleNotLive`] when it is
+    /// in the draft only, or a store error.
     pub async fn pause_schedule(&self, workflow: &WorkflowSlug, trigger: &str) -> Result<(), EngineError> {
         let found = self.inner.store.pause_schedule(&self.schedule_key(workflow, trigger)).await?;
-        found.then_some(()).ok_or(EngineError::NotFound { what: "schedule" })
+        if found { Ok(()) } else { Err(self.no_schedule(workflow, trigger).await?) }
     }
 
     /// Lets a paused schedule go on from now: slots that passed meanwhile start no runs, whatever its `catch_up` says.
@@ -83,11 +87,22 @@ impl Project {
     ///
     /// # Errors
     ///
-    /// [`EngineError::NotFound`] when no published workflow has such a schedule, or a store error.
+    /// [`EngineError::NotFound`] when there is no such schedule, [`EngineError::ScheduleNotLive`] when it is
+    /// in the draft only, or a store error.
     pub async fn resume_schedule(&self, workflow: &WorkflowSlug, trigger: &str) -> Result<(), EngineError> {
         let found = self.inner.store.resume_schedule(&self.schedule_key(workflow, trigger)).await;
         self.inner.look_soon();
-        found?.then_some(()).ok_or(EngineError::NotFound { what: "schedule" })
+        if found? { Ok(()) } else { Err(self.no_schedule(workflow, trigger).await?) }
+    }
+
+    /// Why no schedule is live under these names.
+    async fn no_schedule(&self, workflow: &WorkflowSlug, trigger: &str) -> Result<EngineError, EngineError> {
+        let draft = self.inner.store.workflow(&self.id, workflow).await?.map(|record| record.draft);
+        let draft =
+            json::parse(draft.unwrap_or_default().as_bytes(), &JsonLimits::default()).unwrap_or_default();
+        let triggers = draft.get("triggers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let is_drafted = triggers.iter().any(|it| it["type"] == "schedule" && it["id"] == trigger);
+        Ok(if is_drafted { EngineError::ScheduleNotLive } else { EngineError::NotFound { what: "schedule" } })
     }
 
     fn schedule_key(&self, workflow: &WorkflowSlug, trigger: &str) -> ScheduleKey {
