@@ -6,6 +6,9 @@
 //!           ──► replay   the same bytes through filter, key and schema; whoever asks for it vouches for the sender
 //! ```
 //!
+//! Of a sender that went away, or a commit without an answer, nobody knows whether there is a run; but which one it would be
+//! was noted. So whoever looks, and a replay, looks whether it is there.
+//!
 //! A replay starts a run unless there is one for its key: the hook's own key where the request has one, else the
 //! delivery's id, so that the same delivery replayed twice is one run. Its trigger says `replay_of`. A handshake starts no
 //! run, whoever vouches for it.
@@ -13,6 +16,8 @@
 //! A list shows of what stands in runs no more than the rows say, or it would read as many histories. What cannot be read,
 //! a run, a row of a newer release, or what is sealed under a key that is gone, leaves a gap in its own delivery and
 //! nowhere else.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -55,7 +60,7 @@ pub struct DeliveryView {
     pub detail: Option<String>,
     /// The status that its sender was answered with.
     pub status: u16,
-    /// The run that it started, or that has its key.
+    /// The run that it started, or that has its key. Where nobody knew whether there is one, a list leaves it out.
     pub run: Option<RunId>,
     /// The runs of its items, at most the first 100, where it has items.
     pub runs: Vec<RunId>,
@@ -178,7 +183,8 @@ impl Project {
         verify: Option<&Value>,
     ) -> Result<CheckedDelivery, EngineError> {
         let verify = verify.map(parse_verify).transpose()?;
-        let (hook, sent, judged_at) = self.sent_again(id).await?;
+        let record = self.delivery_record(id).await?;
+        let (hook, sent, judged_at) = self.sent_again(&record, &facts_of(&record)?).await?;
         hook.check(&sent, verify.as_ref(), judged_at).await
     }
 
@@ -194,7 +200,12 @@ impl Project {
         id: DeliveryId,
         actor: Option<&str>,
     ) -> Result<Received, EngineError> {
-        let (hook, sent, _) = self.sent_again(id).await?;
+        let record = self.delivery_record(id).await?;
+        let facts = facts_of(&record)?;
+        if let Some(run) = self.run_that_may_be(&facts).await? {
+            return Ok(Received::Accepted { run, duplicate: true });
+        }
+        let (hook, sent, _) = self.sent_again(&record, &facts).await?;
         if hook.asks(&sent.request()) {
             return Err(EngineError::NotKept { why: "the delivery is a handshake, which starts no run" });
         }
@@ -210,9 +221,11 @@ impl Project {
     }
 
     /// What was sent with a delivery, the hook at its path, and the time by which it was judged.
-    async fn sent_again(&self, id: DeliveryId) -> Result<(LiveHook, Sent, Timestamp), EngineError> {
-        let record = self.delivery_record(id).await?;
-        let facts = facts_of(&record)?;
+    async fn sent_again(
+        &self,
+        record: &DeliveryRecord,
+        facts: &Facts,
+    ) -> Result<(LiveHook, Sent, Timestamp), EngineError> {
         let not_kept = |why| EngineError::NotKept { why };
         let has_run = record.verdict.known().is_some_and(stands_in_run);
         if has_run && facts.runs_total.is_some() {
@@ -222,12 +235,18 @@ impl Project {
             return Err(EngineError::HasRun { run: facts.run_id });
         }
         let sent = match (&record.sealed, facts.is_whole) {
-            (Some(_), Some(true)) => self.open_sent(&record, true).await?,
+            (Some(_), Some(true)) => self.open_sent(record, true).await?,
             (Some(_), _) => return Err(not_kept("the body was too large to be kept as a whole")),
             (None, _) => return Err(not_kept("what was sent is not kept")),
         };
         let hook = self.hook(&facts.path).await?.ok_or(EngineError::NotFound { what: "hook" })?;
         Ok((hook, sent, facts.judged_at.unwrap_or(record.at)))
+    }
+
+    /// The run of a delivery of which nobody knew whether it started one, if it did.
+    async fn run_that_may_be(&self, facts: &Facts) -> Result<Option<RunId>, EngineError> {
+        let Some(run) = facts.may_be_run else { return Ok(None) };
+        Ok(self.inner.store.run_record(&self.id, run).await?.map(|_| run))
     }
 
     async fn open_sent(&self, record: &DeliveryRecord, is_whole: bool) -> Result<Sent, EngineError> {
@@ -243,6 +262,10 @@ impl Project {
             tracing::warn!(error, delivery_id = %record.id, "cannot read what is known of a delivery");
             Facts::default()
         });
+        let run = match look {
+            Look::Alone if facts.run_id.is_none() => self.run_that_may_be(&facts).await?,
+            _ => facts.run_id,
+        };
         let detail = match look {
             Look::Alone if record.verdict == Verdict::UnknownPath => {
                 Some(self.why_astray(&facts.path).await?)
@@ -293,7 +316,7 @@ impl Project {
             verdict: record.verdict,
             detail,
             status: facts.status,
-            run: facts.run_id,
+            run,
             runs: facts.runs,
             runs_total: facts.runs_total,
             key: facts.key,
@@ -444,7 +467,7 @@ impl LiveHook {
         };
         let key = self.dedupe_key(&read, claimed.as_deref()).map_err(refused)?;
         let key = key.or_else(|| Some(format!("replay of {id}")));
-        let start = Start { key, delivery_id: claimed, replay_of: Some(id) };
+        let start = Start { key, delivery_id: claimed, replay_of: Some(id), chosen: Arc::default() };
         self.start(&request, *read, start).await.map_err(refused)
     }
 }

@@ -1,5 +1,7 @@
 //! A request that was heard: what became of it is recorded as a delivery, whoever goes away.
 
+use std::sync::{Arc, OnceLock};
+
 use http::HeaderMap;
 
 use super::hook::LiveHook;
@@ -91,6 +93,7 @@ impl Project {
             verdict,
             status: verdict.status(),
             runs: Runs::None,
+            may_be_run: None,
             key: None,
             delivery_id: None,
             signed_at: None,
@@ -110,6 +113,9 @@ impl LiveHook {
 
     fn record(&self, request: &RawRequest<'_>, found: Found, outcome: Outcome) {
         let is_known = found.verified.is_some();
+        // Of these nobody knows whether the run was committed.
+        let is_unknown = matches!(outcome.verdict, Verdict::Incomplete | Verdict::Overloaded);
+        let may_be_run = found.chosen.get().copied().filter(|_| is_unknown);
         let Verified { delivery_id, timestamp: signed_at, .. } = found.verified.unwrap_or_default();
         let Outcome { verdict, status, runs, detail, bytes, keep } = outcome;
         self.inner.record(Seen {
@@ -125,6 +131,7 @@ impl LiveHook {
             verdict,
             status,
             runs,
+            may_be_run,
             key: found.key,
             delivery_id,
             signed_at,
@@ -150,6 +157,8 @@ pub(super) struct Found {
     pub(super) verified: Option<Verified>,
     /// Why it is not wanted, in words.
     pub(super) unwanted: Option<String>,
+    /// The run that is to be committed, once its id is chosen.
+    pub(super) chosen: Arc<OnceLock<RunId>>,
 }
 
 /// A request that is being looked at. Should its sender go away before it is answered, that is noted.

@@ -3,7 +3,7 @@
 //! Delivery, key, run, first pure steps, first intents and the lease of this process are durable together; then this
 //! process goes on from memory. The commit is not the caller's: a caller who goes away does not cut it off.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -105,6 +105,8 @@ pub(super) struct NewRun {
     pub(super) test: bool,
     pub(super) dedupe: Option<Dedupe>,
     pub(super) wait: Option<Duration>,
+    /// Where the run's id is told as soon as it is chosen, for whoever may not live to see the commit's answer.
+    pub(super) chosen: Option<Arc<OnceLock<RunId>>>,
 }
 
 /// What a request to start a run comes to.
@@ -196,6 +198,9 @@ impl Inner {
             random[..2].copy_from_slice(&place.to_be_bytes());
         }
         let run = RunId::new(created_at, random);
+        if let Some(chosen) = &new.chosen {
+            let _ = chosen.set(run);
+        }
         let secrets = self.unsealed(&new.project).await?;
         let mut meta =
             RunMeta::new(run, new.project, new.workflow, new.definition.digest().clone(), created_at);

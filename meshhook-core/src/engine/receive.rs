@@ -16,6 +16,8 @@
 //! The order is part of the contract. Nothing is parsed before its sender is known, and nothing is answered as accepted
 //! before it is durable.
 
+use std::sync::{Arc, OnceLock};
+
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -163,7 +165,8 @@ impl LiveHook {
             return Ok(Received::Ignored);
         }
         let key = self.dedupe_key(&read, verified.delivery_id.as_deref())?;
-        self.start(request, read, Start { key, delivery_id: verified.delivery_id, replay_of: None }).await
+        let (delivery_id, chosen) = (verified.delivery_id, found.chosen.clone());
+        self.start(request, read, Start { key, delivery_id, replay_of: None, chosen }).await
     }
 
     /// Starts a run with what was read, unless there is one for its key.
@@ -211,7 +214,7 @@ impl LiveHook {
         let bytes = read.bytes;
         let (mut trigger, body) = self.run_trigger(read, &start);
         trigger.insert("body".to_owned(), body);
-        let new = NewRun { wait, ..self.new_run(trigger, bytes, dedupe) };
+        let new = NewRun { wait, chosen: Some(start.chosen.clone()), ..self.new_run(trigger, bytes, dedupe) };
         let (started, awaited) = self.inner.commit_run(new).await.map_err(engine_refusal)?;
         let Some(awaited) = awaited else { return Ok(accepted(started)) };
         Ok(Received::Waiting(Box::new(Waiting {
@@ -268,6 +271,7 @@ impl LiveHook {
             test: false,
             dedupe,
             wait: None,
+            chosen: None,
         }
     }
 }
@@ -281,4 +285,6 @@ pub(super) struct Start {
     pub(super) delivery_id: Option<String>,
     /// The delivery that somebody wants to be routed again.
     pub(super) replay_of: Option<DeliveryId>,
+    /// Where the run's id is told before it is committed.
+    pub(super) chosen: Arc<OnceLock<RunId>>,
 }

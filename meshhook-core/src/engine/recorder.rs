@@ -83,6 +83,8 @@ pub(super) struct Seen<'a> {
     pub(super) verdict: Verdict,
     pub(super) status: u16,
     pub(super) runs: Runs,
+    /// The run that it would have started, where nobody knows whether it did.
+    pub(super) may_be_run: Option<RunId>,
     /// The name of the secret that matched.
     pub(super) key: Option<String>,
     /// The delivery's identity by the scheme.

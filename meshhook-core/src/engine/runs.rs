@@ -95,6 +95,7 @@ impl Project {
             test,
             dedupe,
             wait,
+            chosen: None,
         }))
     }
 

@@ -259,6 +259,7 @@ impl Inner {
                 test: false,
                 dedupe: None,
                 wait: None,
+                chosen: None,
             };
             let begun = self.begin_at(new, Some(place)).await?;
             held += begun.chunk.text.len();

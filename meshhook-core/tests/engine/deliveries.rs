@@ -8,12 +8,14 @@ use http::{HeaderMap, HeaderValue};
 use meshhook_core::engine::{Engine, EngineError, HookRefusal, KeptRequest, Project, Received};
 use meshhook_core::id::{DeliveryId, ProjectId, WorkflowSlug};
 use meshhook_core::secret::{MasterKey, StaticKeys};
-use meshhook_core::store::memory::{Fault, FaultPlan, MemoryStore, Operation};
-use meshhook_core::store::{DeliveryFilter, DeliveryRecord, DeliveryStore as _, Page};
+use meshhook_core::store::memory::{Fault, FaultPlan, Loss, MemoryStore, Operation};
+use meshhook_core::store::{DeliveryFilter, DeliveryRecord, DeliveryStore as _, Page, RunFilter};
 use meshhook_core::testing::VirtualClock;
 use meshhook_core::time::Timestamp;
 use meshhook_core::webhook::{RawRequest, RecordedVerdict, Verdict};
 use serde_json::{Value, json};
+
+use crate::kit::Plan;
 
 fn process(store: &Arc<MemoryStore>, key: u8) -> Project {
     let keys = Arc::new(StaticKeys::new(MasterKey::from_bytes([key; 32])));
@@ -174,4 +176,36 @@ async fn a_panic_costs_what_met_it_and_nothing_after_it() {
     assert!(project.deliveries(DeliveryFilter::default()).await.unwrap().items.is_empty());
     assert!(matches!(send(&project, &as_json(), b"2").await, Ok(Received::Accepted { .. })));
     assert_eq!(project.deliveries(DeliveryFilter::default()).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_finds_the_run_of_a_sender_that_went_away() {
+    let plan = Arc::new(Plan::default());
+    let project = process(&plan.store(VirtualClock::new()), 1);
+    publish(&project, json!({})).await;
+    let second = Duration::from_secs(1);
+    let gone = async |fault: Fault| {
+        plan.push(Operation::Commit, Fault { delay_before: Some(second), ..fault });
+        let answer = tokio::time::timeout(second / 10, send(&project, &as_json(), b"1")).await;
+        assert!(answer.is_err(), "{answer:?}");
+        tokio::time::sleep(second * 60).await;
+        let listed = project.deliveries(DeliveryFilter::default()).await.unwrap().items.remove(0);
+        assert_eq!((listed.verdict.as_str(), listed.run), ("incomplete", None));
+        project.delivery(listed.id).await.unwrap()
+    };
+    let replayed = async |id: DeliveryId| match project.replay_delivery(id, None).await.unwrap() {
+        Received::Accepted { run, duplicate } => (run, duplicate),
+        other => panic!("{other:?}"),
+    };
+    let runs = async || project.runs(RunFilter::default()).await.unwrap().items.len();
+    // The run was committed after its sender had gone.
+    let committed = gone(Fault::default()).await;
+    assert_eq!(runs().await, 1);
+    assert_eq!(replayed(committed.id).await, (committed.run.unwrap(), true));
+    assert_eq!(runs().await, 1);
+    // It never was.
+    let lost = gone(Fault { loss: Some(Loss::Unavailable), ..Fault::default() }).await;
+    assert_eq!((lost.run, runs().await), (None, 1));
+    let (run, duplicate) = replayed(lost.id).await;
+    assert_eq!((duplicate, replayed(lost.id).await, runs().await), (false, (run, true), 2));
 }

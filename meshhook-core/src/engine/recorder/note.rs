@@ -47,6 +47,9 @@ pub(in crate::engine) struct Facts {
     pub(in crate::engine) runs: Vec<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) runs_total: Option<u64>,
+    /// The run that it would have started, where nobody knows whether it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) may_be_run: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +91,7 @@ impl Note {
             run_id,
             runs,
             runs_total,
+            may_be_run: seen.may_be_run,
             key: seen.key,
             delivery_id: seen.delivery_id,
             signed_at: seen.signed_at,
