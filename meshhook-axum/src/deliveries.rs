@@ -84,7 +84,7 @@ struct DeliveryBody {
     detail: Option<String>,
     /// The status that its sender was answered with.
     status: u16,
-    /// The run that it started, or that has its key.
+    /// The run that it started, or that has its key; in lists, not where nobody knew whether it started one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     run_id: Option<String>,
