@@ -12,9 +12,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::committer::Committed;
 use super::contained::contained;
+use super::held::Place;
 use super::runner::{Length, Loaded, Runner, Standing, wake_up};
 use super::watch::{News, Step};
-use super::{EngineError, Inner, Place, Project, began, ended};
+use super::{EngineError, Inner, Project, began, ended};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, RunTrigger, genesis};
 use crate::id::{ProjectId, RunId, WorkflowSlug};

@@ -29,8 +29,10 @@ mod follow;
 mod fresh;
 mod greet;
 mod hearing;
+mod held;
 mod hook;
 mod intake;
+mod lease;
 mod long_work;
 mod options;
 mod plan;
@@ -58,7 +60,7 @@ mod worker;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -234,7 +236,7 @@ pub(crate) struct Inner {
     permits: Arc<Semaphore>,
     stopping: Stopping,
     /// The runs held in memory, with what wakes their owner for messages.
-    held: Mutex<HashMap<RunId, HeldRun>>,
+    held: Mutex<HashMap<RunId, held::Owner>>,
     /// How many runs are held, for whoever waits until there are none.
     held_count: tokio_watch::Sender<usize>,
     /// Wakes the worker: something may be due earlier than it plans to look.
@@ -301,37 +303,6 @@ impl Inner {
         deadline::answer(self.options.lease, self.vault.unsealed(project)).await
     }
 
-    /// Makes room for a run in memory; `None` when there is none, or the run is there already.
-    fn reserve(self: &Arc<Self>, run: RunId) -> Option<Place> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.len() >= self.options.max_held_runs || held.contains_key(&run) {
-            return None;
-        }
-        let inbox = Arc::new(Notify::new());
-        held.insert(run, HeldRun { inbox: inbox.clone(), contested: false });
-        self.held_count.send_replace(held.len());
-        Some(Place { inner: self.clone(), run, inbox })
-    }
-
-    /// Tells the owner of a run that there is a message, if it is held here.
-    fn poke_inbox(&self, run: RunId) -> bool {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(&run).inspect(|held| held.inbox.notify_one()).is_some()
-    }
-
-    fn poke_inbox_later(self: &Arc<Self>, run: RunId) {
-        let inner = self.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = inner.stopping.abandon.cancelled() => {}
-                () = tokio::time::sleep(Duration::from_secs(1)) => {
-                    inner.poke_inbox(run);
-                }
-            }
-        });
-    }
-
     /// Makes the worker look no later than a run wakes up that was just released.
     fn wake_by(&self, wake_up: WakeUp) {
         let planned = *self.planned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -349,64 +320,6 @@ impl Inner {
         }
     }
 
-    /// Has the store asked what this worker holds, once the run's place in memory is given up: as long as the old owner
-    /// is there, nobody can tell whether the store means that one.
-    fn reconcile_after(&self, run: RunId) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = held.get_mut(&run) {
-            held.contested = true;
-        } else {
-            drop(held);
-            self.reconcile_soon();
-        }
-    }
-
-    fn reconcile_soon(&self) {
-        self.reconcile.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// Waits until the store has answered this process first. What a worker held without a lease, others would take for
-    /// orphaned; and who has not learned the store's time does not know when a run is made.
-    async fn leased(&self) -> Result<(), EngineError> {
-        if self.leased.is_cancelled() {
-            return Ok(());
-        }
-        let leased = tokio::time::timeout(self.options.lease, self.leased.cancelled()).await;
-        leased.map_err(|_| EngineError::Overloaded)
-    }
-
-    /// Notes that the store has renewed this worker's lease, in a call that began at `began`.
-    fn note_renewal(&self, began: tokio::time::Instant) {
-        // A process that stood still for longer than its lease may have lost runs without noticing.
-        let lapsed = !self.lease_is_good() && self.leased.is_cancelled();
-        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        *renewed = began.max(*renewed);
-        drop(renewed);
-        self.leased.cancel();
-        if lapsed {
-            self.drop_everything();
-        }
-        self.lapsed.store(false, Ordering::Release);
-    }
-
-    /// Stops believing in what this worker holds. Its runs are loaded again by whoever claims them.
-    fn drop_everything(&self) {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known = self.lapsed.swap(true, Ordering::AcqRel);
-        if !held.is_empty() && !is_known {
-            tracing::error!(runs = held.len(), "the lease is lost: dropping all runs");
-        }
-        drop(held);
-        self.lost.send_modify(|generation| *generation += 1);
-        self.reconcile_soon();
-    }
-
-    /// When the lease was last renewed, at the latest.
-    fn renewed_at(&self) -> tokio::time::Instant {
-        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What keeps this process from doing its part, the reach of the store aside.
     fn why_not_ready(&self) -> Option<String> {
         if self.stopping.drains() {
@@ -421,52 +334,6 @@ impl Inner {
         // One look may have been given up, and the next one be under way.
         let overdue = works && looked.elapsed() > poll + lease * 2;
         overdue.then(|| format!("it last looked for what is due {:?} ago", looked.elapsed()))
-    }
-
-    fn lease_is_good(&self) -> bool {
-        self.renewed_at().elapsed() < self.options.lease
-    }
-
-    /// Waits until no run is held in memory, and no schedule is being fired.
-    async fn drained(&self) {
-        let mut count = self.held_count.subscribe();
-        // The sender lives as long as `self`.
-        let _ = count.wait_for(|count| *count == 0).await;
-        let _ = self.firing.acquire().await;
-    }
-}
-
-/// What is known of a run that is held in memory.
-#[derive(Debug)]
-struct HeldRun {
-    /// Wakes its owner for messages.
-    inbox: Arc<Notify>,
-    /// Whether the store may count the run as held here when its owner has gone.
-    contested: bool,
-}
-
-/// A run's place in memory; given up when it is dropped.
-#[derive(Debug)]
-struct Place {
-    inner: Arc<Inner>,
-    run: RunId,
-    inbox: Arc<Notify>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut held = self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let given_up = held.remove(&self.run);
-        let count = held.len();
-        // Told under the lock, so that the last word is the last number.
-        self.inner.held_count.send_replace(count);
-        drop(held);
-        if given_up.is_some_and(|run| run.contested) {
-            self.inner.reconcile_soon();
-        }
-        if count + 1 == self.inner.options.max_held_runs {
-            self.inner.wake.notify_one();
-        }
     }
 }
 

@@ -31,9 +31,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::contained::contained;
 use super::deadline::answer;
+use super::held::Place;
 use super::runner::{Loaded, Runner};
 use super::trouble::Trouble;
-use super::{EngineError, Inner, Place};
+use super::{EngineError, Inner};
 use crate::definition::ValidDefinition;
 use crate::event::Event;
 use crate::failure::{Failure, code};
