@@ -103,7 +103,7 @@ impl LiveHook {
     /// # Errors
     ///
     /// [`HookRefusal`]; nothing was stored, except where the engine's error is
-    /// [transient](EngineError::is_transient): then the run may exist, and the same delivery sent again finds it.
+    /// [transient](super::EngineError::is_transient): then the run may exist, and the same delivery sent again finds it.
     pub async fn receive(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
         let mut hearing = Hearing { hook: self, request, found: Found::default(), is_noted: false };
         let mut outcome = self.take(request, &mut hearing.found).await;
