@@ -27,15 +27,17 @@
 //! All keys are looked up before anything is started, with one question to the store: a key that came with something else
 //! refuses the whole request, and a batch of repetitions only is answered as that, whatever has become of schema and load.
 //! The commit judges the keys once more. When another request has taken one in between, with the same text, the item is
-//! its duplicate; with another text, the request is refused and the *other* items are runs all the same, which a
-//! repetition of the request finds.
+//! its duplicate; with another text, the request is refused and its *other* items are runs all the same: wherever they
+//! come again, they are found.
 //!
 //! # Commit
 //!
 //! The runs are made durable in one transaction, as far as their histories fit one; those of a workflow that makes much of
 //! little are made part by part. A `202` comes after the last of them. Whoever gets none, because the process died between two
 //! parts or the store did not answer, sends the batch again: its keys find the runs that exist, and the others are started.
-//! An item is in memory once, as its run's input; the request's body is dropped before the first run is made.
+//! An item is in memory once, as its run's input; the request's body is dropped before the first run is made. Headers and query
+//! stand in each run, so a request with many items may not have much of them: else a little that is sent would become a
+//! thousand times as much that is stored.
 
 use std::collections::BTreeMap;
 
@@ -99,6 +101,12 @@ impl LiveHook {
         if values.len() > each.max_items {
             let (count, most) = (values.len(), each.max_items);
             let message = format!("the request has {count} items; this hook takes at most {most}");
+            return Err(HookRefusal::TooLarge(message));
+        }
+        let head_bytes = text_len(&read.headers) + text_len(&read.query);
+        if head_bytes * values.len() > MAX_HEADS_BYTES {
+            let message =
+                format!("the request has {} items, too many for headers and query so long", values.len());
             return Err(HookRefusal::TooLarge(message));
         }
         let ids = match &each.id {
@@ -248,3 +256,6 @@ impl LiveHook {
         Dedupe { scope: self.key_scope(kind), key, fingerprint, window: self.trigger().1.dedupe.window }
     }
 }
+
+/// How many bytes of headers and query the runs of one request may have together.
+const MAX_HEADS_BYTES: usize = 16 << 20;

@@ -42,6 +42,10 @@ async fn send_as(kit: &Kit, body: &Value, id: Option<&'static str>) -> Result<Re
     if let Some(id) = id {
         headers.insert("x-id", HeaderValue::from_static(id));
     }
+    send_with(kit, body, headers).await
+}
+
+async fn send_with(kit: &Kit, body: &Value, headers: HeaderMap) -> Result<Received, HookRefusal> {
     let hook = kit.project.hook("in").await.unwrap().unwrap();
     let (url, body) = ("https://example.com/hooks/default/in", body.to_string());
     let request = RawRequest { method: "POST", url, query: "", headers: &headers, body: body.as_bytes() };
@@ -178,6 +182,25 @@ async fn what_is_no_array_or_too_long_or_has_no_id_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_items_cannot_have_long_headers_each() {
+    let kit = Kit::start();
+    kit.publish("flow", taking(json!({}))).await;
+    let with = |count: u32, bytes: usize| {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        headers.insert("x-long", HeaderValue::from_str(&"x".repeat(bytes)).unwrap());
+        let body: Value = (0..count).map(Value::from).collect();
+        let kit = &kit;
+        async move { send_with(kit, &body, headers).await }
+    };
+    let (verdict, said) = refused(with(1_000, 20_000).await);
+    assert!(verdict == Verdict::TooLarge && said.contains("headers"), "{verdict} {said}");
+    assert_eq!(count(&kit).await, 0);
+    assert_eq!(items(with(500, 20_000).await).len(), 500);
+    assert_eq!(items(with(1_000, 2_000).await).len(), 1_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ids_share_one_budget() {
     let kit = Kit::start();
     let each = json!({ "items": "range(`1000`)", "id": "length(to_string(body))" });
@@ -247,6 +270,26 @@ async fn a_batch_that_is_sent_many_times_at_once_is_as_many_runs_as_items() {
         found.insert(runs(&items));
     }
     assert_eq!((found.len(), started, count(&kit).await), (1, 50, 50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_requests_that_use_an_id_at_the_same_moment_are_judged_by_the_commit() {
+    let plan = Arc::new(Plan::default());
+    let kit = Kit::disturbed(&plan);
+    kit.publish("flow", with_ids()).await;
+    // The second request is looked up before the first one is durable.
+    plan.delay(Operation::Commit, Duration::from_secs(1));
+    let (one, two) = (json!([item("a", 1), item("b", 1)]), json!([item("c", 1), item("b", 2)]));
+    let (one, two) = tokio::join!(send(&kit, &one), send(&kit, &two));
+    let (taken, refused) = if one.is_ok() { (items(one), two) } else { (items(two), one) };
+    let expected = |item, run| item == 1 && run == Some(taken[1].run);
+    assert!(
+        matches!(refused, Err(HookRefusal::ItemReused { item, run }) if expected(item, run)),
+        "{refused:?}"
+    );
+    // What else it had is a run, and found where it comes again.
+    assert_eq!(count(&kit).await, 3);
+    assert_eq!(new(&items(send(&kit, &json!([item("a", 1), item("c", 1)])).await)), [false; 2]);
 }
 
 #[tokio::test(start_paused = true)]
