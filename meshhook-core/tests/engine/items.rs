@@ -114,6 +114,29 @@ async fn an_item_whose_id_came_before_starts_nothing() {
     assert_eq!(count(&kit).await, 4);
 }
 
+/// As the reference says of HubSpot and Xero.
+#[tokio::test(start_paused = true)]
+async fn items_that_count_their_tries_or_only_stand_in_a_sequence_are_known_again() {
+    let kit = Kit::start();
+    let each = json!({ "items": "body[].from_entries(to_entries(@)[?key != 'attemptNumber'])",
+        "id": "to_json([item.subscriptionId, item.eventId])" });
+    let flow = kit.publish("flow", taking(json!({ "each": each }))).await;
+    let event =
+        |attempt| json!([{ "eventId": 1, "subscriptionId": 2, "objectId": 3, "attemptNumber": attempt }]);
+    let first = items(send(&kit, &event(0)).await);
+    assert_eq!(new(&items(send(&kit, &event(1)).await)), [false]);
+    assert_eq!(
+        *kit.finish(first[0].run).await.input,
+        json!({ "eventId": 1, "subscriptionId": 2, "objectId": 3 })
+    );
+    let each = json!({ "items": "body.events", "id": "body.firstEventSequence + index" });
+    kit.project.save_draft(&flow, taking(json!({ "each": each })), None).await.unwrap();
+    kit.project.publish(&flow).await.unwrap();
+    let batch = |first, events: Value| json!({ "events": events, "firstEventSequence": first });
+    assert_eq!(new(&items(send(&kit, &batch(7, json!(["a", "b"]))).await)), [true; 2]);
+    assert_eq!(new(&items(send(&kit, &batch(8, json!(["b", "c"]))).await)), [false, true]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn items_without_ids_go_by_their_delivery() {
     let kit = Kit::start();
