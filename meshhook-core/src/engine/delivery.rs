@@ -229,7 +229,10 @@ impl Project {
         let not_kept = |why| EngineError::NotKept { why };
         let has_run = record.verdict.known().is_some_and(stands_in_run);
         if has_run && facts.runs_total.is_some() {
-            return Err(not_kept("the items of the delivery stand in runs: rerun those"));
+            return Err(not_kept(
+                "the items of the delivery stand in runs: to do their work again, start runs with the same inputs, by \
+                 POST /workflows/{slug}/runs",
+            ));
         }
         if has_run {
             return Err(EngineError::HasRun { run: facts.run_id });

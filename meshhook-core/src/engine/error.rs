@@ -91,7 +91,10 @@ pub enum EngineError {
         why: &'static str,
     },
     /// The delivery has a run, in which its request stands.
-    #[error("the delivery has a run, in which its request stands: rerun that")]
+    #[error(
+        "the delivery has a run, in which its request stands: to do its work again, start a run with the same input, by \
+         POST /workflows/{{slug}}/runs"
+    )]
     HasRun {
         /// The run, where its row can be read.
         run: Option<RunId>,

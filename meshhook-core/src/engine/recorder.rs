@@ -15,9 +15,9 @@
 //!
 //! Whoever looks at deliveries has what waits in this process written first.
 //!
-//! Of an accepted delivery the row says little: headers and body stand in its run, or each item of it in its own. What started no run is kept as it came,
-//! since somebody may want to know why, and to try again; sealed under the master key, because it may hold credentials.
-//! Without a master key there are only the masked headers.
+//! Of an accepted delivery the row says little: headers and body stand in its run, or each item of it in its own. What
+//! started no run is kept as it came, since somebody may want to know why, and to try again; sealed under the master key,
+//! because it may hold credentials. Without a master key there are only the masked headers.
 //!
 //! Anybody can send anything to a hook. So that nobody fills the table, what strangers may add to it has bounds
 //! (`recorder/allowance.rs`): a row without room for its bytes says only what became of the request; one without room for

@@ -119,7 +119,7 @@ async fn an_item_whose_id_came_before_starts_nothing() {
 async fn items_that_count_their_tries_or_only_stand_in_a_sequence_are_known_again() {
     let kit = Kit::start();
     let each = json!({ "items": "body[].from_entries(to_entries(@)[?key != 'attemptNumber'])",
-        "id": "to_json([item.subscriptionId, item.eventId])" });
+        "id": "to_json([item.subscriptionId, item.eventId, item.occurredAt, item.objectId])" });
     let flow = kit.publish("flow", taking(json!({ "each": each }))).await;
     let event =
         |attempt| json!([{ "eventId": 1, "subscriptionId": 2, "objectId": 3, "attemptNumber": attempt }]);
