@@ -29,6 +29,9 @@ pub struct CheckContext<'a> {
     pub slug: Option<&'a WorkflowSlug>,
     /// Whether another workflow of the project has a webhook at this path.
     pub path_taken: &'a (dyn Fn(&str) -> bool + 'a),
+    /// Whether it was published before. Such a document is not judged by rules that came later and only keep people from
+    /// mistakes: what was published goes on working.
+    pub is_published: bool,
 }
 
 impl<'a> CheckContext<'a> {
@@ -41,7 +44,15 @@ impl<'a> CheckContext<'a> {
             limits: DefinitionLimits::default(),
             slug: None,
             path_taken: &|_| false,
+            is_published: false,
         }
+    }
+
+    /// For a document that was published before.
+    #[must_use]
+    pub fn published(mut self) -> Self {
+        self.is_published = true;
+        self
     }
 
     /// Sets the names in the vault.

@@ -161,7 +161,7 @@ impl<'a> Field<'a> {
                 good = false;
             }
         }
-        if let Some(known) = names.roots {
+        if let Some(known) = names.roots.filter(|_| !self.checker.context.is_published) {
             let unknown: Vec<String> =
                 expression.roots().filter(|root| !known.contains(root)).map(excerpt).collect();
             if !unknown.is_empty() {

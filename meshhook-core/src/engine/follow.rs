@@ -11,9 +11,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use super::watch::{Ahead, News};
+use super::watch::{Ahead, Watch};
 use super::{EngineError, EventPage, Project};
 use crate::event::{Chunk, CodecError, Event};
 use crate::id::RunId;
@@ -26,7 +24,7 @@ pub struct Follower {
     run: RunId,
     /// The position of the last event that was read.
     after: u64,
-    news: watch::Receiver<News>,
+    watch: Watch,
     /// What was read when the run was looked up.
     first: Option<Vec<Event>>,
     /// Whether the store is known to have more.
@@ -42,10 +40,10 @@ impl Project {
     /// [`EngineError::NotFound`], [`EngineError::Unreadable`], or a store error.
     pub async fn follow(&self, run: RunId, after: u64) -> Result<Follower, EngineError> {
         // Before the first read, so that what is committed during it is not missed.
-        let news = self.inner.watchers.follow(run);
+        let watch = self.inner.watchers.follow(run);
         let project = self.clone();
         let mut follower =
-            Follower { project, run, after, news, first: None, has_more: false, is_over: false };
+            Follower { project, run, after, watch, first: None, has_more: false, is_over: false };
         follower.first = Some(follower.look().await?);
         Ok(follower)
     }
@@ -72,7 +70,7 @@ impl Follower {
             if self.has_more {
                 return self.look().await.map(Some);
             }
-            let ahead = self.news.borrow_and_update().ahead_of(self.after);
+            let ahead = self.watch.news.borrow_and_update().ahead_of(self.after);
             match ahead {
                 Ahead::Chunks(chunks) => return self.read(&chunks).map(Some),
                 Ahead::Unknown => return self.look().await.map(Some),
@@ -81,7 +79,7 @@ impl Follower {
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => return Ok(None),
-                _ = self.news.changed() => {}
+                _ = self.watch.news.changed() => {}
                 // What is committed in other processes is no news here.
                 () = tokio::time::sleep(self.project.inner.options.poll) => return self.look().await.map(Some),
             }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::committer::Committed;
 use super::contained::contained;
 use super::held::Place;
 use super::runner::{Length, Loaded, Runner, Standing, wake_up};
-use super::watch::{News, Step};
+use super::watch::{Step, Watch};
 use super::{EngineError, Inner, Project, began, ended};
 use crate::definition::ValidDefinition;
 use crate::event::{Chunk, RunCreated, RunStatus, RunTrigger, genesis};
@@ -124,7 +124,7 @@ pub(super) struct Awaited {
     /// Where it stood when it was committed or looked up, and how it ended, if it did at once.
     status: RunStatus,
     end: Option<RunEnd>,
-    news: watch::Receiver<News>,
+    watch: Watch,
     timeout: Duration,
 }
 
@@ -143,10 +143,9 @@ pub(super) struct Begun {
 struct Starting {
     meta: RunMeta,
     loaded: Loaded,
-    chunk: Chunk,
     hold: Hold,
     place: Option<Place>,
-    news: Option<(watch::Receiver<News>, Duration)>,
+    watch: Option<(Watch, Duration)>,
 }
 
 impl Inner {
@@ -314,7 +313,7 @@ impl Inner {
     fn prepare(self: &Arc<Self>, begun: Begun, wait: Option<Duration>) -> (StartRun, Starting) {
         let Begun { meta, definition, state, chunk, next_due, dedupe } = begun;
         let (run, created_at) = (meta.run, meta.created_at);
-        let news = wait.map(|timeout| (self.watchers.subscribe(run), timeout));
+        let watch = wait.map(|timeout| (self.watchers.subscribe(run), timeout));
         let mut hold = self.hold(&state, &Standing { now: created_at, next_due, has_work: false });
         let keeps = matches!(hold, Hold::Keep { .. });
         let place = if keeps && self.options.works { self.reserve(run) } else { None };
@@ -324,8 +323,7 @@ impl Inner {
         let (hash, bytes) = (chunk.hash, chunk.text.len() as u64);
         // The start is a run's first claim.
         let loaded = Loaded { definition, status: hold.status(), state, claim: 1, hash, bytes };
-        let starting =
-            Starting { meta: meta.clone(), loaded, chunk: chunk.clone(), hold: hold.clone(), place, news };
+        let starting = Starting { meta: meta.clone(), loaded, hold: hold.clone(), place, watch };
         (StartRun { meta, dedupe, worker: self.worker.clone(), chunk, hold }, starting)
     }
 
@@ -335,7 +333,7 @@ impl Inner {
         starting: Starting,
         answer: oneshot::Receiver<Committed>,
     ) -> impl Future<Output = Result<(Started, Option<Awaited>), EngineError>> + Send + use<> {
-        let Starting { meta, loaded, chunk, hold, place, news } = starting;
+        let Starting { meta, loaded, hold, place, watch } = starting;
         let (project, run, status) = (meta.project.clone(), meta.run, loaded.status);
         let end = loaded.state.end().cloned();
         let inner = self.clone();
@@ -347,7 +345,8 @@ impl Inner {
                 inner.reconcile_after(run);
             }
             if committed {
-                inner.watchers.announce(run, || Step::of(&loaded.state, &hold, Some(chunk)));
+                // Nobody follows a run that was not there: whoever comes now finds its first chunk in the store.
+                inner.watchers.announce(run, || Step::of(&loaded.state, &hold, None));
                 began(&meta);
             }
             let _ = told.send(answer);
@@ -377,12 +376,12 @@ impl Inner {
             let gone = || EngineError::Overloaded;
             match outcome.await.map_err(|_| gone())?.map_err(|_| gone())? {
                 Ok(CommitOutcome::Committed) => {
-                    let awaited = news.map(|(news, timeout)| Awaited {
+                    let awaited = watch.map(|(watch, timeout)| Awaited {
                         project,
                         run,
                         status,
                         end: end.clone(),
-                        news,
+                        watch,
                         timeout,
                     });
                     Ok((Started { run, duplicate: false, end }, awaited))
@@ -404,9 +403,9 @@ impl Inner {
         run: RunId,
         timeout: Duration,
     ) -> Result<RunStatus, EngineError> {
-        let news = self.watchers.subscribe(run);
+        let mut watch = self.watchers.subscribe(run);
         let status = self.status_of(project, run).await?;
-        Ok(self.wait(project, run, status, news, timeout).await?.0)
+        Ok(self.wait(project, (run, status), &mut watch, timeout).await?.0)
     }
 
     /// A run that was started before, to be waited for; `None` when nobody can tell where it stands.
@@ -416,9 +415,9 @@ impl Inner {
         run: RunId,
         timeout: Duration,
     ) -> Option<Awaited> {
-        let news = self.watchers.subscribe(run);
+        let watch = self.watchers.subscribe(run);
         let status = self.status_of(project, run).await.ok()?;
-        Some(Awaited { project: project.clone(), run, status, end: None, news, timeout })
+        Some(Awaited { project: project.clone(), run, status, end: None, watch, timeout })
     }
 
     /// How a run that was committed ends, if it does in time. It exists, whatever goes wrong with the wait.
@@ -426,9 +425,9 @@ impl Inner {
         if awaited.end.is_some() {
             return awaited.end.take();
         }
-        let Awaited { project, run, status, news, timeout, .. } = awaited;
+        let Awaited { project, run, status, watch, timeout, .. } = awaited;
         let run = *run;
-        match self.wait(project, run, *status, news.clone(), *timeout).await {
+        match self.wait(project, (run, *status), watch, *timeout).await {
             Ok((_, Some(end))) => Some(end),
             Ok((status, None)) if status.is_terminal() => {
                 Project::new(self.clone(), project.clone()).end_of(run).await.ok().flatten()
@@ -443,9 +442,8 @@ impl Inner {
     async fn wait(
         &self,
         project: &ProjectId,
-        run: RunId,
-        mut status: RunStatus,
-        mut news: watch::Receiver<News>,
+        (run, mut status): (RunId, RunStatus),
+        watch: &mut Watch,
         timeout: Duration,
     ) -> Result<(RunStatus, Option<RunEnd>), EngineError> {
         let deadline = tokio::time::Instant::now() + timeout;
@@ -454,8 +452,8 @@ impl Inner {
                 biased;
                 () = tokio::time::sleep_until(deadline) => break,
                 () = self.stopping.drain.cancelled() => break,
-                _ = news.changed() => {
-                    let news = news.borrow_and_update();
+                _ = watch.news.changed() => {
+                    let news = watch.news.borrow_and_update();
                     status = news.status.unwrap_or(status);
                     if news.end.is_some() {
                         return Ok((status, news.end.clone()));

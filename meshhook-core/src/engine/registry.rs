@@ -71,8 +71,8 @@ impl Registry {
         let corrupt = |what: String| StoreError::Corrupt { what: format!("definition {digest}: {what}") };
         let limits = JsonLimits::default();
         let document = json::parse(text.as_bytes(), &limits).map_err(|error| corrupt(error.to_string()))?;
-        let Checked { definition, problems, .. } =
-            check(&document, &CheckContext::new(&self.node_types).limits(self.limits.clone()));
+        let context = CheckContext::new(&self.node_types).limits(self.limits.clone()).published();
+        let Checked { definition, problems, .. } = check(&document, &context);
         let definition = definition.ok_or_else(|| corrupt(format!("{problems:?}")))?;
         self.compiled.insert(key, definition.clone());
         Ok(definition)

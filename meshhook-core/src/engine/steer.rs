@@ -97,13 +97,13 @@ impl Project {
     /// Posts what steers a run and gives it until the next poll to take effect, so that who looks next sees it: a run
     /// that is retried would else still be `failed`, which reads as failed again. Only the posting is promised.
     async fn steer(&self, run: RunId, message: Message) -> Result<(), EngineError> {
-        let mut news = self.inner.watchers.subscribe(run);
+        let mut watch = self.inner.watchers.subscribe(run);
         let Taker::Here = self.post(run, message).await? else { return Ok(()) };
         let taken = async {
             let Ok(Some((_, mine))) = self.inner.store.messages_waiting(&self.id, run).await else { return };
             loop {
                 // Another process may take what is due here, and no news of that comes.
-                let _ = tokio::time::timeout(self.inner.options.poll / 8, news.changed()).await;
+                let _ = tokio::time::timeout(self.inner.options.poll / 8, watch.news.changed()).await;
                 let waiting = self.inner.store.messages_waiting(&self.id, run).await;
                 let Ok(Some((first, _))) = waiting else { return };
                 if first > mine {

@@ -1,7 +1,7 @@
 //! Who waits for news of a run in this process.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -86,51 +86,63 @@ impl Step {
 /// Tells waiting callers how far a run has come.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
-    runs: Mutex<HashMap<RunId, watch::Sender<News>>>,
+    runs: Arc<Mutex<Watched>>,
+}
+
+/// The runs that somebody waits for.
+type Watched = HashMap<RunId, watch::Sender<News>>;
+
+/// Watches a run, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Watch {
+    run: RunId,
+    pub(super) news: watch::Receiver<News>,
+    runs: Arc<Mutex<Watched>>,
 }
 
 impl Watchers {
     /// Watches a run: where it stands after what is committed to it in this process from here on.
-    pub(super) fn subscribe(&self, run: RunId) -> watch::Receiver<News> {
-        self.watch(run, watch::Sender::subscribe)
+    pub(super) fn subscribe(&self, run: RunId) -> Watch {
+        self.watch(run, |_| {})
     }
 
     /// Follows a run: also the events of what is committed.
-    pub(super) fn follow(&self, run: RunId) -> watch::Receiver<News> {
-        self.watch(run, |sender| {
-            sender.send_if_modified(|news| {
-                news.recent.get_or_insert_default();
-                false
-            });
-            sender.subscribe()
+    pub(super) fn follow(&self, run: RunId) -> Watch {
+        self.watch(run, |news| {
+            news.recent.get_or_insert_default();
         })
     }
 
-    fn watch<T>(&self, run: RunId, take: impl FnOnce(&watch::Sender<News>) -> T) -> T {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever comes clears what others left behind, so the map stays as large as its use.
-        if runs.len() >= 1_024 {
-            runs.retain(|_, sender| !sender.is_closed());
-        }
+    fn watch(&self, run: RunId, prepare: impl FnOnce(&mut News)) -> Watch {
+        let mut runs = lock(&self.runs);
         let sender = runs.entry(run).or_default();
-        if sender.is_closed() {
-            // What was known to those who have left may be long past.
-            sender.send_replace(News::default());
-        }
-        take(sender)
+        sender.send_if_modified(|news| {
+            prepare(news);
+            false
+        });
+        Watch { run, news: sender.subscribe(), runs: self.runs.clone() }
     }
 
     /// Says what was committed to a run, if somebody waits for it.
     pub(super) fn announce(&self, run: RunId, step: impl FnOnce() -> Step) {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = runs.get(&run) {
-            if sender.is_closed() {
-                runs.remove(&run);
-            } else {
-                sender.send_modify(|news| news.take(step()));
-            }
+        if let Some(sender) = lock(&self.runs).get(&run) {
+            sender.send_modify(|news| news.take(step()));
         }
     }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut runs = lock(&self.runs);
+        // Nobody else is left to tell, and what is known here may be long past when somebody comes again.
+        if runs.get(&self.run).is_some_and(|sender| sender.receiver_count() <= 1) {
+            runs.remove(&self.run);
+        }
+    }
+}
+
+fn lock(runs: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
+    runs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How much of what was committed to a run is kept for those who follow it.
@@ -154,8 +166,8 @@ mod tests {
         Step { chunk: Some(Chunk::encode(genesis(run()), &events)), status: RunStatus::Running, end: None }
     }
 
-    fn ahead(news: &watch::Receiver<News>, after: u64) -> Option<Vec<(u64, u64)>> {
-        match news.borrow().ahead_of(after) {
+    fn ahead(watch: &Watch, after: u64) -> Option<Vec<(u64, u64)>> {
+        match watch.news.borrow().ahead_of(after) {
             Ahead::Nothing => Some(Vec::new()),
             Ahead::Chunks(chunks) => {
                 Some(chunks.iter().map(|chunk| (chunk.first_seq, chunk.last_seq)).collect())
@@ -203,10 +215,12 @@ mod tests {
     #[test]
     fn what_was_known_to_those_who_have_left_is_forgotten() {
         let watchers = Watchers::default();
-        drop(watchers.follow(run()));
-        let news = watchers.follow(run());
+        let (first, second) = (watchers.follow(run()), watchers.subscribe(run()));
         watchers.announce(run(), || step(1, 1, 1));
-        drop(news);
+        drop(first);
+        assert_eq!(ahead(&second, 0), Some(vec![(1, 1)]), "somebody is left");
+        drop(second);
+        assert!(lock(&watchers.runs).is_empty());
         assert_eq!(ahead(&watchers.follow(run()), 0), Some(vec![]));
     }
 }

@@ -453,7 +453,7 @@ async fn a_run_that_terminate_ended_cannot_be_retried() {
 /// The warnings and the end in a history.
 async fn told(kit: &Kit, run: RunId) -> Vec<(String, String)> {
     let events = kit.events(run).await.into_iter().filter_map(|event| match event.data {
-        EventData::StepLogged { message, .. } => Some(("logged".to_owned(), message.to_string())),
+        EventData::StepLogged { message, .. } => Some(("logged".to_owned(), message)),
         EventData::RunFailed { failure, .. } => Some(("failed".to_owned(), failure.code.to_string())),
         _ => None,
     });

@@ -171,6 +171,17 @@ fn triggers_have_unique_ids_and_known_types() {
 }
 
 #[test]
+fn what_was_published_goes_on_working_under_rules_that_came_later() {
+    let config = json!({ "filter": "input.x", "verify": { "scheme": "none" } });
+    let document = json!({ "name": "W", "nodes": [{ "id": "n", "type": "terminate" }],
+        "triggers": [{ "id": "t", "type": "webhook", "config": config }] });
+    let types = node_types();
+    assert!(check(&document, &CheckContext::new(&types)).definition.is_none());
+    let published = check(&document, &CheckContext::new(&types).published());
+    assert!(published.definition.is_some(), "{:?}", published.problems);
+}
+
+#[test]
 fn a_path_is_taken_by_another_trigger_or_another_workflow() {
     let types = node_types();
     let slug = WorkflowSlug::new("mine").unwrap();
