@@ -23,6 +23,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::each::NO_ITEMS;
 use super::hook::{LiveHook, Read, matched_key};
 use super::project::Project;
 use super::receive::{Received, Start};
@@ -375,7 +376,7 @@ impl DeliveryView {
 /// What becomes of a request whose sender is known.
 enum Judged {
     Wanted(Box<Read>),
-    /// Why the filter does not want it, in words.
+    /// Why the filter does not want it, or that it has no items, in words.
     Unwanted(String),
 }
 
@@ -442,15 +443,16 @@ impl LiveHook {
             return Ok(Judged::Unwanted(why));
         }
         let key = self.dedupe_key(&read, delivery_id)?;
-        let violation = match &self.trigger().1.each {
+        let (violation, is_empty) = match &self.trigger().1.each {
             Some(each) => {
                 let items = self.items(each, &read, key.as_deref(), request.body)?;
-                self.violation_of_items(&read, &items)
+                (self.violation_of_items(&read, &items), items.is_empty())
             }
-            None => self.violation(&read),
+            None => (self.violation(&read), false),
         };
         match violation {
             Some(violation) => Err(HookRefusal::SchemaViolation(violation)),
+            None if is_empty => Ok(Judged::Unwanted(NO_ITEMS.to_owned())),
             None => Ok(Judged::Wanted(Box::new(read))),
         }
     }

@@ -26,6 +26,8 @@
 //!
 //! All keys are looked up before anything is started, with one question to the store: a key that came with something else
 //! refuses the whole request, and a batch of repetitions only is answered as that, whatever has become of schema and load.
+//! A request without items repeats nothing: schema and rate are asked. It is answered as accepted and recorded as filtered,
+//! with what was sent: the mistake may be in `each.items`, and whoever mends that wants to try again.
 //! The commit judges the keys once more. When another request has taken one in between, with the same text, the item is
 //! its duplicate; with another text, the request is refused and its *other* items are runs all the same: wherever they
 //! come again, they are found.
@@ -189,7 +191,8 @@ impl LiveHook {
         let mut runs = self.earlier_runs(&items).await?;
         let new: Vec<usize> =
             (0..items.len()).filter(|&at| runs[at].is_none() && items[at].repeats.is_none()).collect();
-        if !new.is_empty() {
+        // A request without items repeats nothing.
+        if items.is_empty() || !new.is_empty() {
             let item = || new.iter().find_map(|&at| self.item_violation(at, &items[at]));
             if let Some(violation) = body_violation.or_else(item) {
                 return Err(HookRefusal::SchemaViolation(violation));
@@ -257,5 +260,7 @@ impl LiveHook {
     }
 }
 
+/// What is said of a request whose `each.items` gave an empty array.
+pub(super) const NO_ITEMS: &str = "the request has no items";
 /// How many bytes of headers and query the runs of one request may have together.
 const MAX_HEADS_BYTES: usize = 16 << 20;

@@ -21,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::each::NO_ITEMS;
 use super::hearing::{Found, Hearing, Outcome, Waiting};
 use super::hook::{LiveHook, Read, matched_key};
 use super::intake::{NewRun, Started};
@@ -44,7 +45,8 @@ pub enum Received {
     },
     /// A run was committed, and its end is to be waited for, as the hook says.
     Waiting(Box<Waiting>),
-    /// A run was committed for each item, or earlier ones have the same key: one for each, in order.
+    /// A run was committed for each item, or earlier ones have the same key: one for each, in order. None where the request
+    /// has no items: its delivery is recorded as filtered.
     Items(Vec<ItemRun>),
     /// The filter does not want the request.
     Ignored,
@@ -67,7 +69,8 @@ impl Received {
     fn verdict(&self) -> (Verdict, u16) {
         match self {
             Self::Accepted { duplicate: true, .. } => (Verdict::Duplicate, Verdict::Duplicate.status()),
-            Self::Items(runs) if !runs.is_empty() && runs.iter().all(|item| item.duplicate) => {
+            Self::Items(runs) if runs.is_empty() => (Verdict::Filtered, Verdict::Accepted.status()),
+            Self::Items(runs) if runs.iter().all(|item| item.duplicate) => {
                 (Verdict::Duplicate, Verdict::Duplicate.status())
             }
             Self::Accepted { .. } | Self::Waiting(_) | Self::Items(_) => {
@@ -82,6 +85,7 @@ impl Received {
         match self {
             Self::Accepted { run, .. } => Runs::One(*run),
             Self::Waiting(waiting) => Runs::One(waiting.run()),
+            Self::Items(items) if items.is_empty() => Runs::None,
             Self::Items(items) => Runs::of_items(items.iter().map(|item| item.run)),
             Self::Ignored | Self::Handshake(_) => Runs::None,
         }
@@ -115,7 +119,10 @@ impl LiveHook {
             Ok(received) => {
                 let (verdict, status) = received.verdict();
                 let (runs, keep) = (received.runs(), received.keep());
-                let detail = hearing.found.unwanted.take();
+                let detail = match received {
+                    Received::Items(runs) if runs.is_empty() => Some(NO_ITEMS.to_owned()),
+                    _ => hearing.found.unwanted.take(),
+                };
                 hearing.note(Outcome { verdict, status, runs, detail, bytes: None, keep });
             }
             Err(refusal) => {

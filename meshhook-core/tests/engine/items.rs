@@ -274,6 +274,22 @@ async fn a_request_takes_one_token_however_many_items_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_without_items_passes_schema_and_rate_like_any_other() {
+    let kit = Kit::start();
+    let config = json!({ "body_schema": { "required": ["items"] }, "each": { "items": "body.items || `[]`" },
+        "rate_limit": { "per_second": 0.001, "burst": 2 } });
+    kit.publish("flow", taking(config)).await;
+    let empty = json!({ "items": [] });
+    assert_eq!(refused(send(&kit, &json!({})).await).0, Verdict::InvalidSchema);
+    assert_eq!(items(send(&kit, &empty).await), []);
+    assert_eq!(items(send(&kit, &empty).await), []);
+    assert!(matches!(send(&kit, &empty).await, Err(HookRefusal::RateLimited { .. })));
+    let rows = kit.project.deliveries(DeliveryFilter::default()).await.unwrap().items;
+    let filtered = rows.iter().find(|row| row.verdict == Verdict::Filtered).unwrap();
+    assert_eq!((filtered.status, filtered.detail.as_deref()), (202, Some("the request has no items")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_is_sent_many_times_at_once_is_as_many_runs_as_items() {
     let kit = Arc::new(Kit::start());
     kit.publish("flow", with_ids()).await;
@@ -386,7 +402,7 @@ async fn a_delivery_of_items_is_one_row_with_its_runs() {
             (Verdict::KeyReused, 0, None, Some(first[1].run)),
             (Verdict::Accepted, 2, Some(2), None),
             (Verdict::Duplicate, 100, Some(120), None),
-            (Verdict::Accepted, 0, Some(0), None),
+            (Verdict::Filtered, 0, None, None),
             (Verdict::Accepted, 100, Some(120), None),
         ]
     );
