@@ -185,7 +185,7 @@ impl Project {
     ) -> Result<CheckedDelivery, EngineError> {
         let verify = verify.map(parse_verify).transpose()?;
         let record = self.delivery_record(id).await?;
-        let (hook, sent, judged_at) = self.sent_again(&record, &facts_of(&record)?).await?;
+        let (hook, sent, judged_at) = self.sent_again(&record, &known_facts(&record)?).await?;
         hook.check(&sent, verify.as_ref(), judged_at).await
     }
 
@@ -202,7 +202,7 @@ impl Project {
         actor: Option<&str>,
     ) -> Result<Received, EngineError> {
         let record = self.delivery_record(id).await?;
-        let facts = facts_of(&record)?;
+        let facts = known_facts(&record)?;
         if let Some(run) = self.run_that_may_be(&facts).await? {
             return Ok(Received::Accepted { run, duplicate: true });
         }
@@ -261,18 +261,23 @@ impl Project {
     }
 
     async fn delivery_view(&self, record: DeliveryRecord, look: Look) -> Result<DeliveryView, EngineError> {
-        let facts = facts_of(&record).unwrap_or_else(|error| {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, delivery_id = %record.id, "cannot read what is known of a delivery");
-            Facts::default()
-        });
+        let known = facts_of(&record);
+        let is_known = known.is_some();
+        let facts = known.unwrap_or_default();
         let run = match look {
             Look::Alone if facts.run_id.is_none() => self.run_that_may_be(&facts).await?,
             _ => facts.run_id,
         };
         let detail = match look {
-            Look::Alone if record.verdict == Verdict::UnknownPath => {
-                Some(self.why_astray(&facts.path).await?)
+            Look::Alone if record.verdict == Verdict::UnknownPath && is_known => {
+                match self.why_astray(&facts.path).await {
+                    Ok(why) => Some(why),
+                    Err(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(error, delivery_id = %record.id, "cannot look up why no hook is at a path");
+                        facts.detail
+                    }
+                }
             }
             _ => facts.detail,
         };
@@ -422,7 +427,7 @@ impl LiveHook {
             }
             Err(refusal) => {
                 checked.verdict = refusal.verdict();
-                checked.detail = Some(refusal.detail());
+                checked.detail = Some(self.detail(&refusal));
             }
         }
         Ok(checked)
@@ -477,9 +482,20 @@ impl LiveHook {
     }
 }
 
-fn facts_of(record: &DeliveryRecord) -> Result<Facts, EngineError> {
-    let corrupt = |error| StoreError::corrupt(format!("delivery {}: {error}", record.id));
-    Ok(serde_json::from_str(&record.facts).map_err(corrupt)?)
+/// What a row says of a delivery, where it can be read.
+fn facts_of(record: &DeliveryRecord) -> Option<Facts> {
+    let unreadable = |error: &serde_json::Error| {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(error, delivery_id = %record.id, "cannot read what is known of a delivery");
+    };
+    serde_json::from_str(&record.facts).inspect_err(unreadable).ok()
+}
+
+/// What a row says of a delivery, for whoever goes by it: where this release cannot tell what became of it, there may be a
+/// run.
+fn known_facts(record: &DeliveryRecord) -> Result<Facts, EngineError> {
+    let facts = record.verdict.known().and_then(|_| facts_of(record));
+    facts.ok_or(EngineError::NotKept { why: "a newer release knows what became of the delivery" })
 }
 
 fn parse_verify(verify: &Value) -> Result<VerifyConfig, EngineError> {

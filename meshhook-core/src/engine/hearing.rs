@@ -8,6 +8,7 @@ use super::hook::LiveHook;
 use super::intake::Awaited;
 use super::project::Project;
 use super::recorder::{HookConfig, Keep, Runs, Seen};
+use super::refusal::HookRefusal;
 use crate::event::RunStatus;
 use crate::id::RunId;
 use crate::node::TerminateResponse;
@@ -105,8 +106,9 @@ impl Project {
 impl LiveHook {
     /// Takes note of a request that was refused before its body was received, and answered with this status.
     pub fn turn_away(&self, request: &RawRequest<'_>, verdict: Verdict, status: u16) {
-        let outcome =
-            Outcome { verdict, status, runs: Runs::None, detail: None, bytes: None, keep: Keep::Headers };
+        let detail =
+            (verdict == Verdict::MethodNotAllowed).then(|| self.detail(&HookRefusal::MethodNotAllowed));
+        let outcome = Outcome { verdict, status, runs: Runs::None, detail, bytes: None, keep: Keep::Headers };
         self.record(request, Found::default(), outcome);
         self.tell(verdict);
     }

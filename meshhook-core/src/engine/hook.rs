@@ -6,7 +6,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::project::Project;
-use super::refusal::{HookRefusal, body_refusal};
+use super::recorder::cut;
+use super::refusal::{HookRefusal, MAX_QUOTED, body_refusal};
 use super::{EngineError, Inner};
 use crate::definition::{Trigger, TriggerKind, ValidDefinition, WebhookTrigger};
 use crate::expr::{Env, View};
@@ -109,7 +110,7 @@ impl LiveHook {
         let Some(filter) = &self.trigger().1.filter else { return Ok(()) };
         match filter.evaluate_truthy(&read.root(), &self.env()) {
             Ok(true) => Ok(()),
-            Ok(false) => Err("the filter said no".to_owned()),
+            Ok(false) => Err(format!("the filter said no: {}", cut(filter.text(), MAX_QUOTED))),
             Err(error) => Err(format!("the filter failed: {error}")),
         }
     }

@@ -133,7 +133,7 @@ impl LiveHook {
                     }
                     _ => Runs::None,
                 };
-                let detail = Some(refusal.detail());
+                let detail = Some(self.detail(refusal));
                 let status = verdict.status();
                 hearing.note(Outcome { verdict, status, runs, detail, bytes: None, keep: Keep::All });
                 self.tell(verdict);

@@ -35,7 +35,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use self::allowance::{Allowance, Bearer};
-pub(super) use self::note::Facts;
+pub(super) use self::note::{Facts, cut};
 use self::note::{Kept, MAX_DETAIL, MAX_PATH, Note, headers_len, written_len};
 pub(super) use self::sent::Sent;
 pub(super) use self::writer::write;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::EngineError;
+use super::hook::LiveHook;
+use super::recorder::cut;
 use crate::id::RunId;
 use crate::webhook::{BodyError, Refused, Verdict};
 
@@ -57,15 +59,6 @@ pub enum HookRefusal {
 }
 
 impl HookRefusal {
-    /// What is wrong, in words for the hook's owner.
-    #[must_use]
-    pub fn detail(&self) -> String {
-        match self {
-            Self::Unauthorized(refused) => refused.detail.clone(),
-            told => told.to_string(),
-        }
-    }
-
     /// What was found, in one word.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -84,6 +77,41 @@ impl HookRefusal {
         }
     }
 }
+
+impl LiveHook {
+    /// What is wrong with a request that the hook refuses, in words for the hook's owner.
+    #[must_use]
+    pub fn detail(&self, refusal: &HookRefusal) -> String {
+        match (refusal, &self.trigger().1.rate_limit) {
+            (HookRefusal::MethodNotAllowed, _) => {
+                let methods: Vec<String> =
+                    self.methods().iter().map(|method| format!("`{method}`")).collect();
+                format!("this hook takes {} only", methods.join(", "))
+            }
+            (HookRefusal::RateLimited { .. }, Some(limit)) => {
+                let per_second = in_thousandths(limit.per_kilosecond);
+                let each = limit.key.as_ref().map_or(String::new(), |key| {
+                    format!(", for each value of {}", cut(key.text(), MAX_QUOTED))
+                });
+                let burst = limit.burst;
+                format!(
+                    "the hook takes no more for now: its limit is {per_second} per second, and {burst} at once{each}"
+                )
+            }
+            (HookRefusal::Unauthorized(refused), _) => refused.detail.clone(),
+            (told, _) => told.to_string(),
+        }
+    }
+}
+
+/// A thousandth of a number.
+fn in_thousandths(number: u64) -> String {
+    let text = format!("{}.{:03}", number / 1_000, number % 1_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The most characters of an expression that are quoted.
+pub(super) const MAX_QUOTED: usize = 200;
 
 pub(super) fn engine_refusal(error: EngineError) -> HookRefusal {
     match error {

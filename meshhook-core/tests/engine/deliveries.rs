@@ -141,6 +141,60 @@ async fn a_row_of_a_newer_release_is_shown_with_the_verdict_that_it_has() {
     assert_eq!((all[1].verdict.as_str(), all[1].verdict.known()), ("quarantined", None));
     assert_eq!((all[1].path.as_str(), all[1].detail.is_some()), ("in", true));
     assert_eq!(project.delivery(newer.id).await.unwrap(), all[1]);
+    // Nobody here knows whether it has a run.
+    newer.id = DeliveryId::new(Timestamp::from_micros(2), [8; 10]);
+    (newer.verdict, newer.facts) = (Verdict::Mismatch.into(), r#"{"method":7}"#.into());
+    store.record_deliveries(vec![newer.clone()]).await.unwrap();
+    for id in [all[1].id, newer.id] {
+        let refused = project.replay_delivery(id, None).await.unwrap_err();
+        assert_eq!(refused.to_string(), "a newer release knows what became of the delivery");
+        let refused = project.check_delivery(id, None).await.unwrap_err();
+        assert!(matches!(refused, EngineError::NotKept { .. }), "{refused}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_hook_would_take_is_told_of_what_it_does_not() {
+    let store = Arc::new(MemoryStore::new(Arc::new(VirtualClock::new())));
+    let project = process(&store, 1);
+    let limit = json!({ "per_second": 0.5, "burst": 1, "key": "body.of" });
+    let filter = format!("body.n > `0.{}`", "0".repeat(300));
+    publish(&project, json!({ "methods": ["POST", "PUT"], "rate_limit": limit, "filter": filter })).await;
+    let hook = project.hook("in").await.unwrap().unwrap();
+    let url = "https://example.com/hooks/default/in";
+    let get = RawRequest { method: "GET", url, query: "", headers: &as_json(), body: b"" };
+    hook.receive(&get).await.unwrap_err();
+    hook.turn_away(&get, Verdict::MethodNotAllowed, 405);
+    send(&project, &as_json(), br#"{"n":1}"#).await.unwrap();
+    send(&project, &as_json(), br#"{"n":2}"#).await.unwrap_err();
+    send(&project, &as_json(), br#"{"n":0}"#).await.unwrap();
+    let told = project.deliveries(DeliveryFilter::default()).await.unwrap().items;
+    let mut told: Vec<_> = told.into_iter().map(|told| told.detail.unwrap_or_default()).collect();
+    // They came within one moment.
+    told.sort();
+    let cut = format!("the filter said no: body.n > `0.{}…", "0".repeat(188));
+    let limit = "the hook takes no more for now: its limit is 0.5 per second, and 1 at once, for each value of body.of";
+    let methods = "this hook takes `POST`, `PUT` only";
+    assert_eq!(told, ["", &cut, limit, methods, methods]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_astray_is_shown_with_what_is_there_and_also_when_that_cannot_be_looked_up() {
+    let plan = Arc::new(Plan::default());
+    let project = process(&plan.store(VirtualClock::new()), 1);
+    let (url, headers) = ("https://example.com/hooks/default/in/", as_json());
+    let request = RawRequest { method: "POST", url, query: "", headers: &headers, body: b"" };
+    project.turn_away("in/", &request);
+    let id = project.deliveries(DeliveryFilter::default()).await.unwrap().items.remove(0).id;
+    let told = async || project.delivery(id).await.unwrap().detail;
+    let slashed =
+        |why: &str| format!("no hook's path has a slash at an end, or two in a row; as for `in`: {why}");
+    assert_eq!(told().await.unwrap(), slashed("no workflow has a hook there"));
+    publish(&project, json!({})).await;
+    assert_eq!(told().await.unwrap(), slashed("a hook of the workflow `flow` is live there"));
+    plan.push(Operation::Read, Fault::default());
+    plan.lose(Operation::Read, Loss::Unavailable);
+    assert_eq!(told().await, None);
 }
 
 /// Panics once at each of these.

@@ -148,7 +148,7 @@ pub(super) fn headers_len(headers: &HeaderMap) -> usize {
 }
 
 /// The first characters of a text.
-pub(super) fn cut(text: &str, most: usize) -> String {
+pub(in crate::engine) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
