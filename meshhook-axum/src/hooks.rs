@@ -233,15 +233,19 @@ fn refused(refusal: HookRefusal) -> Problem {
             Problem::new(StatusCode::CONFLICT, "conflict", detail).with("run_id", run.to_string())
         }
         HookRefusal::ItemReused { item, run } => {
+            let problem = Problem::new(StatusCode::CONFLICT, "conflict", refusal.to_string());
+            problem.with("item", item).with("run_id", run.to_string())
+        }
+        HookRefusal::ItemsDiffer { item, .. } => {
+            Problem::new(StatusCode::CONFLICT, "conflict", refusal.to_string()).with("item", item)
+        }
+        HookRefusal::SchemaViolation { item, .. } => {
             let detail = refusal.to_string();
-            let problem = Problem::new(StatusCode::CONFLICT, "conflict", detail).with("item", item);
-            match run {
-                Some(run) => problem.with("run_id", run.to_string()),
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", detail);
+            match item {
+                Some(item) => problem.with("item", item),
                 None => problem,
             }
-        }
-        HookRefusal::SchemaViolation(detail) => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", detail)
         }
         HookRefusal::RateLimited { wait } => {
             let detail = "this hook takes no more for now";

@@ -44,6 +44,8 @@ pub(crate) struct ProblemBody {
     position: Option<u64>,
     /// The run that is in the way.
     run_id: Option<String>,
+    /// The item of a delivery that is in the way, by its place from 0.
+    item: Option<u64>,
     /// With `invalid_definition`: all that was found.
     problems: Option<Vec<DefinitionProblemBody>>,
 }
@@ -192,8 +194,22 @@ impl From<EngineError> for Problem {
                     None => problem,
                 }
             }
-            EngineError::InputInvalid { .. } | EngineError::Refused { .. } => {
+            EngineError::ItemReused { item, run } => {
+                let problem = conflict("idempotency_key_reused").with("item", *item);
+                match run {
+                    Some(run) => problem.with("run_id", run.to_string()),
+                    None => problem,
+                }
+            }
+            EngineError::InputInvalid { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", error.to_string())
+            }
+            EngineError::Refused { item, .. } => {
+                let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", error.to_string());
+                match item {
+                    Some(item) => problem.with("item", *item),
+                    None => problem,
+                }
             }
             EngineError::InvalidArgument { message } => {
                 Self::new(StatusCode::BAD_REQUEST, "invalid_request", message.clone())

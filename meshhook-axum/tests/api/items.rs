@@ -62,6 +62,7 @@ async fn a_request_that_is_refused_for_an_item_names_it() {
     assert_eq!((&problem["item"], &problem["run_id"]), (&json!(1), &first["runs"][0]["run_id"]));
     let within = server.send(post(&json!([{ "id": "b", "n": 1 }, { "id": "b", "n": 2 }]))).await;
     assert_eq!((within.problem().0, &within.json()["item"]), (409, &json!(1)));
+    assert_eq!(within.json()["detail"], "items 0 and 1 have the same id and differ");
     let many = server.send(post(&(0..1_001).map(|n| json!({ "id": n })).collect())).await;
     assert_eq!(many.problem().1, "payload_too_large");
     assert_eq!(server.send(post(&json!({}))).await.problem().1, "invalid_request");
@@ -114,4 +115,35 @@ async fn a_request_that_a_wrong_expression_emptied_can_be_replayed_once_it_is_me
     assert_eq!(server.post(&path("check"), Value::Null).await.json()["verdict"], "accepted");
     let replayed = server.post(&path("replay"), Value::Null).await;
     assert_eq!((replayed.status.as_u16(), replayed.json()["runs"].as_array().unwrap().len()), (201, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_is_refused_for_an_item_names_it() {
+    let verify = json!({ "scheme": "api_key", "header": "x-key", "secret": "key" });
+    let server = serving(json!({ "verify": verify })).await;
+    let mut definition = server.get("/workflows/w").await.json()["draft"].clone();
+    definition["input_schema"] = json!({ "properties": { "n": { "maximum": 5 } } });
+    server.call("PUT", "/workflows/w", json!({ "definition": definition })).await;
+    server.post("/workflows/w/publish", Value::Null).await;
+    let refused = async |body: Value| {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        server.send(post(&body)).await;
+        server.get("/deliveries").await.json()["items"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let clash = refused(json!([{ "id": "b", "n": 1 }, { "id": "a", "n": 2 }])).await;
+    let within = refused(json!([{ "id": "c", "n": 1 }, { "id": "c", "n": 2 }])).await;
+    let large = refused(json!([{ "id": "d", "n": 1 }, { "id": "e", "n": 6 }])).await;
+    server.call("PUT", "/secrets/key", json!({ "value": "the right one" })).await;
+    let first = server.send(post(&json!([{ "id": "a", "n": 1 }]))).await.json();
+    let replay = async |id: String| {
+        let reply = server.post(&format!("/deliveries/{id}/replay"), Value::Null).await;
+        let problem = reply.json();
+        json!([reply.status.as_u16(), problem["code"], problem["item"], problem["run_id"]])
+    };
+    let run = &first["runs"][0]["run_id"];
+    assert_eq!(replay(clash).await, json!([409, "idempotency_key_reused", 1, run]));
+    assert_eq!(replay(within).await, json!([409, "idempotency_key_reused", 1, null]));
+    assert_eq!(replay(large).await, json!([422, "input_invalid", 1, null]));
+    let sent = server.send(post(&json!([{ "id": "e", "n": 6 }]))).await.json();
+    assert_eq!(json!([sent["status"], sent["item"]]), json!([422, 0]));
 }

@@ -18,6 +18,7 @@
 //! When a reply is lost, or does not come within a lease, each commit of the batch is looked up: a run id and a chunk are
 //! unique, so whoever finds them in the store knows that the commit happened. What is not found out within a few seconds
 //! stays unknown, and is said to be so: a sender of a webhook waits for the answer, and the other commits wait behind it.
+//! What belongs together is looked up together, whatever its number.
 //! When a batch is refused for good, its commits are made one by one as well, so that one which the store cannot take does
 //! not fail the others.
 //!
@@ -35,7 +36,7 @@ use super::EngineOptions;
 use super::deadline::answer;
 use super::task::Tasks;
 use super::trouble::Trouble;
-use crate::store::{AdvanceRun, Commit, CommitOutcome, Store, StoreError};
+use crate::store::{AdvanceRun, Commit, CommitOutcome, StartRun, Store, StoreError};
 
 /// Takes commits and answers when they are durable.
 #[derive(Debug, Clone)]
@@ -65,6 +66,14 @@ struct Item {
     commits: Vec<(Commit, oneshot::Sender<Committed>)>,
     bytes: usize,
     _room: OwnedSemaphorePermit,
+}
+
+/// Room in the queue for commits that belong together, taken while they are made: so what is being made is bounded like
+/// what waits.
+#[derive(Debug)]
+pub(super) struct Room {
+    share: OwnedSemaphorePermit,
+    bytes: usize,
 }
 
 /// There is no room in the queue.
@@ -110,34 +119,44 @@ impl Committer {
     pub(super) fn try_commit(&self, commit: Commit) -> Result<oneshot::Receiver<Committed>, QueueFull> {
         let (reply, answer) = oneshot::channel();
         let bytes = commit.bytes();
-        self.try_send(vec![(commit, reply)], bytes)?;
+        let room = self.room.clone().try_acquire_many_owned(self.share_of(bytes)).map_err(|_| QueueFull)?;
+        let commits = vec![(commit, reply)];
+        self.queue.try_send(Item { commits, bytes, _room: room }).map_err(|_| QueueFull)?;
         Ok(answer)
     }
 
-    /// Commits what belongs together in one transaction, if there is room in the queue. Each has an outcome of its own.
-    pub(super) fn try_commit_together(
-        &self,
-        commits: Vec<Commit>,
-    ) -> Result<Vec<oneshot::Receiver<Committed>>, QueueFull> {
-        let bytes = commits.iter().map(Commit::bytes).sum();
-        let (commits, answers) = commits
-            .into_iter()
-            .map(|commit| {
-                let (reply, answer) = oneshot::channel();
-                ((commit, reply), answer)
-            })
-            .unzip();
-        self.try_send(commits, bytes)?;
-        Ok(answers)
+    /// Room for what is yet to be made, none of it taken.
+    pub(super) fn room(&self) -> Result<Room, QueueFull> {
+        let share = self.room.clone().try_acquire_many_owned(0).map_err(|_| QueueFull)?;
+        Ok(Room { share, bytes: 0 })
     }
 
-    fn try_send(
+    /// Takes more room, for so many bytes.
+    pub(super) fn grow(&self, room: &mut Room, bytes: usize) -> Result<(), QueueFull> {
+        room.bytes += bytes;
+        let held = u32::try_from(room.share.num_permits()).unwrap_or(u32::MAX);
+        let more = self.share_of(room.bytes).saturating_sub(held);
+        room.share.merge(self.room.clone().try_acquire_many_owned(more).map_err(|_| QueueFull)?);
+        Ok(())
+    }
+
+    /// Commits starts that belong together in one transaction, in the room that was taken for them. Each has an outcome of
+    /// its own.
+    pub(super) fn try_commit_together(
         &self,
-        commits: Vec<(Commit, oneshot::Sender<Committed>)>,
-        bytes: usize,
-    ) -> Result<(), QueueFull> {
-        let room = self.room.clone().try_acquire_many_owned(self.share_of(bytes)).map_err(|_| QueueFull)?;
-        self.queue.try_send(Item { commits, bytes, _room: room }).map_err(|_| QueueFull)
+        starts: Vec<StartRun>,
+        room: Room,
+    ) -> Result<Vec<oneshot::Receiver<Committed>>, QueueFull> {
+        let (commits, answers) = starts
+            .into_iter()
+            .map(|start| {
+                let (reply, answer) = oneshot::channel();
+                ((Commit::Start(start), reply), answer)
+            })
+            .unzip();
+        let Room { share, bytes } = room;
+        self.queue.try_send(Item { commits, bytes, _room: share }).map_err(|_| QueueFull)?;
+        Ok(answers)
     }
 
     /// Commits; waits for room in the queue.
@@ -205,10 +224,13 @@ impl Server {
                     let is_lost = error.is_outcome_unknown();
                     let patience = if is_lost { self.patience.min(LOOK_UP_FOR) } else { self.patience };
                     let until = Instant::now() + patience;
-                    for (commit, reply) in batch.drain(..).flat_map(|item| item.commits) {
-                        let outcome = settle(&*self.store, &commit, until).await;
-                        self.note(outcome.as_ref().err().map(|error| &**error));
-                        let _ = reply.send(outcome);
+                    for item in batch.drain(..) {
+                        let (commits, replies): (Vec<_>, Vec<_>) = item.commits.into_iter().unzip();
+                        let outcomes = self.settle_item(&commits, until).await;
+                        for (outcome, reply) in outcomes.into_iter().zip(replies) {
+                            self.note(outcome.as_ref().err().map(|error| &**error));
+                            let _ = reply.send(outcome);
+                        }
                     }
                 }
                 Err(error) => {
@@ -224,6 +246,24 @@ impl Server {
 }
 
 impl Server {
+    /// Settles what belongs together with as many calls as one commit takes; one by one where the store refuses it for good.
+    async fn settle_item(&self, commits: &[Commit], until: Instant) -> Vec<Committed> {
+        match settle(&*self.store, commits, until).await {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(error) if commits.len() > 1 && !error.is_transient() => {
+                let until = Instant::now() + self.patience;
+                let mut settled = Vec::with_capacity(commits.len());
+                for commit in commits.chunks(1) {
+                    let outcome = settle(&*self.store, commit, until).await;
+                    let none = || Arc::new(StoreError::Internal("the store answered no outcome".into()));
+                    settled.push(outcome.and_then(|mut outcomes| outcomes.pop().ok_or_else(none)));
+                }
+                settled
+            }
+            Err(error) => commits.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
     /// Notes how a commit went: by its error, or that it was made.
     fn note(&self, error: Option<&StoreError>) {
         match error {
@@ -260,8 +300,12 @@ fn batch_size(
     fitting.count().max(1)
 }
 
-/// Finds out whether a commit whose reply was lost happened; makes it happen if it did not.
-async fn settle(store: &dyn Store, commit: &Commit, until: Instant) -> Committed {
+/// Finds out whether a commit whose reply was lost happened, or starts that belong together; makes it happen if it did not.
+async fn settle(
+    store: &dyn Store,
+    commits: &[Commit],
+    until: Instant,
+) -> Result<Vec<CommitOutcome>, Arc<StoreError>> {
     let mut wait = Duration::from_millis(20);
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -269,8 +313,8 @@ async fn settle(store: &dyn Store, commit: &Commit, until: Instant) -> Committed
             let error = StoreError::OutcomeUnknown("the lost reply of a commit was looked up in vain".into());
             return Err(Arc::new(error));
         }
-        match answer(left, settle_once(store, commit)).await {
-            Ok(outcome) => return Ok(outcome),
+        match answer(left, settle_once(store, commits)).await {
+            Ok(outcomes) => return Ok(outcomes),
             Err(error) if error.is_transient() => {
                 tracing::debug!(%error, "could not look up a commit, trying again");
             }
@@ -281,25 +325,26 @@ async fn settle(store: &dyn Store, commit: &Commit, until: Instant) -> Committed
     }
 }
 
-async fn settle_once(store: &dyn Store, commit: &Commit) -> Result<CommitOutcome, StoreError> {
-    if let Commit::Advance(advance) = commit
+async fn settle_once(store: &dyn Store, commits: &[Commit]) -> Result<Vec<CommitOutcome>, StoreError> {
+    if let [Commit::Advance(advance)] = commits
         && let Some(found) = committed_before(store, advance).await?
     {
-        return Ok(found);
+        return Ok(vec![found]);
     }
-    let outcome = store.commit(vec![commit.clone()]).await?.pop();
-    Ok(match (outcome, commit) {
-        (Some(CommitOutcome::Exists), Commit::Start(_)) => CommitOutcome::Committed,
-        (Some(CommitOutcome::Duplicate { run, .. }), Commit::Start(start)) if run == start.meta.run => {
-            CommitOutcome::Committed
+    let outcomes = store.commit(commits.to_vec()).await?;
+    if outcomes.len() != commits.len() {
+        return Err(StoreError::Internal("the store answered no outcome".into()));
+    }
+    let settled = outcomes.into_iter().zip(commits).map(|(outcome, commit)| match (outcome, commit) {
+        (CommitOutcome::Exists, Commit::Start(_)) => Ok(CommitOutcome::Committed),
+        (CommitOutcome::Duplicate { run, .. }, Commit::Start(start)) if run == start.meta.run => {
+            Ok(CommitOutcome::Committed)
         }
         // The lost commit itself may be what has the key.
-        (Some(CommitOutcome::Busy), _) => {
-            return Err(StoreError::Unavailable("the key cannot be judged now".into()));
-        }
-        (Some(outcome), _) => outcome,
-        (None, _) => return Err(StoreError::Internal("the store answered no outcome".into())),
-    })
+        (CommitOutcome::Busy, _) => Err(StoreError::Unavailable("the key cannot be judged now".into())),
+        (outcome, _) => Ok(outcome),
+    });
+    settled.collect()
 }
 
 /// Looks for an advance's chunk in the history.
@@ -322,17 +367,17 @@ mod tests {
     use crate::event::{Chunk, ChunkHash, RunStatus};
     use crate::id::{Digest, ProjectId, RunId, WorkerId, WorkflowSlug};
     use crate::run::RunMeta;
+    use crate::store::Hold;
     use crate::store::memory::MemoryStore;
-    use crate::store::{Hold, StartRun};
     use crate::time::Timestamp;
 
-    fn start(number: u8, first_seq: u64) -> Commit {
+    fn start(number: u8, first_seq: u64) -> StartRun {
         let (run, project) = (RunId::new(Timestamp::EPOCH, [number; 10]), ProjectId::default_project());
         let digest = Digest::new(&"a".repeat(64)).unwrap();
         let meta = RunMeta::new(run, project, WorkflowSlug::new("flow").unwrap(), digest, Timestamp::EPOCH);
         let chunk = Chunk::from_parts(first_seq, first_seq, "[1]".into(), ChunkHash([1; 32]));
         let hold = Hold::Keep { status: RunStatus::Running };
-        Commit::Start(StartRun { meta, dedupe: None, worker: WorkerId::new("ann").unwrap(), chunk, hold })
+        StartRun { meta, dedupe: None, worker: WorkerId::new("ann").unwrap(), chunk, hold }
     }
 
     #[tokio::test]
@@ -341,8 +386,8 @@ mod tests {
         let (end, options) = (CancellationToken::new(), EngineOptions::default());
         let committer = Committer::spawn(&Tasks::default(), store, &options, end);
         // No history starts at 2.
-        let answers =
-            [start(1, 1), start(2, 2), start(3, 1)].map(|commit| committer.try_commit(commit).unwrap());
+        let answers = [start(1, 1), start(2, 2), start(3, 1)]
+            .map(|start| committer.try_commit(Commit::Start(start)).unwrap());
         let mut committed = Vec::new();
         for answer in answers {
             committed.push(answer.await.unwrap().is_ok());
@@ -358,11 +403,28 @@ mod tests {
         let committer = Committer::spawn(&Tasks::default(), store, &options, end);
         let together = [1, 2, 3, 1, 4].map(|number| start(number, 1)).to_vec();
         let mut outcomes = Vec::new();
-        for answer in committer.try_commit_together(together).unwrap() {
+        for answer in committer.try_commit_together(together, committer.room().unwrap()).unwrap() {
             outcomes.push(answer.await.unwrap().unwrap());
         }
         let (made, exists) = (CommitOutcome::Committed, CommitOutcome::Exists);
         assert_eq!(outcomes, [made.clone(), made.clone(), made.clone(), exists, made]);
+    }
+
+    #[tokio::test]
+    async fn what_is_being_made_takes_room_like_what_waits() {
+        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        let (end, mut options) = (CancellationToken::new(), EngineOptions::default());
+        options.max_queue_bytes = 100;
+        let committer = Committer::spawn(&Tasks::default(), store, &options, end);
+        let [mut one, mut two, mut large] = [(); 3].map(|()| committer.room().unwrap());
+        assert!(committer.grow(&mut one, 40).is_ok() && committer.grow(&mut one, 40).is_ok());
+        assert!(committer.grow(&mut two, 21).is_err());
+        drop(one);
+        // What is larger than the queue has all of it, and grows no further.
+        assert!(committer.grow(&mut large, 1_000).is_ok() && committer.grow(&mut large, 1_000).is_ok());
+        assert!(
+            committer.grow(&mut two, 1).is_err() && committer.try_commit(Commit::Start(start(1, 1))).is_err()
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Of a sender that went away, or a commit without an answer, nobody knows whether there is a run; but which one it would be
-//! was noted. So whoever looks, and a replay, looks whether it is there.
+//! was noted. So whoever looks, and a replay, looks whether it is there. Of a request with items, a replay looks for all.
 //!
 //! A replay starts a run unless there is one for its key: the hook's own key where the request has one, else the
 //! delivery's id, so that the same delivery replayed twice is one run. Its trigger says `replay_of`. A handshake starts no
@@ -96,7 +96,7 @@ pub enum KeptRequest {
     Cut,
     /// It stands in its run; in a list, without a look at whether the run is still there.
     InRun,
-    /// Its headers stand in the run of its first item, and each item in its own.
+    /// Its headers stand in the first run that it started, and each item in its own.
     InRuns,
     /// Its masked headers at most.
     None,
@@ -195,7 +195,8 @@ impl Project {
     /// # Errors
     ///
     /// As for [`check_delivery`](Self::check_delivery), and [`EngineError::Refused`] when the request does not parse or
-    /// please the schema, [`EngineError::KeyReused`], [`EngineError::Overloaded`].
+    /// please the schema, [`EngineError::KeyReused`], [`EngineError::ItemReused`],
+    /// [`EngineError::Overloaded`].
     pub async fn replay_delivery(
         &self,
         id: DeliveryId,
@@ -210,7 +211,7 @@ impl Project {
         if hook.asks(&sent.request()) {
             return Err(EngineError::NotKept { why: "the delivery is a handshake, which starts no run" });
         }
-        let replayed = hook.replay(&sent, id).await;
+        let replayed = hook.replay(&sent, id, facts.items_seed).await;
         tracing::info!(project_id = %self.id, delivery_id = %id, actor, is_taken = replayed.is_ok(), "replayed a delivery");
         replayed
     }
@@ -296,7 +297,8 @@ impl Project {
                 }
             }
         } else if record.verdict.known().is_some_and(stands_in_run)
-            && let Some(run) = facts.run_id.or(facts.runs.first().copied())
+            // An item that is a repetition has the run of another request.
+            && let Some(run) = facts.run_id.or(facts.new_run).or(facts.runs.first().copied())
         {
             let has_items = facts.runs_total.is_some();
             let found = if has_items { KeptRequest::InRuns } else { KeptRequest::InRun };
@@ -456,20 +458,28 @@ impl LiveHook {
             None => (self.violation(&read), false),
         };
         match violation {
-            Some(violation) => Err(HookRefusal::SchemaViolation(violation)),
+            Some(violation) => Err(violation),
             None if is_empty => Ok(Judged::Unwanted(NO_ITEMS.to_owned())),
             None => Ok(Judged::Wanted(Box::new(read))),
         }
     }
 
-    async fn replay(&self, sent: &Sent, id: DeliveryId) -> Result<Received, EngineError> {
+    async fn replay(
+        &self,
+        sent: &Sent,
+        id: DeliveryId,
+        earlier_seed: Option<RunId>,
+    ) -> Result<Received, EngineError> {
         let request = sent.request();
         let refused = |refusal| match refusal {
-            HookRefusal::KeyReused { run } | HookRefusal::ItemReused { run: Some(run), .. } => {
-                EngineError::KeyReused { run }
-            }
+            HookRefusal::KeyReused { run } => EngineError::KeyReused { run },
+            HookRefusal::ItemReused { item, run } => EngineError::ItemReused { item, run: Some(run) },
+            HookRefusal::ItemsDiffer { item, .. } => EngineError::ItemReused { item, run: None },
             HookRefusal::Engine(error) => error,
-            refusal => EngineError::Refused { message: refusal.to_string() },
+            HookRefusal::SchemaViolation { item, .. } => {
+                EngineError::Refused { message: refusal.to_string(), item }
+            }
+            refusal => EngineError::Refused { message: refusal.to_string(), item: None },
         };
         let claimed = self.trigger().1.verify.claims(&request).delivery_id;
         let Judged::Wanted(read) = self.judge(&request, claimed.as_deref()).map_err(refused)? else {
@@ -477,7 +487,14 @@ impl LiveHook {
         };
         let key = self.dedupe_key(&read, claimed.as_deref()).map_err(refused)?;
         let key = key.or_else(|| Some(format!("replay of {id}")));
-        let start = Start { key, delivery_id: claimed, replay_of: Some(id), chosen: Arc::default() };
+        let start = Start {
+            key,
+            delivery_id: claimed,
+            replay_of: Some(id),
+            earlier_seed,
+            chosen: Arc::default(),
+            items: Arc::default(),
+        };
         self.start(&request, *read, start).await.map_err(refused)
     }
 }

@@ -18,7 +18,7 @@
 //! | the item has | key | what tells a repetition from a collision |
 //! | --- | --- | --- |
 //! | an `each.id` that is not null | the id, of its own kind | the item's canonical text |
-//! | none, but the delivery has a key | that key and the item's place | the request's body |
+//! | none, but the delivery has a key | that key and the item's place, of a kind of its own | the request's body |
 //! | neither | none | |
 //!
 //! So a batch that is sent again starts nothing twice, and with ids not even where the sender collects the events anew. Two
@@ -30,13 +30,18 @@
 //! with what was sent: the mistake may be in `each.items`, and whoever mends that wants to try again.
 //! The commit judges the keys once more. When another request has taken one in between, with the same text, the item is
 //! its duplicate; with another text, the request is refused and its *other* items are runs all the same: wherever they
-//! come again, they are found.
+//! come again, they are found. The delivery's row says so, as it does wherever some of a refused request's items are runs.
 //!
 //! # Commit
 //!
 //! The runs are made durable in one transaction, as far as their histories fit one; those of a workflow that makes much of
 //! little are made part by part. A `202` comes after the last of them. Whoever gets none, because the process died between two
 //! parts or the store did not answer, sends the batch again: its keys find the runs that exist, and the others are started.
+//!
+//! A replay finds also the runs of items without keys. The ids of a request's runs are made from a seed, the item's place and
+//! its text, and the seed is noted with the delivery that is refused, or whose sender went away: what the same item at the
+//! same place would have started is looked for under the id that its run would have.
+//!
 //! An item is in memory once, as its run's input; the request's body is dropped before the first run is made. Headers and query
 //! stand in each run, so a request with many items may not have much of them: else a little that is sent would become a
 //! thousand times as much that is stored.
@@ -50,14 +55,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::EngineError;
 use super::hook::{LiveHook, Read};
-use super::intake::MAX_KEY_BYTES;
+use super::intake::{MAX_KEY_BYTES, Started, Torn};
 use super::long_work::text_len;
 use super::receive::{ItemRun, Received, Start};
-use super::refusal::{HookRefusal, engine_refusal};
+use super::recorder::OfItems;
+use super::refusal::{BODY_SCHEMA, HookRefusal, INPUT_SCHEMA, engine_refusal};
 use crate::definition::Each;
 use crate::id::RunId;
 use crate::json;
 use crate::store::Dedupe;
+use crate::time::Timestamp;
 
 /// An item of a delivery.
 #[derive(Debug)]
@@ -74,10 +81,35 @@ impl Item {
     /// What is said when its key is a run's that was started with something else.
     fn reused(&self, item: usize, run: RunId) -> HookRefusal {
         match self.is_named {
-            true => HookRefusal::ItemReused { item, run: Some(run) },
+            true => HookRefusal::ItemReused { item, run },
             false => HookRefusal::KeyReused { run },
         }
     }
+
+    /// The id of its run, in a request with this seed: in the order of places, up to the 16,384th.
+    fn run_of(&self, seed: RunId, place: usize) -> RunId {
+        let text = match &self.dedupe {
+            Some(dedupe) if self.is_named => dedupe.fingerprint,
+            _ => Sha256::digest(json::to_canonical_string(&self.value)).into(),
+        };
+        let place = u64::try_from(place).unwrap_or(u64::MAX);
+        let hash = Sha256::new().chain_update(seed.as_bytes()).chain_update(place.to_be_bytes());
+        let hash = hash.chain_update(text).finalize();
+        let mut random = [0; 10];
+        random.copy_from_slice(&hash[..10]);
+        // Of an id's random bytes the first 4 bits and the 2 after the first 16 are taken.
+        let [.., high, low] = (place << 2).to_be_bytes();
+        random[..2].copy_from_slice(&[high >> 4, high << 4 | low >> 4]);
+        random[2] = (low & 0x0C) << 2 | random[2] & 0x0F;
+        RunId::new(time_of(seed), random)
+    }
+}
+
+/// When an id was made.
+fn time_of(id: RunId) -> Timestamp {
+    let mut millis = [0; 8];
+    millis[2..].copy_from_slice(&id.as_bytes()[..6]);
+    Timestamp::from_micros(i64::from_be_bytes(millis).saturating_mul(1_000))
 }
 
 impl LiveHook {
@@ -92,7 +124,10 @@ impl LiveHook {
         let env = self.env();
         let values = match each.items.evaluate(&read.root(), &env) {
             Ok(Value::Array(values)) => values,
-            Ok(_) => return Err(HookRefusal::Malformed("the items are no array".into())),
+            Ok(other) => {
+                let found = json_type(&other);
+                return Err(HookRefusal::Malformed(format!("each.items gives {found}, not an array")));
+            }
             Err(error) if error.is_limit() => {
                 return Err(HookRefusal::TooLarge(format!("the items cannot be computed: {error}")));
             }
@@ -129,7 +164,7 @@ impl LiveHook {
             let dedupe = match (id, whole) {
                 (Value::Null, None) => None,
                 (Value::Null, Some((key, fingerprint))) => {
-                    Some(self.dedupe("hook", format!("{key}#{place}"), fingerprint))
+                    Some(self.dedupe("place", format!("{key}#{place}"), fingerprint))
                 }
                 (id, _) => {
                     let key = match id {
@@ -146,7 +181,7 @@ impl LiveHook {
                 if known < place {
                     let earlier = items[known].dedupe.as_ref();
                     if earlier.is_none_or(|earlier| earlier.fingerprint != *fingerprint) {
-                        return Err(HookRefusal::ItemReused { item: place, run: None });
+                        return Err(HookRefusal::ItemsDiffer { earlier: known, item: place });
                     }
                     repeats = Some(known);
                 }
@@ -157,20 +192,17 @@ impl LiveHook {
     }
 
     /// What does not please the hook's schema of the whole body.
-    fn body_violation(&self, read: &Read) -> Option<String> {
-        let violations = self.trigger().1.body_schema.as_ref()?.validate(&read.body).err()?;
-        Some(violations.first().map(ToString::to_string).unwrap_or_default())
+    fn body_violation(&self, read: &Read) -> Option<HookRefusal> {
+        HookRefusal::by_schema((BODY_SCHEMA, self.trigger().1.body_schema.as_ref()), &read.body, None)
     }
 
     /// What in an item does not please the schema of the workflow's input.
-    fn item_violation(&self, place: usize, item: &Item) -> Option<String> {
-        let violations = self.definition.input_schema()?.validate(&item.value).err()?;
-        let first = violations.first().map(ToString::to_string).unwrap_or_default();
-        Some(format!("item {place}: {first}"))
+    fn item_violation(&self, place: usize, item: &Item) -> Option<HookRefusal> {
+        HookRefusal::by_schema((INPUT_SCHEMA, self.definition.input_schema()), &item.value, Some(place))
     }
 
     /// What does not please the schemas, when nothing is a repetition.
-    pub(super) fn violation_of_items(&self, read: &Read, items: &[Item]) -> Option<String> {
+    pub(super) fn violation_of_items(&self, read: &Read, items: &[Item]) -> Option<HookRefusal> {
         let item = || items.iter().enumerate().find_map(|(place, item)| self.item_violation(place, item));
         self.body_violation(read).or_else(item)
     }
@@ -189,13 +221,16 @@ impl LiveHook {
         // Whoever needs the body as a whole has seen it.
         let (head, _) = self.run_trigger(read, &start);
         let mut runs = self.earlier_runs(&items).await?;
+        if let Some(seed) = start.earlier_seed {
+            self.find_by_seed(seed, &items, &mut runs).await?;
+        }
         let new: Vec<usize> =
             (0..items.len()).filter(|&at| runs[at].is_none() && items[at].repeats.is_none()).collect();
         // A request without items repeats nothing.
         if items.is_empty() || !new.is_empty() {
             let item = || new.iter().find_map(|&at| self.item_violation(at, &items[at]));
             if let Some(violation) = body_violation.or_else(item) {
-                return Err(HookRefusal::SchemaViolation(violation));
+                return Err(violation);
             }
             if let Some((key, bucket)) = bucket?
                 && let Some(wait) = self.inner.admitter.admit(&self.project, key, bucket).await?
@@ -203,26 +238,37 @@ impl LiveHook {
                 return Err(HookRefusal::RateLimited { wait });
             }
         }
+        let (seed, created_at) = self.seed()?;
+        let ids: Vec<RunId> = new.iter().map(|&at| items[at].run_of(seed, at)).collect();
+        let _ = start.items.seed.set(seed);
         let about: Vec<(bool, Option<usize>)> =
             items.iter().map(|item| (item.is_named, item.repeats)).collect();
         let head_bytes: usize = head.values().map(text_len).sum();
-        let mut wanted = new.iter().copied().peekable();
+        let mut wanted = new.iter().copied().zip(ids).peekable();
         let news = items.into_iter().enumerate().filter_map(|(place, item)| {
-            wanted.next_if_eq(&place)?;
+            let (_, run) = wanted.next_if(|(wanted, _)| *wanted == place)?;
             let bytes = head_bytes + text_len(&item.value);
             let mut trigger = head.clone();
             trigger.insert("item".to_owned(), place.into());
             trigger.insert("body".to_owned(), item.value);
-            Some(self.new_run(trigger, bytes, item.dedupe))
+            Some((run, self.new_run(trigger, bytes, item.dedupe)))
         });
-        let started = self.inner.commit_runs(news).await.map_err(|(at, error)| match error {
-            EngineError::KeyReused { run } if about[new[at]].0 => {
-                HookRefusal::ItemReused { item: new[at], run: Some(run) }
+        let (started, torn) = match self.inner.commit_runs(created_at, news).await {
+            Ok(started) => (started.into_iter().enumerate().collect(), None),
+            Err(Torn { at, error, done }) => (done, Some((new[at], error))),
+        };
+        let is_some_new = started.iter().any(|(_, started): &(usize, Started)| !started.duplicate);
+        for (at, started) in started {
+            runs[new[at]] = Some(ItemRun { run: started.run, duplicate: started.duplicate });
+        }
+        if let Some((item, error)) = torn {
+            if is_some_new {
+                let _ = start.items.runs.set(OfItems::new(runs.iter().flatten()));
             }
-            error => engine_refusal(error),
-        })?;
-        for (place, started) in new.into_iter().zip(started) {
-            runs[place] = Some(ItemRun { run: started.run, duplicate: started.duplicate });
+            return Err(match error {
+                EngineError::KeyReused { run } if about[item].0 => HookRefusal::ItemReused { item, run },
+                error => engine_refusal(error),
+            });
         }
         for (place, (_, repeats)) in about.into_iter().enumerate() {
             if let Some(first) = repeats {
@@ -252,11 +298,49 @@ impl LiveHook {
         Ok(runs)
     }
 
+    /// Finds the runs that the items have where they were committed, and nobody was told.
+    async fn find_by_seed(
+        &self,
+        seed: RunId,
+        items: &[Item],
+        runs: &mut [Option<ItemRun>],
+    ) -> Result<(), HookRefusal> {
+        for ((place, item), found) in items.iter().enumerate().zip(runs) {
+            if found.is_some() || item.repeats.is_some() {
+                continue;
+            }
+            let run = item.run_of(seed, place);
+            if self.inner.store.run_record(&self.project, run).await.map_err(EngineError::from)?.is_some() {
+                *found = Some(ItemRun { run, duplicate: true });
+            }
+        }
+        Ok(())
+    }
+
+    /// What the ids of a request's runs are made from: an id, and when it was made.
+    fn seed(&self) -> Result<(RunId, Timestamp), EngineError> {
+        let (now, mut random) = (self.inner.time.now(), [0; 10]);
+        self.inner.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
+        Ok((RunId::new(now, random), now))
+    }
+
     fn dedupe(&self, kind: &str, mut key: String, fingerprint: [u8; 32]) -> Dedupe {
         if key.len() > MAX_KEY_BYTES {
             key = format!("sha256:{}", STANDARD.encode(Sha256::digest(key)));
         }
         Dedupe { scope: self.key_scope(kind), key, fingerprint, window: self.trigger().1.dedupe.window }
+    }
+}
+
+/// What kind of value something is, with its article.
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
     }
 }
 

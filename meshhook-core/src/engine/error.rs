@@ -104,6 +104,16 @@ pub enum EngineError {
     Refused {
         /// Why.
         message: String,
+        /// The place of the item that is refused, from 0, where it is one.
+        item: Option<usize>,
+    },
+    /// The id of an item of what was to be routed again came with other content: earlier, or in the same request.
+    #[error("the id of item {item} was used with other content")]
+    ItemReused {
+        /// The item's place, from 0.
+        item: usize,
+        /// The run that has the id, unless an earlier item of the request has it.
+        run: Option<RunId>,
     },
     /// Too many messages wait for the run already. Trying again later makes sense.
     #[error("too many messages wait for the run")]

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::hook::LiveHook;
 use super::intake::Awaited;
 use super::project::Project;
-use super::recorder::{HookConfig, Keep, Runs, Seen};
+use super::recorder::{HookConfig, Keep, OfItems, Runs, Seen, stands_in_run};
 use super::refusal::HookRefusal;
 use crate::event::RunStatus;
 use crate::id::RunId;
@@ -50,7 +50,7 @@ impl Waiting {
         let outcome = Outcome {
             verdict: Verdict::Accepted,
             status,
-            runs: Runs::One(self.awaited.run),
+            runs: Runs::one(self.awaited.run),
             detail,
             bytes: Some(self.bytes),
             keep: Keep::Headers,
@@ -93,8 +93,9 @@ impl Project {
             config: None,
             verdict,
             status: verdict.status(),
-            runs: Runs::None,
+            runs: Runs::default(),
             may_be_run: None,
+            items_seed: None,
             key: None,
             delivery_id: None,
             signed_at: None,
@@ -108,7 +109,8 @@ impl LiveHook {
     pub fn turn_away(&self, request: &RawRequest<'_>, verdict: Verdict, status: u16) {
         let detail =
             (verdict == Verdict::MethodNotAllowed).then(|| self.detail(&HookRefusal::MethodNotAllowed));
-        let outcome = Outcome { verdict, status, runs: Runs::None, detail, bytes: None, keep: Keep::Headers };
+        let outcome =
+            Outcome { verdict, status, runs: Runs::default(), detail, bytes: None, keep: Keep::Headers };
         self.record(request, Found::default(), outcome);
         self.tell(verdict);
     }
@@ -118,6 +120,9 @@ impl LiveHook {
         // Of these nobody knows whether the run was committed.
         let is_unknown = matches!(outcome.verdict, Verdict::Incomplete | Verdict::Overloaded);
         let may_be_run = found.chosen.get().copied().filter(|_| is_unknown);
+        // Of items there may be runs whatever the refusal.
+        let is_refused = !stands_in_run(outcome.verdict);
+        let items_seed = found.items.seed.get().copied().filter(|_| is_refused);
         let Verified { delivery_id, timestamp: signed_at, .. } = found.verified.unwrap_or_default();
         let Outcome { verdict, status, runs, detail, bytes, keep } = outcome;
         self.inner.record(Seen {
@@ -134,6 +139,7 @@ impl LiveHook {
             status,
             runs,
             may_be_run,
+            items_seed,
             key: found.key,
             delivery_id,
             signed_at,
@@ -161,6 +167,16 @@ pub(super) struct Found {
     pub(super) unwanted: Option<String>,
     /// The run that is to be committed, once its id is chosen.
     pub(super) chosen: Arc<OnceLock<RunId>>,
+    pub(super) items: Arc<ItemsFound>,
+}
+
+/// What came out about the runs of a request's items.
+#[derive(Debug, Default)]
+pub(super) struct ItemsFound {
+    /// What the ids of the runs are made from, once they are to be committed.
+    pub(super) seed: OnceLock<RunId>,
+    /// The runs that there are although the request is refused.
+    pub(super) runs: OnceLock<OfItems>,
 }
 
 /// A request that is being looked at. Should its sender go away before it is answered, that is noted.
@@ -185,7 +201,14 @@ impl Drop for Hearing<'_> {
             let verdict = Verdict::Incomplete;
             let detail = Some("the sender went away before it was answered: there may be a run".into());
             let status = verdict.status();
-            self.note(Outcome { verdict, status, runs: Runs::None, detail, bytes: None, keep: Keep::All });
+            self.note(Outcome {
+                verdict,
+                status,
+                runs: Runs::default(),
+                detail,
+                bytes: None,
+                keep: Keep::All,
+            });
         }
     }
 }

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::project::Project;
 use super::recorder::cut;
-use super::refusal::{HookRefusal, MAX_QUOTED, body_refusal};
+use super::refusal::{BODY_SCHEMA, HookRefusal, INPUT_SCHEMA, MAX_QUOTED, body_refusal};
 use super::{EngineError, Inner};
 use crate::definition::{Trigger, TriggerKind, ValidDefinition, WebhookTrigger};
 use crate::expr::{Env, View};
@@ -117,11 +117,12 @@ impl LiveHook {
 
     /// What does not please the hook's schema, or that of the workflow's input. The body is the run's input, so it has to
     /// please both.
-    pub(super) fn violation(&self, read: &Read) -> Option<String> {
-        let schemas = [self.trigger().1.body_schema.as_ref(), self.definition.input_schema()];
-        let violations =
-            schemas.into_iter().flatten().find_map(|schema| schema.validate(&read.body).err())?;
-        Some(violations.first().map(ToString::to_string).unwrap_or_default())
+    pub(super) fn violation(&self, read: &Read) -> Option<HookRefusal> {
+        let schemas = [
+            (BODY_SCHEMA, self.trigger().1.body_schema.as_ref()),
+            (INPUT_SCHEMA, self.definition.input_schema()),
+        ];
+        schemas.into_iter().find_map(|schema| HookRefusal::by_schema(schema, &read.body, None))
     }
 
     /// Whether a request comes from whom it should, by a scheme with the project's secrets, at a time.

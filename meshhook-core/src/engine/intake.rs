@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
-use super::committer::Committed;
+use super::committer::{Committed, QueueFull};
 use super::contained::contained;
 use super::held::Place;
 use super::runner::{Length, Loaded, Runner, Standing, wake_up};
@@ -22,6 +22,7 @@ use crate::id::{ProjectId, RunId, WorkflowSlug};
 use crate::json;
 use crate::run::{Owed, RunEnd, RunMeta, RunState};
 use crate::store::{Commit, CommitOutcome, Dedupe, HeldRun, Hold, StartRun, WakeUp};
+use crate::time::Timestamp;
 
 /// A run to start.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +129,16 @@ pub(super) struct Awaited {
     timeout: Duration,
 }
 
+/// Why runs that belong together were not all made.
+#[derive(Debug)]
+pub(super) struct Torn {
+    /// The place of one that was not.
+    pub(super) at: usize,
+    pub(super) error: EngineError,
+    /// Those that were made, or found, and their places.
+    pub(super) done: Vec<(usize, Started)>,
+}
+
 /// A run in memory.
 pub(super) struct Begun {
     pub(super) meta: RunMeta,
@@ -201,6 +212,15 @@ impl Inner {
         if let Some(chosen) = &new.chosen {
             let _ = chosen.set(run);
         }
+        self.begin_as(new, (run, created_at)).await
+    }
+
+    /// As [`begin`](Self::begin), under an id and from a time that were chosen.
+    async fn begin_as(
+        &self,
+        new: NewRun,
+        (run, created_at): (RunId, Timestamp),
+    ) -> Result<Begun, EngineError> {
         let secrets = self.unsealed(&new.project).await?;
         let mut meta =
             RunMeta::new(run, new.project, new.workflow, new.definition.digest().clone(), created_at);
@@ -253,52 +273,71 @@ impl Inner {
     ///
     /// # Errors
     ///
-    /// Which run could not be made, and why. Others of them may exist then.
+    /// Which run could not be made, why, and those that were made all the same.
     pub(super) async fn commit_runs(
         self: &Arc<Self>,
-        news: impl IntoIterator<Item = NewRun, IntoIter: Send> + Send,
-    ) -> Result<Vec<Started>, (usize, EngineError)> {
+        created_at: Timestamp,
+        news: impl IntoIterator<Item = (RunId, NewRun), IntoIter: Send> + Send,
+    ) -> Result<Vec<Started>, Torn> {
+        let (mut news, mut first) = (news.into_iter().peekable(), 0);
         let mut done = Vec::new();
-        let mut news = news.into_iter().zip(0_u16..).peekable();
         while news.peek().is_some() {
-            let first = done.len();
-            self.takes_in().await.map_err(|error| (first, error))?;
-            let (mut part, mut bytes) = (Vec::new(), 0);
-            // What its runs have made of a small delivery may be large: no more of it is in memory than one transaction takes.
-            while bytes < self.options.max_batch_bytes
-                && let Some((new, place)) = news.next()
-            {
-                let begun = self.begin_at(new, Some(place)).await;
-                let begun = begun.map_err(|error| (first + part.len(), error))?;
-                bytes += begun.chunk.text.len();
-                part.push(begun);
-                tokio::task::yield_now().await;
-            }
-            let (starts, starting): (Vec<_>, Vec<_>) =
-                part.into_iter().map(|begun| self.prepare(begun, None)).unzip();
-            let starts = starts.into_iter().map(Commit::Start).collect();
-            let answers = self.committer.try_commit_together(starts);
-            let answers = answers.map_err(|_| (first, EngineError::Overloaded))?;
-            // All are followed before one is waited for.
-            let answers: Vec<_> = starting
-                .into_iter()
-                .zip(answers)
-                .map(|(starting, answer)| self.follow(starting, answer))
-                .collect();
+            let part = match self.commit_part(created_at, &mut news).await {
+                Ok(part) => part,
+                Err((at, error)) => return Err(Torn { at: first + at, error, done }),
+            };
             let mut failed = None;
-            for (answer, item) in answers.into_iter().zip(first..) {
-                match answer.await {
-                    Ok((started, _)) => done.push(started),
+            for (made, at) in part.into_iter().zip(first..) {
+                first = at + 1;
+                match made {
+                    Ok(started) => done.push((at, started)),
                     // Whoever tries again finds out about the others; whoever is refused for good does not.
-                    Err(error) if error.is_transient() || failed.is_none() => failed = Some((item, error)),
+                    Err(error) if error.is_transient() || failed.is_none() => failed = Some((at, error)),
                     Err(_) => {}
                 }
             }
-            if let Some(failed) = failed {
-                return Err(failed);
+            if let Some((at, error)) = failed {
+                return Err(Torn { at, error, done });
             }
         }
-        Ok(done)
+        Ok(done.into_iter().map(|(_, started)| started).collect())
+    }
+
+    /// Commits as many of the runs as one transaction takes; says what became of each, or which one could not be made. Then
+    /// none of them was committed.
+    async fn commit_part(
+        self: &Arc<Self>,
+        created_at: Timestamp,
+        news: &mut (impl Iterator<Item = (RunId, NewRun)> + Send),
+    ) -> Result<Vec<Result<Started, EngineError>>, (usize, EngineError)> {
+        let full = |at| move |_: QueueFull| (at, EngineError::Overloaded);
+        self.takes_in().await.map_err(|error| (0, error))?;
+        let mut room = self.committer.room().map_err(full(0))?;
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        // What its runs have made of a small delivery may be large: no more of it is in memory than one transaction takes.
+        while bytes < self.options.max_batch_bytes
+            && let Some((run, new)) = news.next()
+        {
+            let begun = self.begin_as(new, (run, created_at)).await.map_err(|error| (part.len(), error))?;
+            bytes += begun.chunk.text.len();
+            self.committer.grow(&mut room, begun.chunk.text.len()).map_err(full(part.len()))?;
+            part.push(begun);
+            tokio::task::yield_now().await;
+        }
+        let (starts, starting): (Vec<_>, Vec<_>) =
+            part.into_iter().map(|begun| self.prepare(begun, None)).unzip();
+        let answers = self.committer.try_commit_together(starts, room).map_err(full(0))?;
+        // All are followed before one is waited for.
+        let answers: Vec<_> = starting
+            .into_iter()
+            .zip(answers)
+            .map(|(starting, answer)| self.follow(starting, answer))
+            .collect();
+        let mut made = Vec::with_capacity(answers.len());
+        for answer in answers {
+            made.push(answer.await.map(|(started, _)| started));
+        }
+        Ok(made)
     }
 
     /// Makes sure that this process may start runs.

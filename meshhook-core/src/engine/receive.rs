@@ -22,10 +22,10 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::each::NO_ITEMS;
-use super::hearing::{Found, Hearing, Outcome, Waiting};
+use super::hearing::{Found, Hearing, ItemsFound, Outcome, Waiting};
 use super::hook::{LiveHook, Read, matched_key};
 use super::intake::{NewRun, Started};
-use super::recorder::{Keep, Runs};
+use super::recorder::{Keep, OfItems, Runs};
 use super::refusal::{HookRefusal, body_refusal, engine_refusal};
 use crate::definition::Respond;
 use crate::id::{DeliveryId, RunId};
@@ -83,11 +83,11 @@ impl Received {
 
     fn runs(&self) -> Runs {
         match self {
-            Self::Accepted { run, .. } => Runs::One(*run),
-            Self::Waiting(waiting) => Runs::One(waiting.run()),
-            Self::Items(items) if items.is_empty() => Runs::None,
-            Self::Items(items) => Runs::of_items(items.iter().map(|item| item.run)),
-            Self::Ignored | Self::Handshake(_) => Runs::None,
+            Self::Accepted { run, .. } => Runs::one(*run),
+            Self::Waiting(waiting) => Runs::one(waiting.run()),
+            Self::Items(items) if items.is_empty() => Runs::default(),
+            Self::Items(items) => Runs { one: None, of_items: Some(OfItems::new(items)) },
+            Self::Ignored | Self::Handshake(_) => Runs::default(),
         }
     }
 
@@ -107,7 +107,9 @@ impl LiveHook {
     /// # Errors
     ///
     /// [`HookRefusal`]; nothing was stored, except where the engine's error is
-    /// [transient](super::EngineError::is_transient): then the run may exist, and the same delivery sent again finds it.
+    /// [transient](super::EngineError::is_transient): then the run may exist, and the same delivery sent again finds it. Of a
+    /// request with items, some may be runs then, also where another request took the key of one of them in the same
+    /// moment; the delivery says which.
     pub async fn receive(&self, request: &RawRequest<'_>) -> Result<Received, HookRefusal> {
         let mut hearing = Hearing { hook: self, request, found: Found::default(), is_noted: false };
         let mut outcome = self.take(request, &mut hearing.found).await;
@@ -127,12 +129,11 @@ impl LiveHook {
             }
             Err(refusal) => {
                 let verdict = refusal.verdict();
-                let runs = match refusal {
-                    HookRefusal::KeyReused { run } | HookRefusal::ItemReused { run: Some(run), .. } => {
-                        Runs::One(*run)
-                    }
-                    _ => Runs::None,
+                let one = match refusal {
+                    HookRefusal::KeyReused { run } | HookRefusal::ItemReused { run, .. } => Some(*run),
+                    _ => None,
                 };
+                let runs = Runs { one, of_items: hearing.found.items.runs.get().cloned() };
                 let detail = Some(self.detail(refusal));
                 let status = verdict.status();
                 hearing.note(Outcome { verdict, status, runs, detail, bytes: None, keep: Keep::All });
@@ -172,8 +173,16 @@ impl LiveHook {
             return Ok(Received::Ignored);
         }
         let key = self.dedupe_key(&read, verified.delivery_id.as_deref())?;
-        let (delivery_id, chosen) = (verified.delivery_id, found.chosen.clone());
-        self.start(request, read, Start { key, delivery_id, replay_of: None, chosen }).await
+        let (chosen, items) = (found.chosen.clone(), found.items.clone());
+        let start = Start {
+            key,
+            delivery_id: verified.delivery_id,
+            replay_of: None,
+            earlier_seed: None,
+            chosen,
+            items,
+        };
+        self.start(request, read, start).await
     }
 
     /// Starts a run with what was read, unless there is one for its key.
@@ -203,7 +212,7 @@ impl LiveHook {
             let first = self.inner.started_before(&self.project, dedupe.as_ref()).await;
             return match first.map_err(engine_refusal)? {
                 Some(first) => Ok(accepted(first)),
-                None => Err(HookRefusal::SchemaViolation(violation)),
+                None => Err(violation),
             };
         }
         if webhook.rate_limit.is_some() && start.replay_of.is_none() {
@@ -294,4 +303,8 @@ pub(super) struct Start {
     pub(super) replay_of: Option<DeliveryId>,
     /// Where the run's id is told before it is committed.
     pub(super) chosen: Arc<OnceLock<RunId>>,
+    /// What the ids of the items' runs were made from, where they may exist already.
+    pub(super) earlier_seed: Option<RunId>,
+    /// Where what becomes of the items is told.
+    pub(super) items: Arc<ItemsFound>,
 }

@@ -39,6 +39,7 @@ pub(super) use self::note::{Facts, cut};
 use self::note::{Kept, MAX_DETAIL, MAX_PATH, Note, headers_len, written_len};
 pub(super) use self::sent::Sent;
 pub(super) use self::writer::write;
+use super::receive::ItemRun;
 use super::{EngineOptions, Inner};
 use crate::definition::{TriggerKind, ValidDefinition};
 use crate::id::{DeliveryId, ProjectId, RunId, WorkflowSlug};
@@ -85,6 +86,8 @@ pub(super) struct Seen<'a> {
     pub(super) runs: Runs,
     /// The run that it would have started, where nobody knows whether it did.
     pub(super) may_be_run: Option<RunId>,
+    /// What the ids of its items' runs are made from, where it is refused and there may be some.
+    pub(super) items_seed: Option<RunId>,
     /// The name of the secret that matched.
     pub(super) key: Option<String>,
     /// The delivery's identity by the scheme.
@@ -97,24 +100,43 @@ pub(super) struct Seen<'a> {
 
 /// The runs that a request has.
 #[derive(Debug, Clone, Default)]
-pub(super) enum Runs {
-    #[default]
-    None,
-    One(RunId),
-    /// Those of its items: the first ones, and how many there are.
-    OfItems(Vec<RunId>, u64),
+pub(super) struct Runs {
+    /// Its run, or the one that is in its way.
+    pub(super) one: Option<RunId>,
+    /// Those of its items.
+    pub(super) of_items: Option<OfItems>,
+}
+
+/// The runs of items.
+#[derive(Debug, Clone)]
+pub(super) struct OfItems {
+    /// The first ones.
+    first: Vec<RunId>,
+    /// How many there are.
+    total: u64,
+    /// One that the request started itself.
+    new: Option<RunId>,
 }
 
 impl Runs {
+    pub(super) fn one(run: RunId) -> Self {
+        Self { one: Some(run), of_items: None }
+    }
+}
+
+impl OfItems {
     /// The runs of items; one that several items have counts once.
-    pub(super) fn of_items(runs: impl IntoIterator<Item = RunId>) -> Self {
-        let (mut known, mut first) = (HashSet::new(), Vec::new());
-        for run in runs {
-            if known.insert(run) && first.len() < MAX_RUNS {
-                first.push(run);
+    pub(super) fn new<'a>(items: impl IntoIterator<Item = &'a ItemRun>) -> Self {
+        let (mut known, mut first, mut new) = (HashSet::new(), Vec::new(), None);
+        for item in items {
+            if known.insert(item.run) && first.len() < MAX_RUNS {
+                first.push(item.run);
+            }
+            if !item.duplicate {
+                new = new.or(Some(item.run));
             }
         }
-        Self::OfItems(first, known.len() as u64)
+        Self { first, total: known.len() as u64, new }
     }
 }
 
@@ -182,7 +204,8 @@ impl Recorder {
         let body = &request.body[..request.body.len().min(self.max_body_bytes)];
         let headers = headers_len(request.headers);
         let words = written_len(seen.path.as_bytes()).min(4 * MAX_PATH)
-            + seen.detail.as_ref().map_or(0, |detail| written_len(detail.as_bytes()).min(4 * MAX_DETAIL));
+            + seen.detail.as_ref().map_or(0, |detail| written_len(detail.as_bytes()).min(4 * MAX_DETAIL))
+            + seen.runs.of_items.as_ref().map_or(0, |runs| WRITTEN_RUN * runs.first.len());
         let target = written_len(request.url.as_bytes()) + written_len(request.query.as_bytes());
         // What is sealed has the headers once more.
         let all = words + headers + headers + target + body.len();
@@ -241,6 +264,8 @@ const MAX_QUEUED: usize = 4_096;
 const MAX_QUEUED_BYTES: usize = 16 << 20;
 /// The most runs of a delivery's items that are named.
 const MAX_RUNS: usize = 100;
+/// How many bytes a run's id takes in a row.
+const WRITTEN_RUN: usize = 40;
 /// The most bytes of headers that are kept.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 /// How long somebody who looks waits for what was not written yet.

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::EngineError;
 use super::hook::LiveHook;
 use super::recorder::cut;
+use crate::definition::Schema;
 use crate::id::RunId;
 use crate::webhook::{BodyError, Refused, Verdict};
 
@@ -36,17 +39,32 @@ pub enum HookRefusal {
         /// The run that has the key.
         run: RunId,
     },
-    /// The id of an item came with other content: earlier, or in the same request.
+    /// The id of an item came with other content earlier.
     #[error("the id of item {item} was used with other content")]
     ItemReused {
         /// The item's place, from 0.
         item: usize,
-        /// The run that has the id, unless an earlier item of the request has it.
-        run: Option<RunId>,
+        /// The run that has the id.
+        run: RunId,
     },
-    /// The body does not match the hook's schema, or that of the workflow's input.
-    #[error("the body does not match the schema: {0}")]
-    SchemaViolation(String),
+    /// Two items of the request have the same id and are not the same.
+    #[error("items {earlier} and {item} have the same id and differ")]
+    ItemsDiffer {
+        /// The place of the first, from 0.
+        earlier: usize,
+        /// The place of the other.
+        item: usize,
+    },
+    /// The body, or an item of it, does not match a schema.
+    #[error("{} does not match {schema}: {violation}", part(*.item))]
+    SchemaViolation {
+        /// Which one: `body_schema` of the hook, or `input_schema` of the workflow.
+        schema: &'static str,
+        /// The item's place, from 0, where it is one.
+        item: Option<usize>,
+        /// What does not match.
+        violation: String,
+    },
     /// More came than the hook's rate limit lets in.
     #[error("the hook takes no more for now")]
     RateLimited {
@@ -59,6 +77,17 @@ pub enum HookRefusal {
 }
 
 impl HookRefusal {
+    /// What in a value does not please the schema of this name, if there is one.
+    pub(super) fn by_schema(
+        (name, schema): (&'static str, Option<&Schema>),
+        value: &Value,
+        item: Option<usize>,
+    ) -> Option<Self> {
+        let violations = schema?.validate(value).err()?;
+        let violation = violations.first().map(ToString::to_string).unwrap_or_default();
+        Some(Self::SchemaViolation { schema: name, item, violation })
+    }
+
     /// What was found, in one word.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
@@ -68,8 +97,8 @@ impl HookRefusal {
             Self::Unauthorized(refused) => refused.refusal.into(),
             Self::UnsupportedMedia(_) => Verdict::UnsupportedMedia,
             Self::InvalidJson(_) | Self::Malformed(_) => Verdict::Malformed,
-            Self::KeyReused { .. } | Self::ItemReused { .. } => Verdict::KeyReused,
-            Self::SchemaViolation(_) => Verdict::InvalidSchema,
+            Self::KeyReused { .. } | Self::ItemReused { .. } | Self::ItemsDiffer { .. } => Verdict::KeyReused,
+            Self::SchemaViolation { .. } => Verdict::InvalidSchema,
             Self::RateLimited { .. } => Verdict::RateLimited,
             Self::Engine(error) if error.is_transient() => Verdict::Overloaded,
             Self::Engine(EngineError::Vault { .. } | EngineError::NoMasterKey) => Verdict::Overloaded,
@@ -112,6 +141,14 @@ fn in_thousandths(number: u64) -> String {
 
 /// The most characters of an expression that are quoted.
 pub(super) const MAX_QUOTED: usize = 200;
+/// What a violation is about.
+fn part(item: Option<usize>) -> String {
+    item.map_or_else(|| "the body".to_owned(), |item| format!("item {item}"))
+}
+
+/// The names of the schemas that a request has to please.
+pub(super) const BODY_SCHEMA: &str = "body_schema";
+pub(super) const INPUT_SCHEMA: &str = "input_schema";
 
 pub(super) fn engine_refusal(error: EngineError) -> HookRefusal {
     match error {

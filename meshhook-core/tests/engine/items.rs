@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use meshhook_core::engine::{EngineOptions, HookRefusal, ItemRun, KeptRequest, Received};
 use meshhook_core::id::RunId;
-use meshhook_core::store::memory::{Loss, MemoryStore, Operation};
+use meshhook_core::store::memory::{Fault, Loss, MemoryStore, Operation};
 use meshhook_core::store::{DeliveryFilter, RunFilter};
 use meshhook_core::testing::VirtualClock;
 use meshhook_core::webhook::{RawRequest, Verdict};
@@ -164,7 +164,7 @@ async fn two_items_with_one_id_are_one_run_if_they_are_the_same() {
     let started = items(send(&kit, &json!([item("a", 1), item("b", 1), item("a", 1)])).await);
     assert_eq!((new(&started), started[2].run), (vec![true, true, false], started[0].run));
     let clash = refused(send(&kit, &json!([item("c", 1), item("d", 1), item("c", 2)])).await);
-    assert_eq!(clash, (Verdict::KeyReused, "the id of item 2 was used with other content".into()));
+    assert_eq!(clash, (Verdict::KeyReused, "items 0 and 2 have the same id and differ".into()));
     // Those before it are no runs either.
     assert_eq!(count(&kit).await, 2);
 }
@@ -175,7 +175,7 @@ async fn an_id_that_was_used_with_other_content_refuses_the_whole_request() {
     kit.publish("flow", with_ids()).await;
     let first = items(send(&kit, &json!([item("a", 1)])).await);
     let refusal = send(&kit, &json!([item("b", 1), item("a", 2)])).await.unwrap_err();
-    let expected = |item, run| item == 1 && run == Some(first[0].run);
+    let expected = |item, run| item == 1 && run == first[0].run;
     assert!(matches!(refusal, HookRefusal::ItemReused { item, run } if expected(item, run)), "{refusal:?}");
     assert_eq!(count(&kit).await, 1);
 }
@@ -188,8 +188,8 @@ async fn what_is_no_array_or_too_long_or_has_no_id_is_refused() {
     kit.publish("flow", taking(json!({ "each": each }))).await;
     let (malformed, large) = (Verdict::Malformed, Verdict::TooLarge);
     for (body, verdict, words) in [
-        (json!({ "items": {} }), malformed, "the items are no array"),
-        (json!({}), malformed, "the items are no array"),
+        (json!({ "items": {} }), malformed, "each.items gives an object, not an array"),
+        (json!({}), malformed, "each.items gives null, not an array"),
         (json!({ "length": "x" }), malformed, "the items cannot be computed: "),
         (json!({ "length": 1001 }), large, "the request has 1001 items; this hook takes at most 1000"),
         (json!({ "length": 1_000_000 }), large, "the items cannot be computed: "),
@@ -243,9 +243,12 @@ async fn the_filter_and_the_body_schema_see_the_request_and_the_input_schema_eac
     let five = (0..5).map(|n| item(n, 1)).collect::<Value>();
     assert!(matches!(send(&kit, &five).await, Ok(Received::Ignored)));
     let (verdict, said) = refused(send(&kit, &json!([item("a", 1)])).await);
-    assert!(verdict == Verdict::InvalidSchema && !said.contains("item 0"), "{said}");
+    assert!(verdict == Verdict::InvalidSchema && said.starts_with("the body does not match body_schema: "));
     let (verdict, said) = refused(send(&kit, &json!([item("a", 1), item("b", 6)])).await);
-    assert!(verdict == Verdict::InvalidSchema && said.contains("item 1: "), "{said}");
+    assert!(
+        verdict == Verdict::InvalidSchema && said.starts_with("item 1 does not match input_schema: "),
+        "{said}"
+    );
     assert_eq!(count(&kit).await, 0);
     let both = json!([item("a", 1), item("b", 5)]);
     let first = items(send(&kit, &both).await);
@@ -256,7 +259,10 @@ async fn the_filter_and_the_body_schema_see_the_request_and_the_input_schema_eac
     let again = items(send(&kit, &both).await);
     assert_eq!((new(&again), runs(&again)), (vec![false; 2], runs(&first)));
     let (verdict, said) = refused(send(&kit, &json!([item("a", 1), item("c", 5)])).await);
-    assert!(verdict == Verdict::InvalidSchema && said.contains("item 1: "), "{said}");
+    assert!(
+        verdict == Verdict::InvalidSchema && said.starts_with("item 1 does not match input_schema: "),
+        "{said}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,13 +327,16 @@ async fn two_requests_that_use_an_id_at_the_same_moment_are_judged_by_the_commit
     let (one, two) = (json!([item("a", 1), item("b", 1)]), json!([item("c", 1), item("b", 2)]));
     let (one, two) = tokio::join!(send(&kit, &one), send(&kit, &two));
     let (taken, refused) = if one.is_ok() { (items(one), two) } else { (items(two), one) };
-    let expected = |item, run| item == 1 && run == Some(taken[1].run);
+    let expected = |item, run| item == 1 && run == taken[1].run;
     assert!(
         matches!(refused, Err(HookRefusal::ItemReused { item, run }) if expected(item, run)),
         "{refused:?}"
     );
-    // What else it had is a run, and found where it comes again.
+    // What else it had is a run, and found where it comes again; its row names it beside the one that is in the way.
     assert_eq!(count(&kit).await, 3);
+    let rows = kit.project.deliveries(DeliveryFilter::default()).await.unwrap().items;
+    let row = rows.iter().find(|row| row.verdict == Verdict::KeyReused).unwrap();
+    assert_eq!((row.run, row.runs.len(), row.runs_total), (Some(taken[1].run), 1, Some(1)));
     assert_eq!(new(&items(send(&kit, &json!([item("a", 1), item("c", 1)])).await)), [false; 2]);
 }
 
@@ -353,12 +362,85 @@ async fn a_lost_reply_is_looked_up_for_each_item() {
     let plan = Arc::new(Plan::default());
     let kit = Kit::disturbed(&plan);
     kit.publish("flow", with_ids()).await;
-    let body: Value = (0..20).map(|n| item(n, n)).collect();
-    for loss in [Loss::ReplyLost, Loss::RequestLost] {
+    for (loss, turn) in [(Loss::ReplyLost, 1), (Loss::RequestLost, 2)] {
+        let body: Value = (0..20).map(|n| item(100 * turn + n, n)).collect();
         plan.lose(Operation::Commit, loss);
+        let before = kit.store.transactions().of(Operation::Commit);
         let items = items(send(&kit, &body).await);
-        assert_eq!((items.len(), count(&kit).await), (20, 20), "{loss:?}");
+        assert_eq!((new(&items), count(&kit).await), (vec![true; 20], 20 * turn as usize), "{loss:?}");
+        assert!(plan.is_used_up());
+        // However many there are, they are looked up at once.
+        assert!(kit.store.transactions().of(Operation::Commit) - before <= 2, "{loss:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_finds_the_runs_of_items_without_keys_that_a_lost_sender_left() {
+    let clock = VirtualClock::new();
+    let plan = Arc::new(Plan::default());
+    let store = plan.store(clock);
+    let mut options = EngineOptions::default();
+    options.max_batch_bytes = 20_000;
+    let kit = Kit::sealing(store, clock, options);
+    let mut definition = taking(json!({}));
+    definition["nodes"][0]["config"]["expression"] = json!("join('', range(`1000`)[*].to_string(@))");
+    kit.publish("flow", definition).await;
+    let body: Value = (0..30).map(|n| item(n, n)).collect();
+    // The second part is not committed.
+    plan.push(Operation::Commit, Fault::default());
+    for _ in 0..30 {
+        plan.lose(Operation::Commit, Loss::RequestLost);
+    }
+    let (verdict, _) = refused(send(&kit, &body).await);
+    plan.clear();
+    let left = count(&kit).await;
+    assert!(verdict == Verdict::Overloaded && (1..30).contains(&left), "{verdict} {left}");
+    let row = kit.project.deliveries(DeliveryFilter::default()).await.unwrap().items.remove(0);
+    assert_eq!((row.kept, row.runs_total), (KeptRequest::Whole, Some(left as u64)));
+    for expected in [left, 30] {
+        let replayed = items(Ok(kit.project.replay_delivery(row.id, None).await.unwrap()));
+        assert_eq!(replayed.iter().filter(|item| item.duplicate).count(), expected);
+        assert_eq!(replayed[..row.runs.len()].iter().map(|item| item.run).collect::<Vec<_>>(), row.runs);
+        assert_eq!(count(&kit).await, 30);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_are_in_the_order_of_items_up_to_the_ceiling() {
+    let kit = Kit::start();
+    kit.publish("flow", taking(json!({ "each": { "items": "range(`1000`)" } }))).await;
+    for _ in 0..2 {
+        let started = runs(&items(send(&kit, &json!(null)).await));
+        assert!(started.is_sorted());
+        assert_eq!(started.iter().collect::<BTreeSet<_>>().len(), 1_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_is_named_like_an_items_place_is_another() {
+    let kit = Kit::start();
+    let flow = kit.publish("flow", taking(json!({}))).await;
+    items(send_as(&kit, &json!([1]), Some("d")).await);
+    let mut single = taking(json!({}));
+    single["triggers"][0]["config"].as_object_mut().unwrap().remove("each");
+    kit.project.save_draft(&flow, single, None).await.unwrap();
+    kit.project.publish(&flow).await.unwrap();
+    assert!(matches!(
+        send_as(&kit, &json!([2]), Some("d#0")).await,
+        Ok(Received::Accepted { duplicate: false, .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_shows_its_own_headers_also_where_its_first_item_came_before() {
+    let kit = Kit::start();
+    kit.publish("flow", with_ids()).await;
+    items(send_as(&kit, &json!([item("a", 1)]), Some("first")).await);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    items(send_as(&kit, &json!([item("a", 1), item("b", 1)]), Some("second")).await);
+    let row = kit.project.deliveries(DeliveryFilter::default()).await.unwrap().items.remove(0);
+    let shown = kit.project.delivery(row.id).await.unwrap();
+    assert_eq!((&shown.headers["x-id"], shown.runs_total), (&json!("second"), Some(2)));
 }
 
 #[tokio::test(start_paused = true)]

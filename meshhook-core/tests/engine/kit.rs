@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use meshhook_core::engine::{Engine, EngineOptions, Project, RunView, StartRequest};
+use meshhook_core::engine::{Engine, EngineBuilder, EngineOptions, Project, RunView, StartRequest};
 use meshhook_core::event::Event;
 use meshhook_core::exec::{Attempt, AttemptError, Executor, Outcome};
 use meshhook_core::id::{ProjectId, RunId, WorkflowSlug};
+use meshhook_core::secret::{MasterKey, StaticKeys};
 use meshhook_core::store::memory::{Fault, FaultPlan, Loss, MemoryStore, Operation};
 use meshhook_core::testing::VirtualClock;
 use serde_json::{Value, json};
@@ -49,6 +50,11 @@ impl Plan {
 
     pub(crate) fn clear(&self) {
         self.0.lock().unwrap().clear();
+    }
+
+    /// Whether every fault was met.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
     }
 
     pub(crate) fn lose(&self, operation: Operation, loss: Loss) {
@@ -95,13 +101,23 @@ impl Kit {
     }
 
     pub(crate) fn with(store: Arc<MemoryStore>, clock: VirtualClock, options: EngineOptions) -> Self {
+        Self::built(store, clock, |builder| builder.options(options))
+    }
+
+    /// With a master key, so that what was sent is kept.
+    pub(crate) fn sealing(store: Arc<MemoryStore>, clock: VirtualClock, options: EngineOptions) -> Self {
+        let keys = Arc::new(StaticKeys::new(MasterKey::from_bytes([7; 32])));
+        Self::built(store, clock, |builder| builder.options(options).key_provider(keys))
+    }
+
+    fn built(
+        store: Arc<MemoryStore>,
+        clock: VirtualClock,
+        configure: impl FnOnce(EngineBuilder) -> EngineBuilder,
+    ) -> Self {
         let effects = Arc::new(Scripted::default());
-        let engine = Engine::builder(store.clone())
-            .clock(Arc::new(clock))
-            .options(options)
-            .http_call(effects.clone())
-            .start()
-            .unwrap();
+        let builder = Engine::builder(store.clone()).clock(Arc::new(clock)).http_call(effects.clone());
+        let engine = configure(builder).start().unwrap();
         let project = engine.project(&ProjectId::default_project());
         Self { engine, project, store, effects, clock }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sent::Sent;
-use super::{HookConfig, Runs, Seen};
+use super::{HookConfig, OfItems, Runs, Seen, WRITTEN_RUN};
 use crate::id::{DeliveryId, ProjectId, RunId, WorkflowSlug};
 use crate::time::Timestamp;
 use crate::webhook::Verdict;
@@ -47,9 +47,15 @@ pub(in crate::engine) struct Facts {
     pub(in crate::engine) runs: Vec<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) runs_total: Option<u64>,
+    /// The first run of its items that it started itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) new_run: Option<RunId>,
     /// The run that it would have started, where nobody knows whether it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) may_be_run: Option<RunId>,
+    /// What the ids of its items' runs are made from, where it is refused and there may be some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::engine) items_seed: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::engine) key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,10 +84,10 @@ impl Note {
         (at, judged_at): (Timestamp, Timestamp),
         id: DeliveryId,
     ) -> Self {
-        let (run_id, runs, runs_total) = match seen.runs {
-            Runs::None => (None, Vec::new(), None),
-            Runs::One(run) => (Some(run), Vec::new(), None),
-            Runs::OfItems(first, total) => (None, first, Some(total)),
+        let Runs { one: run_id, of_items } = seen.runs;
+        let (runs, runs_total, new_run) = match of_items {
+            None => (Vec::new(), None, None),
+            Some(OfItems { first, total, new }) => (first, Some(total), new),
         };
         let facts = Facts {
             trigger: seen.trigger.map(str::to_owned),
@@ -91,7 +97,9 @@ impl Note {
             run_id,
             runs,
             runs_total,
+            new_run,
             may_be_run: seen.may_be_run,
+            items_seed: seen.items_seed,
             key: seen.key,
             delivery_id: seen.delivery_id,
             signed_at: seen.signed_at,
@@ -125,7 +133,7 @@ impl Note {
         };
         1_024
             + self.facts.path.len()
-            + 40 * self.facts.runs.len()
+            + WRITTEN_RUN * self.facts.runs.len()
             + self.facts.detail.as_ref().map_or(0, String::len)
             + kept
     }
