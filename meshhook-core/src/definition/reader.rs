@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::check::CheckContext;
 use super::problem::{Problem, ProblemCode, Severity, index_path, member_path};
-use crate::json::compare_keys;
+use crate::json::{self, compare_keys};
 use crate::time::{DurationError, parse_duration};
 
 /// One check of one document: what it may refer to, and what was found so far.
@@ -98,7 +98,7 @@ impl<'a> Field<'a> {
     fn wrong_type(&self, expected: &str) {
         self.report(
             ProblemCode::InvalidType,
-            format!("expected {expected}, found {}", type_name(self.value)),
+            format!("expected {expected}, found {}", json::type_name(self.value)),
         );
     }
 
@@ -311,16 +311,5 @@ impl<'a> Members<'a> {
 
     fn field(&self, name: &str, value: &'a Value) -> Field<'a> {
         Field { value, path: member_path(&self.path, name), checker: self.checker }
-    }
-}
-
-pub(super) fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::problem::ProblemCode;
-use super::reader::{Field, type_name};
+use super::reader::Field;
 use super::schema_shape;
+use crate::json;
 
 /// A compiled JSON Schema: draft 2020-12 unless its `$schema` names an older one. Cheap to clone.
 ///
@@ -120,7 +121,7 @@ fn violation(error: &jsonschema::ValidationError<'_>) -> Violation {
         path: bounded(error.instance_path().as_str().to_owned()),
         message: bounded(error.masked().to_string()),
         keyword: error.kind().keyword().to_owned(),
-        found: type_name(error.instance()),
+        found: json::type_name(error.instance()),
         members,
     }
 }

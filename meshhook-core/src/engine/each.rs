@@ -125,7 +125,7 @@ impl LiveHook {
         let values = match each.items.evaluate(&read.root(), &env) {
             Ok(Value::Array(values)) => values,
             Ok(other) => {
-                let found = json_type(&other);
+                let found = json::type_name(&other);
                 return Err(HookRefusal::Malformed(format!("each.items gives {found}, not an array")));
             }
             Err(error) if error.is_limit() => {
@@ -329,18 +329,6 @@ impl LiveHook {
             key = format!("sha256:{}", STANDARD.encode(Sha256::digest(key)));
         }
         Dedupe { scope: self.key_scope(kind), key, fingerprint, window: self.trigger().1.dedupe.window }
-    }
-}
-
-/// What kind of value something is, with its article.
-fn json_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 

@@ -82,6 +82,18 @@ pub struct SelfCheckError {
     problem: &'static str,
 }
 
+/// What kind of value something is, with its article, for messages.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
 /// Checks that this build reads and writes JSON exactly; meant to be called once at start.
 ///
 /// # Errors
