@@ -240,12 +240,8 @@ fn refused(refusal: HookRefusal) -> Problem {
             Problem::new(StatusCode::CONFLICT, "conflict", refusal.to_string()).with("item", item)
         }
         HookRefusal::SchemaViolation { item, .. } => {
-            let detail = refusal.to_string();
-            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", detail);
-            match item {
-                Some(item) => problem.with("item", item),
-                None => problem,
-            }
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", refusal.to_string())
+                .with_some("item", item)
         }
         HookRefusal::RateLimited { wait } => {
             let detail = "this hook takes no more for now";

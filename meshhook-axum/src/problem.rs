@@ -116,6 +116,14 @@ impl Problem {
         self
     }
 
+    /// The same with a member, if there is a value for it.
+    pub(crate) fn with_some(self, member: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(member, value),
+            None => self,
+        }
+    }
+
     pub(crate) fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -188,28 +196,17 @@ impl From<EngineError> for Problem {
             }
             EngineError::NotKept { .. } => conflict("invalid_state"),
             EngineError::HasRun { run } => {
-                let problem = conflict("invalid_state");
-                match run {
-                    Some(run) => problem.with("run_id", run.to_string()),
-                    None => problem,
-                }
+                conflict("invalid_state").with_some("run_id", run.map(|run| run.to_string()))
             }
-            EngineError::ItemReused { item, run } => {
-                let problem = conflict("idempotency_key_reused").with("item", *item);
-                match run {
-                    Some(run) => problem.with("run_id", run.to_string()),
-                    None => problem,
-                }
-            }
+            EngineError::ItemReused { item, run } => conflict("idempotency_key_reused")
+                .with("item", *item)
+                .with_some("run_id", run.map(|run| run.to_string())),
             EngineError::InputInvalid { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", error.to_string())
             }
             EngineError::Refused { item, .. } => {
-                let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", error.to_string());
-                match item {
-                    Some(item) => problem.with("item", *item),
-                    None => problem,
-                }
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "input_invalid", error.to_string())
+                    .with_some("item", *item)
             }
             EngineError::InvalidArgument { message } => {
                 Self::new(StatusCode::BAD_REQUEST, "invalid_request", message.clone())
