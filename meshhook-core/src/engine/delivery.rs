@@ -487,14 +487,8 @@ impl LiveHook {
         };
         let key = self.dedupe_key(&read, claimed.as_deref()).map_err(refused)?;
         let key = key.or_else(|| Some(format!("replay of {id}")));
-        let start = Start {
-            key,
-            delivery_id: claimed,
-            replay_of: Some(id),
-            earlier_seed,
-            chosen: Arc::default(),
-            items: Arc::default(),
-        };
+        let start =
+            Start { key, delivery_id: claimed, replay_of: Some(id), earlier_seed, prospect: Arc::default() };
         self.start(&request, *read, start).await.map_err(refused)
     }
 }

@@ -64,7 +64,6 @@ use crate::definition::Each;
 use crate::id::RunId;
 use crate::json;
 use crate::store::Dedupe;
-use crate::time::Timestamp;
 
 /// An item of a delivery.
 #[derive(Debug)]
@@ -92,24 +91,13 @@ impl Item {
             Some(dedupe) if self.is_named => dedupe.fingerprint,
             _ => Sha256::digest(json::to_canonical_string(&self.value)).into(),
         };
-        let place = u64::try_from(place).unwrap_or(u64::MAX);
-        let hash = Sha256::new().chain_update(seed.as_bytes()).chain_update(place.to_be_bytes());
+        let wide = u64::try_from(place).unwrap_or(u64::MAX);
+        let hash = Sha256::new().chain_update(seed.as_bytes()).chain_update(wide.to_be_bytes());
         let hash = hash.chain_update(text).finalize();
         let mut random = [0; 10];
         random.copy_from_slice(&hash[..10]);
-        // Of an id's random bytes the first 4 bits and the 2 after the first 16 are taken.
-        let [.., high, low] = (place << 2).to_be_bytes();
-        random[..2].copy_from_slice(&[high >> 4, high << 4 | low >> 4]);
-        random[2] = (low & 0x0C) << 2 | random[2] & 0x0F;
-        RunId::new(time_of(seed), random)
+        RunId::made_together(seed.created_at(), u16::try_from(place).unwrap_or(u16::MAX), random)
     }
-}
-
-/// When an id was made.
-fn time_of(id: RunId) -> Timestamp {
-    let mut millis = [0; 8];
-    millis[2..].copy_from_slice(&id.as_bytes()[..6]);
-    Timestamp::from_micros(i64::from_be_bytes(millis).saturating_mul(1_000))
 }
 
 impl LiveHook {
@@ -238,9 +226,10 @@ impl LiveHook {
                 return Err(HookRefusal::RateLimited { wait });
             }
         }
-        let (seed, created_at) = self.seed()?;
+        let (created_at, random) = self.inner.origin()?;
+        let seed = RunId::new(created_at, random);
         let ids: Vec<RunId> = new.iter().map(|&at| items[at].run_of(seed, at)).collect();
-        let _ = start.items.seed.set(seed);
+        let _ = start.prospect.seed.set(seed);
         let about: Vec<(bool, Option<usize>)> =
             items.iter().map(|item| (item.is_named, item.repeats)).collect();
         let head_bytes: usize = head.values().map(text_len).sum();
@@ -263,7 +252,7 @@ impl LiveHook {
         }
         if let Some((item, error)) = torn {
             if is_some_new {
-                let _ = start.items.runs.set(OfItems::new(runs.iter().flatten()));
+                let _ = start.prospect.runs.set(OfItems::new(runs.iter().flatten()));
             }
             return Err(match error {
                 EngineError::KeyReused { run } if about[item].0 => HookRefusal::ItemReused { item, run },
@@ -315,13 +304,6 @@ impl LiveHook {
             }
         }
         Ok(())
-    }
-
-    /// What the ids of a request's runs are made from: an id, and when it was made.
-    fn seed(&self) -> Result<(RunId, Timestamp), EngineError> {
-        let (now, mut random) = (self.inner.time.now(), [0; 10]);
-        self.inner.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
-        Ok((RunId::new(now, random), now))
     }
 
     fn dedupe(&self, kind: &str, mut key: String, fingerprint: [u8; 32]) -> Dedupe {

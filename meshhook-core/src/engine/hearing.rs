@@ -119,10 +119,10 @@ impl LiveHook {
         let is_known = found.verified.is_some();
         // Of these nobody knows whether the run was committed.
         let is_unknown = matches!(outcome.verdict, Verdict::Incomplete | Verdict::Overloaded);
-        let may_be_run = found.chosen.get().copied().filter(|_| is_unknown);
+        let may_be_run = found.prospect.run.get().copied().filter(|_| is_unknown);
         // Of items there may be runs whatever the refusal.
         let is_refused = !stands_in_run(outcome.verdict);
-        let items_seed = found.items.seed.get().copied().filter(|_| is_refused);
+        let items_seed = found.prospect.seed.get().copied().filter(|_| is_refused);
         let Verified { delivery_id, timestamp: signed_at, .. } = found.verified.unwrap_or_default();
         let Outcome { verdict, status, runs, detail, bytes, keep } = outcome;
         self.inner.record(Seen {
@@ -165,17 +165,17 @@ pub(super) struct Found {
     pub(super) verified: Option<Verified>,
     /// Why it is not wanted, in words.
     pub(super) unwanted: Option<String>,
-    /// The run that is to be committed, once its id is chosen.
-    pub(super) chosen: Arc<OnceLock<RunId>>,
-    pub(super) items: Arc<ItemsFound>,
+    pub(super) prospect: Arc<Prospect>,
 }
 
-/// What came out about the runs of a request's items.
+/// What a request may have started, told on the way there: whoever waits for the end may not live to see it.
 #[derive(Debug, Default)]
-pub(super) struct ItemsFound {
-    /// What the ids of the runs are made from, once they are to be committed.
+pub(super) struct Prospect {
+    /// The run that is to be committed, once its id is chosen.
+    pub(super) run: OnceLock<RunId>,
+    /// What the ids of its items' runs are made from, once they are to be committed.
     pub(super) seed: OnceLock<RunId>,
-    /// The runs that there are although the request is refused.
+    /// The runs of its items that there are although it is refused.
     pub(super) runs: OnceLock<OfItems>,
 }
 

@@ -3,7 +3,7 @@
 //! Delivery, key, run, first pure steps, first intents and the lease of this process are durable together; then this
 //! process goes on from memory. The commit is not the caller's: a caller who goes away does not cut it off.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::committer::{Committed, QueueFull};
 use super::contained::contained;
+use super::hearing::Prospect;
 use super::held::Place;
 use super::runner::{Length, Loaded, Runner, Standing, wake_up};
 use super::watch::{Step, Watch};
@@ -108,7 +109,7 @@ pub(super) struct NewRun {
     pub(super) dedupe: Option<Dedupe>,
     pub(super) wait: Option<Duration>,
     /// Where the run's id is told as soon as it is chosen, for whoever may not live to see the commit's answer.
-    pub(super) chosen: Option<Arc<OnceLock<RunId>>>,
+    pub(super) prospect: Option<Arc<Prospect>>,
 }
 
 /// What a request to start a run comes to.
@@ -195,28 +196,25 @@ impl Inner {
         Ok(Some(Started { run: first.run, duplicate: true, end: None }))
     }
 
-    /// Makes a run in memory, advanced until it has ended or owes something. Nothing is durable.
-    pub(super) async fn begin(&self, new: NewRun) -> Result<Begun, EngineError> {
-        self.begin_at(new, None).await
+    /// What an id is made from: the time, and random bytes.
+    pub(super) fn origin(&self) -> Result<(Timestamp, [u8; 10]), EngineError> {
+        let (now, mut random) = (self.time.now(), [0; 10]);
+        self.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
+        Ok((now, random))
     }
 
-    /// As [`begin`](Self::begin), for runs that are made together: the place of each orders those of a millisecond.
-    pub(super) async fn begin_at(&self, new: NewRun, place: Option<u16>) -> Result<Begun, EngineError> {
-        let created_at = self.time.now();
-        let mut random = [0; 10];
-        self.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
-        if let Some(place) = place {
-            random[..2].copy_from_slice(&place.to_be_bytes());
-        }
+    /// Makes a run in memory, advanced until it has ended or owes something. Nothing is durable.
+    pub(super) async fn begin(&self, new: NewRun) -> Result<Begun, EngineError> {
+        let (created_at, random) = self.origin()?;
         let run = RunId::new(created_at, random);
-        if let Some(chosen) = &new.chosen {
-            let _ = chosen.set(run);
+        if let Some(prospect) = &new.prospect {
+            let _ = prospect.run.set(run);
         }
         self.begin_as(new, (run, created_at)).await
     }
 
     /// As [`begin`](Self::begin), under an id and from a time that were chosen.
-    async fn begin_as(
+    pub(super) async fn begin_as(
         &self,
         new: NewRun,
         (run, created_at): (RunId, Timestamp),

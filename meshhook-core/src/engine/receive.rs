@@ -16,13 +16,13 @@
 //! The order is part of the contract. Nothing is parsed before its sender is known, and nothing is answered as accepted
 //! before it is durable.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::each::NO_ITEMS;
-use super::hearing::{Found, Hearing, ItemsFound, Outcome, Waiting};
+use super::hearing::{Found, Hearing, Outcome, Prospect, Waiting};
 use super::hook::{LiveHook, Read, matched_key};
 use super::intake::{NewRun, Started};
 use super::recorder::{Keep, OfItems, Runs};
@@ -133,7 +133,7 @@ impl LiveHook {
                     HookRefusal::KeyReused { run } | HookRefusal::ItemReused { run, .. } => Some(*run),
                     _ => None,
                 };
-                let runs = Runs { one, of_items: hearing.found.items.runs.get().cloned() };
+                let runs = Runs { one, of_items: hearing.found.prospect.runs.get().cloned() };
                 let detail = Some(self.detail(refusal));
                 let status = verdict.status();
                 hearing.note(Outcome { verdict, status, runs, detail, bytes: None, keep: Keep::All });
@@ -173,14 +173,12 @@ impl LiveHook {
             return Ok(Received::Ignored);
         }
         let key = self.dedupe_key(&read, verified.delivery_id.as_deref())?;
-        let (chosen, items) = (found.chosen.clone(), found.items.clone());
         let start = Start {
             key,
             delivery_id: verified.delivery_id,
             replay_of: None,
             earlier_seed: None,
-            chosen,
-            items,
+            prospect: found.prospect.clone(),
         };
         self.start(request, read, start).await
     }
@@ -230,7 +228,8 @@ impl LiveHook {
         let bytes = read.bytes;
         let (mut trigger, body) = self.run_trigger(read, &start);
         trigger.insert("body".to_owned(), body);
-        let new = NewRun { wait, chosen: Some(start.chosen.clone()), ..self.new_run(trigger, bytes, dedupe) };
+        let new =
+            NewRun { wait, prospect: Some(start.prospect.clone()), ..self.new_run(trigger, bytes, dedupe) };
         let (started, awaited) = self.inner.commit_run(new).await.map_err(engine_refusal)?;
         let Some(awaited) = awaited else { return Ok(accepted(started)) };
         Ok(Received::Waiting(Box::new(Waiting {
@@ -287,7 +286,7 @@ impl LiveHook {
             test: false,
             dedupe,
             wait: None,
-            chosen: None,
+            prospect: None,
         }
     }
 }
@@ -301,10 +300,8 @@ pub(super) struct Start {
     pub(super) delivery_id: Option<String>,
     /// The delivery that somebody wants to be routed again.
     pub(super) replay_of: Option<DeliveryId>,
-    /// Where the run's id is told before it is committed.
-    pub(super) chosen: Arc<OnceLock<RunId>>,
     /// What the ids of the items' runs were made from, where they may exist already.
     pub(super) earlier_seed: Option<RunId>,
-    /// Where what becomes of the items is told.
-    pub(super) items: Arc<ItemsFound>,
+    /// Where it is told what may be started, before it is.
+    pub(super) prospect: Arc<Prospect>,
 }

@@ -95,7 +95,7 @@ impl Project {
             test,
             dedupe,
             wait,
-            chosen: None,
+            prospect: None,
         }))
     }
 

@@ -37,6 +37,7 @@ use super::intake::NewRun;
 use super::long_work::text_len;
 use super::{EngineError, Inner, began, ended};
 use crate::definition::{CatchUp, ScheduleTrigger, TriggerKind, ValidDefinition};
+use crate::id::RunId;
 use crate::run::RunEnd;
 use crate::schedule::Schedule;
 use crate::store::{FireSchedule, Hold, Seen, StartRun, StoreError, TakenSchedule, WakeUp};
@@ -259,9 +260,11 @@ impl Inner {
                 test: false,
                 dedupe: None,
                 wait: None,
-                chosen: None,
+                prospect: None,
             };
-            let begun = self.begin_at(new, Some(place)).await?;
+            let (created_at, random) = self.origin()?;
+            let run = RunId::made_together(created_at, place, random);
+            let begun = self.begin_as(new, (run, created_at)).await?;
             held += begun.chunk.text.len();
             starts.push(begun.released(&self.worker));
             ends.push(begun.state.end().cloned());
