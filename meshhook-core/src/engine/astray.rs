@@ -124,28 +124,13 @@ struct Looked<'a> {
 
 /// Whether one is the other but for case, separators, or one or two characters.
 fn is_near(a: &str, b: &str) -> bool {
-    let plain = |text: &str| -> Vec<u8> {
-        text.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase()).collect()
+    let plain = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_lowercase()).collect()
     };
     let (a, b) = (plain(a), plain(b));
     // Of a short path everything is near.
     let most = if a.len().min(b.len()) < 4 { 0 } else { 2 };
-    a.len().abs_diff(b.len()) <= most && distance(&a, &b) <= most
-}
-
-/// How many bytes have to be put in, taken out or changed.
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    a.len().abs_diff(b.len()) <= most && strsim::levenshtein(&a, &b) <= most
 }
 
 /// The most workflows that are looked at, the newest.
