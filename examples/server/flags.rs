@@ -66,6 +66,10 @@ pub(crate) struct Flags {
     #[arg(long, value_parser = lease)]
     pub(crate) lease: Option<Duration>,
 
+    /// How many bytes of histories go into one transaction [default: 8 MiB]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) max_batch_bytes: Option<usize>,
+
     /// Lets workflows call private and loopback addresses
     #[arg(long)]
     pub(crate) allow_private_network: bool,
@@ -121,6 +125,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn lease(text: &str) -> Result<Duration, String> {
     let lease = duration(text)?;
     if lease >= Duration::from_secs(1) { Ok(lease) } else { Err("must be at least 1s".to_owned()) }
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|bytes| *bytes > 0).ok_or_else(|| "must be a positive integer".to_owned())
 }
 
 fn workers(text: &str) -> Result<usize, String> {

@@ -102,6 +102,9 @@ async fn run(flags: Flags) -> Result<(), Error> {
     if let Some(lease) = flags.lease {
         options.lease = lease;
     }
+    if let Some(bytes) = flags.max_batch_bytes {
+        options.max_batch_bytes = bytes;
+    }
     let engine = Engine::builder(database.store())
         .options(options)
         .key_provider(Arc::new(keys))
