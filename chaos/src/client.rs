@@ -7,7 +7,9 @@
 //! ```
 //!
 //! A few are sent twice at the same time to two servers, a few carry a wrong signature, and for some of the runs an
-//! event is posted that they wait for.
+//! event is posted that they wait for. Some webhooks are [batches](self::batches).
+
+mod batches;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Outcome;
+use crate::batch::{self, Batch};
 use crate::random::Random;
 use crate::server::Server;
 use crate::workflow::{EVENT, SECRET, WORKFLOW};
@@ -59,16 +62,39 @@ impl Delivery {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) deliveries: Vec<Delivery>,
-    /// How many were to be sent.
+    pub(crate) batches: Vec<Batch>,
+    /// How many webhooks were to be sent.
     pub(crate) intended: u64,
+}
+
+impl Ledger {
+    /// How many webhooks were sent.
+    pub(crate) fn attempted(&self) -> u64 {
+        (self.deliveries.len() + self.batches.len()) as u64
+    }
+
+    /// How many of them were accepted.
+    pub(crate) fn acked(&self) -> u64 {
+        let deliveries = self.deliveries.iter().filter(|delivery| !delivery.runs.is_empty());
+        let batches = self.batches.iter().filter(|batch| batch.is_accepted());
+        (deliveries.count() + batches.count()) as u64
+    }
 }
 
 /// How an attempt to send ended.
 enum Answer {
-    Accepted(String),
+    Accepted(Value),
     Refused(u16),
     Unknown,
     Unexpected(String),
+}
+
+/// One request, as it is sent.
+struct Sending<'a> {
+    hook: &'a str,
+    id: &'a str,
+    body: &'a str,
+    is_forged: bool,
 }
 
 /// Sends to servers.
@@ -77,8 +103,10 @@ pub(crate) struct Clients {
     http: reqwest::Client,
     servers: Arc<[Arc<Server>]>,
     seed: u64,
-    known: Arc<Mutex<Vec<Delivery>>>,
+    known: Arc<Mutex<Known>>,
 }
+
+type Known = (Vec<Delivery>, Vec<Batch>);
 
 /// What a wrong signature is answered.
 pub(crate) const FORGED: u16 = 401;
@@ -114,20 +142,30 @@ impl Clients {
                 let (clients, end) = (self.clone(), end.clone());
                 under_way.spawn(async move {
                     let _place = place;
-                    let mut delivery = clients.new_delivery(intended);
-                    let cut_off =
-                        end.run_until_cancelled(clients.deliver(intended, &mut delivery)).await.is_none();
-                    if cut_off {
-                        delivery.lost += 1;
-                    }
-                    clients.known.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+                    clients.send_one(intended, &end).await;
                 });
             }
             while under_way.try_join_next().is_some() {}
         }
         while under_way.join_next().await.is_some() {}
-        let deliveries = std::mem::take(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner));
-        Ledger { deliveries, intended }
+        let (deliveries, batches) =
+            std::mem::take(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner));
+        Ledger { deliveries, batches, intended }
+    }
+
+    /// Sends one webhook until it is known what became of it, and writes down what is known.
+    async fn send_one(&self, number: u64, end: &CancellationToken) {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut plan) = batch::plan(self.seed, number) {
+            end.run_until_cancelled(self.deliver_batch(number, &mut plan)).await;
+            known().1.push(plan.batch);
+            return;
+        }
+        let mut delivery = self.new_delivery(number);
+        if end.run_until_cancelled(self.deliver(number, &mut delivery)).await.is_none() {
+            delivery.lost += 1;
+        }
+        known().0.push(delivery);
     }
 
     fn new_delivery(&self, number: u64) -> Delivery {
@@ -148,13 +186,18 @@ impl Clients {
         let body = body(delivery, &mut random);
         let is_twice = random.percent(5);
         loop {
-            let mut answers = vec![self.attempt(self.some_server(&mut random), delivery, &body)];
+            let sending =
+                Sending { hook: WORKFLOW, id: &delivery.id, body: &body, is_forged: delivery.is_forged };
+            let mut answers = vec![self.attempt(self.some_server(&mut random), &sending)];
             if is_twice {
-                answers.push(self.attempt(self.some_server(&mut random), delivery, &body));
+                answers.push(self.attempt(self.some_server(&mut random), &sending));
             }
             for answer in futures_util::future::join_all(answers).await {
                 match answer {
-                    Answer::Accepted(run) => delivery.runs.push(run),
+                    Answer::Accepted(accepted) => match accepted["run_id"].as_str() {
+                        Some(run) => delivery.runs.push(run.to_owned()),
+                        None => delivery.unexpected.push(format!("202 without a run: {accepted}")),
+                    },
                     Answer::Refused(status) => delivery.refused = Some(status),
                     Answer::Unknown => delivery.lost += 1,
                     Answer::Unexpected(what) => delivery.unexpected.push(what),
@@ -175,13 +218,14 @@ impl Clients {
         &self.servers[random.below(self.servers.len())]
     }
 
-    async fn attempt(&self, server: &Server, delivery: &Delivery, body: &str) -> Answer {
-        let secret = if delivery.is_forged { "another secret" } else { SECRET };
+    async fn attempt(&self, server: &Server, sending: &Sending<'_>) -> Answer {
+        let Sending { hook, id, body, is_forged } = *sending;
+        let secret = if is_forged { "another secret" } else { SECRET };
         let request = self
             .http
-            .post(server.url(&format!("/hooks/default/{WORKFLOW}")))
+            .post(server.url(&format!("/hooks/default/{hook}")))
             .header("content-type", "application/json")
-            .header("x-github-delivery", &delivery.id)
+            .header("x-github-delivery", id)
             .header("x-github-event", "star")
             .header("x-hub-signature-256", sign(secret, body))
             .body(body.to_owned());
@@ -190,16 +234,13 @@ impl Clients {
         let Ok(text) = answer.text().await else { return Answer::Unknown };
         match status {
             202 => match serde_json::from_str::<Value>(&text) {
-                Ok(accepted) => match accepted["run_id"].as_str() {
-                    Some(run) => Answer::Accepted(run.to_owned()),
-                    None => Answer::Unexpected(format!("202 without a run: {text}")),
-                },
+                Ok(accepted) => Answer::Accepted(accepted),
                 Err(_) => Answer::Unexpected(format!("202 with {text}")),
             },
             // The server does not know either.
             503 if text.contains("it is not known") => Answer::Unknown,
             503 | 429 => Answer::Refused(status),
-            FORGED if delivery.is_forged => Answer::Refused(status),
+            FORGED if is_forged => Answer::Refused(status),
             _ => Answer::Unexpected(format!("{status} for a webhook: {text}")),
         }
     }

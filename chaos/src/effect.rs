@@ -35,6 +35,8 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) run: String,
     pub(crate) step: String,
+    /// The label of the item that it is for, if it is for one.
+    pub(crate) item: String,
     /// SHA-256 of the body.
     pub(crate) body: String,
 }
@@ -44,7 +46,7 @@ impl Entry {
     #[cfg(test)]
     pub(crate) fn new(at: Timestamp, [key, run, step, body]: [&str; 4]) -> Self {
         let [key, run, step, body] = [key, run, step, body].map(str::to_owned);
-        Self { at: at.as_micros(), key, run, step, body }
+        Self { at: at.as_micros(), key, run, step, item: String::new(), body }
     }
 
     pub(crate) fn at(&self) -> Timestamp {
@@ -121,6 +123,7 @@ impl Sink {
             key,
             run: text("run"),
             step: text("step"),
+            item: text("item"),
             body: hex::encode(Sha256::digest(&body)),
         };
         let answer = self.write(&entry).map_err(|error| error.to_string())?;

@@ -17,6 +17,7 @@
 //! bound on the failure rate that follows from it.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
 
+mod batch;
 mod check;
 mod client;
 mod effect;
@@ -70,7 +71,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     pub(crate) workers: u16,
     /// How many webhooks are sent in a second
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) rate: u64,
     /// Which faults, separated by commas [default: all]
     #[arg(long, value_delimiter = ',')]

@@ -35,6 +35,8 @@ pub(crate) struct Report<'a> {
 
 /// How many hits cannot all miss the work by chance.
 const MANY: u64 = 8;
+/// How many batches cannot all come through unharmed by chance.
+const MANY_BATCHES: usize = 100;
 /// The most violations that are shown.
 const SHOWN: usize = 30;
 
@@ -64,18 +66,26 @@ impl Report<'_> {
                 reasons.push(format!("{fault}: met no work in flight"));
             }
         }
-        let (attempted, acked) = (self.ledger.deliveries.len() as u64, self.acked());
+        let (attempted, acked) = (self.ledger.attempted(), self.ledger.acked());
         if attempted * 10 < self.ledger.intended * 9 {
-            reasons.push(format!("only {attempted} of {} deliveries were sent", self.ledger.intended));
+            reasons.push(format!("only {attempted} of {} webhooks were sent", self.ledger.intended));
         }
         if acked * 2 < self.ledger.intended {
-            reasons.push(format!("only {acked} of {} deliveries were accepted", self.ledger.intended));
+            reasons.push(format!("only {acked} of {} webhooks were accepted", self.ledger.intended));
+        }
+        let batches = &self.figures.batches;
+        if batches.sent >= MANY_BATCHES {
+            for (count, what) in [
+                (batches.repeated, "was sent again"),
+                (batches.torn, "was torn"),
+                (batches.found_again, "that was torn was found again"),
+            ] {
+                if count == 0 {
+                    reasons.push(format!("batches: none {what}"));
+                }
+            }
         }
         reasons
-    }
-
-    fn acked(&self) -> u64 {
-        self.ledger.deliveries.iter().filter(|delivery| !delivery.runs.is_empty()).count() as u64
     }
 }
 
@@ -93,18 +103,13 @@ impl fmt::Display for Report<'_> {
         )?;
         writeln!(f, "{:<14}{:>8}{:>12}{:>10}", "fault", "hits", "in flight", "3/N")?;
         for (fault, count) in &self.counts {
-            let bound = if count.touched == 0 {
-                "-".to_owned()
-            } else {
-                format!("{:.4}", 3.0 / count.touched as f64)
-            };
-            writeln!(f, "{fault:<14}{:>8}{:>12}{bound:>10}", count.hits, count.touched)?;
+            writeln!(f, "{fault:<14}{:>8}{:>12}{:>10}", count.hits, count.touched, bound(count.touched))?;
         }
         let touched: u64 = self.counts.values().map(|count| count.touched).sum();
         let hits: u64 = self.counts.values().map(|count| count.hits).sum();
-        let bound = if touched == 0 { "-".to_owned() } else { format!("{:.4}", 3.0 / touched as f64) };
-        writeln!(f, "{:<14}{hits:>8}{touched:>12}{bound:>10}\n", "all")?;
+        writeln!(f, "{:<14}{hits:>8}{touched:>12}{:>10}\n", "all", bound(touched))?;
         self.write_deliveries(f)?;
+        self.write_batches(f)?;
         self.write_figures(f)?;
         for (fault, resumes) in self.resumes.iter().filter(|(_, resumes)| !resumes.is_empty()) {
             writeln!(f, "taken over     {} after {fault}", quantiles(resumes))?;
@@ -148,14 +153,57 @@ impl Report<'_> {
         let resent = deliveries.iter().filter(|delivery| delivery.lost > 0).count();
         writeln!(
             f,
-            "deliveries     {} of {} sent: {} accepted, {} refused (503: {}, 401: {}), {open} indeterminate in the end; \
+            "webhooks       {} of {} sent, {} accepted\n\
+             deliveries     {}: {} accepted, {} refused (503: {}, 401: {}), {open} indeterminate in the end; \
              {lost} answers were lost, of {resent} deliveries",
-            deliveries.len(),
+            self.ledger.attempted(),
             self.ledger.intended,
-            self.acked(),
+            self.ledger.acked(),
+            deliveries.len(),
+            deliveries.iter().filter(|delivery| !delivery.runs.is_empty()).count(),
             busy + forged,
             busy,
             forged,
+        )
+    }
+
+    fn write_batches(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let batches = &self.figures.batches;
+        let open = batches.sent.saturating_sub(batches.accepted + batches.given_up + batches.forged);
+        writeln!(
+            f,
+            "batches        {}: {} accepted, {} given up, {} forged, {open} indeterminate in the end; {} requests, {} \
+             batches were sent more than once",
+            batches.sent,
+            batches.accepted,
+            batches.given_up,
+            batches.forged,
+            batches.requests,
+            batches.repeated,
+        )?;
+        writeln!(
+            f,
+            "torn           {} of the requests ({}) left runs without a 202, {} of them ({}) not all; 3/N {}",
+            batches.torn,
+            share(batches.torn, batches.requests),
+            batches.halfway,
+            share(batches.halfway, batches.torn),
+            bound(batches.torn as u64),
+        )?;
+        writeln!(
+            f,
+            "items          {} have runs; {} of {} answers ({}) named an earlier one, {} times ({}) what was torn",
+            batches.runs,
+            batches.duplicates,
+            batches.told,
+            share(batches.duplicates, batches.told),
+            batches.found_again,
+            share(batches.found_again, batches.duplicates),
+        )?;
+        writeln!(
+            f,
+            "rows           {} of deliveries, {} of them refused and with the runs of items",
+            self.figures.rows, self.figures.halfway_rows
         )
     }
 
@@ -183,6 +231,15 @@ impl Report<'_> {
     }
 }
 
+/// What no violation in so many trials says of the rate.
+fn bound(trials: u64) -> String {
+    if trials == 0 { "-".to_owned() } else { format!("{:.4}", 3.0 / trials as f64) }
+}
+
+fn share(part: usize, whole: usize) -> String {
+    format!("{:.1} %", 100.0 * part as f64 / whole.max(1) as f64)
+}
+
 fn quantiles(sorted: &[Duration]) -> String {
     let at = |quantile: f64| {
         let place = ((sorted.len() as f64 - 1.0) * quantile) as usize;
@@ -194,6 +251,7 @@ fn quantiles(sorted: &[Duration]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::BatchFigures;
 
     fn report<'a>(options: &'a Options, ledger: &'a Ledger) -> Report<'a> {
         Report {
@@ -229,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_run_that_shows_nothing_is_not_well() {
-        let (options, ledger) = (options(), Ledger { deliveries: Vec::new(), intended: 10 });
+        let (options, ledger) = (options(), Ledger { intended: 10, ..Ledger::default() });
         assert!(!report(&options, &ledger).is_well());
         let ledger = Ledger::default();
         let mut report = report(&options, &ledger);
@@ -237,5 +295,16 @@ mod tests {
         assert!(!report.is_well());
         report.counts = [(Fault::Kill, Count { hits: 0, touched: 0 })].into();
         assert!(report.to_string().contains("INV-15: kill: 0 hits"));
+    }
+
+    #[test]
+    fn a_run_whose_batches_all_came_through_shows_nothing_of_batches() {
+        let (options, ledger) = (options(), Ledger::default());
+        let mut report = report(&options, &ledger);
+        report.figures.batches =
+            BatchFigures { sent: 100, repeated: 9, torn: 3, found_again: 5, ..BatchFigures::default() };
+        assert!(report.is_well());
+        report.figures.batches.torn = 0;
+        assert!(report.to_string().contains("INV-15: batches: none was torn"));
     }
 }

@@ -184,6 +184,7 @@ impl Server {
         command
             .args(["--listen", &format!("127.0.0.1:{}", self.port), "--database", &database])
             .args(["--key", &program.key, "--lease", &format!("{}ms", program.lease.as_millis())])
+            .args(["--max-batch-bytes", &MAX_BATCH_BYTES.to_string()])
             .arg("--allow-private-network");
         if !self.takes_in {
             command.arg("--worker-only");
@@ -219,6 +220,10 @@ impl Server {
         ended.push(format!("server {}: {what}", self.number));
     }
 }
+
+/// How many bytes go into one transaction: so few that the runs of some batches are made part by part, and no machine is
+/// kept busy with what they write.
+pub(crate) const MAX_BATCH_BYTES: usize = 128 << 10;
 
 /// How long after its end a server is started again.
 const PAUSE: Duration = Duration::from_millis(100);

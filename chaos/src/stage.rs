@@ -25,7 +25,7 @@ use crate::place::Place;
 use crate::proxy::Lane;
 use crate::report::Report;
 use crate::server::{Program, Server};
-use crate::workflow::{self, SECRET, SECRET_NAME, WORKFLOW};
+use crate::workflow::{self, ITEMS, SECRET, SECRET_NAME, WORKFLOW};
 use crate::{Options, Outcome, effect};
 
 /// How long a server may be silent before others take over what it holds. Shorter than a host would choose, so that
@@ -35,6 +35,9 @@ const LEASE: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_secs(1);
 /// How long runs may take to end once the faults have stopped: longer is a violation.
 const SETTLING: Duration = Duration::from_secs(60);
+/// How much longer for each suspect that is left then: a worker takes one at a time, and the next when that has done a
+/// step.
+const A_SUSPECT: Duration = Duration::from_millis(500);
 
 /// Runs it all; answers whether all is well.
 pub(crate) async fn run(options: Options) -> Outcome<bool> {
@@ -110,10 +113,11 @@ async fn play(options: &Options, folder: &Path, closing: &CancellationToken) -> 
     let time = total.saturating_sub(began.elapsed()).max(Duration::from_secs(10));
     let (verified, found) = check::verify(&servers, ended, time).await?;
     violations.extend(found);
+    let recorded = check::recorded(&place).await?;
     let effects = effect::read(&effects_file)?;
     let counts = nemesis.hits.counts();
     let kills = counts.get(&Fault::Kill).map_or(0, |count| count.hits);
-    let (figures, found) = check::check(&stories, &ledger, &effects, kills);
+    let (figures, found) = check::check(&stories, &ledger, &recorded, &effects, kills);
     violations.extend(found);
     violations.extend(panics(folder)?.into_iter().map(|what| Violation::new(10, what)));
     violations.sort();
@@ -215,9 +219,13 @@ async fn set_up(server: &Server, effects: u16) -> Outcome<()> {
     let project = server.url("/api/projects/default");
     let secret = http.put(format!("{project}/secrets/{SECRET_NAME}")).json(&json!({ "value": SECRET }));
     expect(secret, 204).await?;
-    let create: Value = json!({ "slug": WORKFLOW, "definition": workflow::definition(effects) });
-    expect(http.post(format!("{project}/workflows")).json(&create), 201).await?;
-    expect(http.post(format!("{project}/workflows/{WORKFLOW}/publish")), 201).await?;
+    for (slug, definition) in
+        [(WORKFLOW, workflow::definition(effects)), (ITEMS, workflow::definition_of_items(effects))]
+    {
+        let create: Value = json!({ "slug": slug, "definition": definition });
+        expect(http.post(format!("{project}/workflows")).json(&create), 201).await?;
+        expect(http.post(format!("{project}/workflows/{slug}/publish")), 201).await?;
+    }
     Ok(())
 }
 
@@ -248,14 +256,15 @@ async fn settle<T>(servers: &[Arc<Server>], place: &Place, clients: &JoinHandle<
     tokio::time::sleep_until(calm_since + LEASE + POLL * 2).await;
     let check::Left { suspects, violations } = check::left(place, POLL * 2).await?;
     let mut settled = Settled { took: None, suspects, violations };
-    while calm_since.elapsed() < SETTLING {
+    let within = SETTLING + A_SUSPECT * u32::try_from(suspects).unwrap_or(u32::MAX);
+    while calm_since.elapsed() < within {
         if clients.is_finished() && check::live_runs(place).await? == 0 {
             settled.took = Some(calm_since.elapsed());
             return Ok(settled);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    settled.violations.push(Violation::new(11, format!("not all runs have ended after {SETTLING:?}")));
+    settled.violations.push(Violation::new(11, format!("not all runs have ended after {within:?}")));
     Ok(settled)
 }
 

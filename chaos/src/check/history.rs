@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use meshhook_core::event::{Chunk, Event, EventData, genesis};
+use meshhook_core::event::{Chunk, Event, EventData, RunTrigger, genesis};
 use meshhook_core::id::RunId;
 use meshhook_core::time::Timestamp;
 
 use super::Violation;
+use crate::batch::digest;
 
 /// What a history tells.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Story {
     pub(crate) run: String,
     /// The delivery that started it.
     pub(crate) delivery: Option<String>,
+    /// The item of that delivery that it is, if it has several.
+    pub(crate) item: Option<ItemOfRun>,
     pub(crate) intents: BTreeMap<String, Intent>,
     pub(crate) ends: BTreeMap<String, End>,
     /// When it was taken over, in order.
@@ -27,22 +30,43 @@ pub(crate) struct Story {
     pub(crate) events: usize,
 }
 
+/// The item that a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ItemOfRun {
+    pub(crate) label: String,
+    pub(crate) place: usize,
+    /// SHA-256 of its canonical text.
+    pub(crate) digest: [u8; 32],
+}
+
+impl ItemOfRun {
+    /// What a run's trigger says of its item.
+    fn of(trigger: &RunTrigger) -> Option<Self> {
+        let place = usize::try_from(trigger.get("item")?.as_u64()?).ok()?;
+        let body = trigger.body()?;
+        let label = body["label"].as_str().unwrap_or_default().to_owned();
+        Some(Self { label, place, digest: digest(body) })
+    }
+}
+
 /// What a step was about to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Intent {
     pub(crate) key: String,
     pub(crate) at: Timestamp,
 }
 
 /// The end of a step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct End {
     pub(crate) at: Timestamp,
     pub(crate) succeeded: bool,
     pub(crate) attempts: usize,
 }
 
-/// The latest that a timer may fire: its worker may die, and the next one, and the database meanwhile.
+/// The latest that a timer may fire: its worker may die, and the next one, and the database meanwhile. A run that waited as a
+/// suspect is given that time from when it was taken: it stands behind all other suspects, and whoever may take one must
+/// have lived for a while, which under many faults is seldom.
 const LATEST: Duration = Duration::from_secs(90);
 
 /// Reads the history of a run as it is stored.
@@ -73,6 +97,9 @@ struct Reading {
     story: Story,
     violations: Vec<Violation>,
     epoch: u64,
+    /// When somebody took it over from an owner that had taken it over, too, and had not advanced it.
+    suspected: Option<Timestamp>,
+    is_taken_over: bool,
     at: Option<Timestamp>,
     timers: BTreeMap<String, Timestamp>,
 }
@@ -97,14 +124,20 @@ impl Reading {
         self.story.decided.insert(event.at);
         self.story.events += 1;
         let step = event.step.as_ref().map(ToString::to_string).unwrap_or_default();
+        let is_taken_over = matches!(event.data, EventData::RunClaimed { .. });
         match &event.data {
             EventData::RunCreated(created) => {
                 self.story.delivery =
                     created.trigger.get("delivery_id").and_then(serde_json::Value::as_str).map(str::to_owned);
+                self.story.item = ItemOfRun::of(&created.trigger);
             }
             EventData::RunClaimed { epoch, .. } => {
                 if *epoch <= self.epoch {
                     self.object(6, format!("epoch {epoch} at {seq} follows {}", self.epoch));
+                }
+                // Whoever died before it wrote anything down has left a gap.
+                if self.is_taken_over || *epoch > self.epoch.max(1) + 1 {
+                    self.suspected = Some(event.at);
                 }
                 self.epoch = *epoch;
                 self.story.takeovers.push(event.at);
@@ -129,7 +162,7 @@ impl Reading {
                 Some(due) => {
                     let late = event.at.since(due);
                     self.story.lateness.push(late);
-                    if late > LATEST {
+                    if event.at.since(self.suspected.map_or(due, |suspected| suspected.max(due))) > LATEST {
                         self.object(7, format!("the timer of {step} fired {late:?} late at {seq}"));
                     }
                 }
@@ -145,6 +178,7 @@ impl Reading {
             }
             _ => {}
         }
+        self.is_taken_over = is_taken_over;
     }
 
     fn end_step(&mut self, event: &Event, step: &str, succeeded: bool, attempts: Option<u32>) {
@@ -234,6 +268,24 @@ mod tests {
         ] {
             assert_eq!(violations(&events), [invariant], "{events:?}");
         }
+    }
+
+    #[test]
+    fn a_timer_may_be_late_in_a_run_that_waited_as_a_suspect() {
+        let claimed = |epoch| EventData::RunClaimed { worker: "w".parse().unwrap(), epoch };
+        let timer = EventData::TimerSet { at: at(5), purpose: TimerPurpose::Delay };
+        let fired = EventData::TimerFired { at: at(5), purpose: TimerPurpose::Delay };
+        let told = |claims: &[(i64, u64)], seconds: i64| {
+            let claims = claims.iter().map(|(seconds, epoch)| (*seconds, claimed(*epoch)));
+            let end = [(seconds, fired.clone()), (seconds, succeeded())];
+            let history: Vec<_> =
+                [(1, created()), (2, timer.clone())].into_iter().chain(claims).chain(end).collect();
+            violations(&history)
+        };
+        assert_eq!(told(&[(3, 2), (400, 3)], 401), [0; 0]);
+        assert_eq!(told(&[(400, 3)], 401), [0; 0]);
+        assert_eq!(told(&[(400, 2)], 401), [7]);
+        assert_eq!(told(&[(3, 2), (400, 3)], 500), [7]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use sqlx::postgres::PgRow;
 
 use super::Violation;
 use super::history::{self, Story};
+use super::recorded::Recorded;
 use crate::Outcome;
 use crate::place::Place;
 use crate::server::Server;
@@ -89,6 +90,15 @@ pub(crate) async fn show(place: &Place, run: &str) -> Outcome<String> {
         lines.extend(events.iter().map(|event| event.to_string().chars().take(400).collect::<String>()));
     }
     Ok(lines.join("\n"))
+}
+
+/// What the database says became of deliveries.
+pub(crate) async fn recorded(place: &Place) -> Outcome<Vec<Recorded>> {
+    let rows = place.sql("SELECT verdict, facts FROM meshhook.deliveries").await?;
+    let read = |row: &PgRow| -> Outcome<Recorded> {
+        Ok(Recorded::of(row.try_get(0)?, &serde_json::from_slice(row.try_get(1)?)?))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// How many runs have not ended.

@@ -3,11 +3,11 @@
 //!
 //! | | invariant |
 //! | --- | --- |
-//! | 1 | every accepted delivery has exactly one run, and every run has a delivery that was accepted or may have been |
+//! | 1 | every accepted delivery has exactly one run, and every run has a delivery that was accepted or may have been; the same holds for each item of a batch, whatever requests it came in, and `duplicate` names the run that it has. The runs that a delivery's row names are there |
 //! | 2 | every run ends with exactly one terminal event, and nothing follows it; none fails, but that one which was hit three times in a row may be `quarantined`: it is counted and shown |
 //! | 3 | positions have no gaps, and the chain of hashes is whole |
 //! | 4 | deciding a history again, in another process, gives the same history |
-//! | 5 | all effects of a step carry one key and one body; they have an intent; none comes after the step's end |
+//! | 5 | all effects of a step carry one key and one body; they have an intent; none comes after the step's end; those for an item come from one run, which has had all of them when it ends |
 //! | 6 | epochs only grow |
 //! | 7 | no timer fires before its time, and none long after it |
 //! | 11 | once the faults have stopped, nothing is left without somebody who will go on with it |
@@ -18,7 +18,9 @@
 mod client;
 mod effects;
 mod history;
+mod items;
 mod load;
+mod recorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,7 +30,9 @@ use meshhook_core::failure::code;
 use meshhook_core::time::Timestamp;
 
 pub(crate) use self::history::Story;
-pub(crate) use self::load::{Left, left, live_runs, load, show, verify};
+pub(crate) use self::items::BatchFigures;
+pub(crate) use self::load::{Left, left, live_runs, load, recorded, show, verify};
+use self::recorded::Recorded;
 use crate::client::Ledger;
 use crate::effect::Entry;
 use crate::nemesis::Strike;
@@ -79,12 +83,17 @@ pub(crate) struct Figures {
     pub(crate) failed: BTreeMap<String, usize>,
     /// How late timers fired.
     pub(crate) lateness: Vec<Duration>,
+    pub(crate) batches: BatchFigures,
+    /// Deliveries that have a row, and of these those that were refused and name runs.
+    pub(crate) rows: usize,
+    pub(crate) halfway_rows: usize,
 }
 
 /// Checks what is known offline.
 pub(crate) fn check(
     stories: &BTreeMap<String, Story>,
     ledger: &Ledger,
+    recorded: &[Recorded],
     effects: &[Entry],
     kills: u64,
 ) -> (Figures, Vec<Violation>) {
@@ -105,6 +114,11 @@ pub(crate) fn check(
     figures.lateness.sort();
     violations.extend(client::check(stories, ledger));
     violations.extend(effects::check(stories, effects, kills, &mut figures));
+    let (batches, found) = items::check(stories, &ledger.batches, effects);
+    figures.batches = batches;
+    figures.rows = recorded.len();
+    figures.halfway_rows = recorded::check(stories, recorded, &mut violations);
+    violations.extend(found);
     (figures, violations)
 }
 
