@@ -444,13 +444,18 @@ async fn bodies_past_the_memory_for_them_are_refused_for_now() {
     assert_eq!(server.send(post(large())).await.status, 202);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_sender_that_goes_away_leaves_its_delivery() {
-    let server = Server::open();
+/// A hook whose senders wait for a run that goes on waiting.
+fn waited_for() -> Value {
     let mut definition = waiting();
     let config = json!({ "path": "in", "respond": { "wait": "30s" } });
     definition["triggers"] = json!([{ "id": "hook", "type": "webhook", "config": config }]);
-    server.publish("w", definition).await;
+    definition
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_goes_away_leaves_its_delivery() {
+    let server = Server::open();
+    server.publish("w", waited_for()).await;
     let post = || {
         let request = Request::post("/hooks/default/in").header("content-type", "application/json");
         request.body(Body::from(r#"{"id":1}"#)).unwrap()
@@ -472,10 +477,7 @@ async fn a_sender_that_goes_away_leaves_its_delivery() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_waits_for_a_run_holds_no_memory_for_its_body() {
     let server = Server::with(RouterOptions::new(OpenLoopback).max_hook_bytes(1_000));
-    let mut definition = waiting();
-    let config = json!({ "path": "in", "respond": { "wait": "30s" } });
-    definition["triggers"] = json!([{ "id": "hook", "type": "webhook", "config": config }]);
-    server.publish("w", definition).await;
+    server.publish("w", waited_for()).await;
     let post = || {
         let request = Request::post("/hooks/default/in").header("content-type", "application/json");
         server.send(request.body(Body::from(format!("\"{}\"", "x".repeat(600)))).unwrap())
