@@ -207,13 +207,31 @@ fn write_str<S: Sink>(value: &str, sink: &mut S) -> bool {
     sink.push(&value[written..]) && sink.push("\"")
 }
 
-/// Where the next byte from `start` on stands that cannot stand for itself. Sixteen are looked at in one go.
+/// Where the next byte from `start` on stands that cannot stand for itself.
 fn next_escaped(bytes: &[u8], start: usize) -> Option<usize> {
-    let is_escaped = |byte: &u8| *byte < 0x20 || matches!(*byte, b'"' | b'\\');
-    let rest = &bytes[start..];
-    let is_plain = |sixteen: &&[u8]| !sixteen.iter().fold(false, |found, byte| found | is_escaped(byte));
-    let plain = rest.chunks_exact(16).take_while(is_plain).count() * 16;
-    rest[plain..].iter().position(is_escaped).map(|place| start + plain + place)
+    let (eights, rest) = bytes[start..].as_chunks::<8>();
+    for (place, eight) in eights.iter().enumerate() {
+        if let Some(at) = first_escaped(*eight) {
+            return Some(start + place * 8 + at);
+        }
+    }
+    let mut padded = [b' '; 8];
+    padded[..rest.len()].copy_from_slice(rest);
+    first_escaped(padded).map(|at| start + eights.len() * 8 + at)
+}
+
+/// Which of eight bytes is the first that cannot stand for itself: a control character, a quote or a backslash.
+///
+/// All are looked at in one go, as in "Determine if a word has a byte less than n" of Sean Eron Anderson's Bit Twiddling
+/// Hacks. What is borrowed by a byte that is less marks bytes behind it only, so that the first mark is right.
+fn first_escaped(eight: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word;
+    let equal = |word: u64, to: u8| less(word ^ (ONES * u64::from(to)), 1);
+    let word = u64::from_le_bytes(eight);
+    let marks = (less(word, 0x20) | equal(word, b'"') | equal(word, b'\\')) & HIGHS;
+    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]
@@ -269,6 +287,23 @@ mod tests {
     fn empty_and_nested_containers_are_closed() {
         let value = json!([[], {}, [[1, []], {"a": {"b": []}, "c": 1}], 2]);
         assert_eq!(to_canonical_string(&value), r#"[[],{},[[1,[]],{"a":{"b":[]},"c":1}],2]"#);
+    }
+
+    #[test]
+    fn every_byte_that_needs_an_escape_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let expected = byte < 0x20 || matches!(byte, b'"' | b'\\');
+            for (len, place) in (1..20).flat_map(|len| (0..len).map(move |place| (len, place))) {
+                // What stands behind must not matter, least of all what a borrow could reach.
+                for behind in [b' ', b'!', b'#', b']', 0x7F, 0x80, 0xFF, 0x00] {
+                    let mut bytes = vec![b' '; len];
+                    bytes[place] = byte;
+                    bytes[place + 1..].fill(behind);
+                    let next = (behind == 0 && place + 1 < len).then_some(place + 1);
+                    assert_eq!(next_escaped(&bytes, 0), if expected { Some(place) } else { next }, "{bytes:?}");
+                }
+            }
+        }
     }
 
     #[test]
