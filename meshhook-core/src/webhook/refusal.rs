@@ -106,21 +106,6 @@ impl Refusal {
     pub(super) fn because(self, detail: impl Into<String>) -> Refused {
         Refused::new(self, detail)
     }
-
-    /// How far the request came.
-    pub(super) fn depth(self) -> u8 {
-        match self {
-            Self::NeedsSecret
-            | Self::HeaderMissing
-            | Self::Ambiguous
-            | Self::BadEncoding
-            | Self::TooManySignatures => 0,
-            Self::BadAlgorithm | Self::BadKey => 1,
-            Self::BadId | Self::BadChallenge | Self::BadTimestamp => 2,
-            Self::Mismatch => 3,
-            Self::BadClaims | Self::Stale => 4,
-        }
-    }
 }
 
 impl Refused {

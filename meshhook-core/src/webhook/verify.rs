@@ -123,7 +123,7 @@ impl VerifyConfig {
         match &self.scheme {
             Scheme::Signature(schemes) => {
                 let of_each = schemes.iter().map(|scheme| {
-                    let found = Found::new(scheme, request);
+                    let found = Found::new(scheme, request, &mut false);
                     let found = found.unwrap_or_else(|_| Found::without_signature(request));
                     let timestamp = scheme.timestamp.as_ref().and_then(|rule| {
                         parse_timestamp(&found.get(&rule.source).ok().flatten()?, rule.unit)
@@ -148,7 +148,7 @@ impl VerifyConfig {
         matches!(&self.scheme, Scheme::Jwt(scheme) if scheme.keys.is_some())
     }
 
-    /// Tries each form; of several refusals, the one that came closest is the reason.
+    /// Tries each form; of several refusals, the reason is that of the form that the request came as.
     fn verify_any(
         &self,
         schemes: &[SignatureScheme],
@@ -156,19 +156,19 @@ impl VerifyConfig {
         secrets: &[Secret<'_>],
         now: Timestamp,
     ) -> Result<Verified, Refused> {
-        let mut reason: Option<Refused> = None;
+        let mut reason: Option<(Reached, Refused)> = None;
         for scheme in schemes {
-            match self.verify_signature(scheme, request, secrets, now) {
+            let mut reached = Reached::default();
+            match self.verify_signature(scheme, request, secrets, now, &mut reached) {
                 Err(refused) => {
-                    let known = reason.as_ref().map(|reason| reason.refusal.depth());
-                    if known.is_none_or(|depth| refused.refusal.depth() > depth) {
-                        reason = Some(refused);
+                    if reason.as_ref().is_none_or(|(known, _)| reached > *known) {
+                        reason = Some((reached, refused));
                     }
                 }
                 accepted => return accepted,
             }
         }
-        Err(reason.unwrap_or_else(|| Refusal::HeaderMissing.into()))
+        Err(reason.map_or_else(|| Refusal::HeaderMissing.into(), |(_, refused)| refused))
     }
 
     fn verify_signature(
@@ -177,11 +177,13 @@ impl VerifyConfig {
         request: &RawRequest<'_>,
         secrets: &[Secret<'_>],
         now: Timestamp,
+        reached: &mut Reached,
     ) -> Result<Verified, Refused> {
-        let found = Found::new(scheme, request)?;
         let key = |secret: &Secret<'_>| Key::prepare(scheme.key, scheme.algorithm, secret.text);
         let keys: Vec<(&Secret<'_>, Key)> =
             secrets.iter().filter_map(|secret| Some((secret, key(secret)?))).collect();
+        reached.keyed = !keys.is_empty();
+        let found = Found::new(scheme, request, &mut reached.carried)?;
         if keys.is_empty() {
             return Err(Refused::bad_key(scheme.key, scheme.algorithm, &names_of(secrets)));
         }
@@ -213,6 +215,8 @@ impl VerifyConfig {
         }
         let matched =
             keys.iter().find(|(_, key)| key.matches_any(scheme.algorithm, &signed, &found.signatures));
+        reached.matched = matched.is_some();
+        reached.keys_tried = keys.len();
         let Some((secret, _)) = matched else {
             let bytes = signed.iter().map(|part| part.len()).sum();
             let tried: Vec<&SecretName> = keys.iter().map(|(secret, _)| secret.name).collect();
@@ -241,6 +245,20 @@ impl VerifyConfig {
         let key_index = Some(secret.index);
         Ok(Verified { key_index, delivery_id: delivery_id(&found, &scheme.delivery_id)?, timestamp })
     }
+}
+
+/// How far a request came in one form of a scheme. Of several forms, the one where it came farthest is the one that it
+/// came as: what decides first is that a signature of the form is there at all, then that the hook has a key of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Reached {
+    /// A signature of this form is there, whatever is wrong with it.
+    carried: bool,
+    /// A secret is a key of this form.
+    keyed: bool,
+    /// A signature is that of a key.
+    matched: bool,
+    /// How many keys the signatures were held against.
+    keys_tried: usize,
 }
 
 /// A secret that has a value.
@@ -322,7 +340,12 @@ impl<'a> Found<'a> {
         Self { request, entries: Vec::new(), signatures: Vec::new(), json: OnceCell::new() }
     }
 
-    fn new(scheme: &SignatureScheme, request: &'a RawRequest<'a>) -> Result<Self, Refused> {
+    /// Finds the signatures, or says why there is none; `carried` becomes whether there is one in whatever state.
+    fn new(
+        scheme: &SignatureScheme,
+        request: &'a RawRequest<'a>,
+        carried: &mut bool,
+    ) -> Result<Self, Refused> {
         let mut found = Self::without_signature(request);
         let mut candidates: Vec<Cow<'a, str>> = Vec::new();
         let mut carriers: Vec<&Source> = Vec::new();
@@ -351,6 +374,7 @@ impl<'a> Found<'a> {
         if carriers.is_empty() {
             return Err(Refused::no_signature(&scheme.carriers));
         }
+        *carried = !candidates.is_empty();
         if candidates.len() > MAX_CANDIDATES {
             let detail =
                 format!("there are {} signatures; at most {MAX_CANDIDATES} are tried", candidates.len());

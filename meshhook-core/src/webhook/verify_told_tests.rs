@@ -120,3 +120,57 @@ fn an_owner_is_told_what_is_wrong_about_tokens_passwords_and_ids() {
     tells(&with("you:other"), Refusal::Mismatch, detail);
     tells(&with("you:key"), Refusal::Mismatch, "the user name is not `me`");
 }
+
+/// A hook by Standard Webhooks, and a request with these signatures.
+fn standard(secrets: &[Option<&'static str>], signatures: &str) -> Case {
+    Case::new(json!({"scheme": "standard", "secret": "s"}))
+        .secrets(secrets)
+        .header("webhook-id", "a")
+        .header("webhook-timestamp", &NOW.to_string())
+        .header("webhook-signature", signatures)
+}
+
+#[test]
+fn of_several_forms_an_owner_is_told_about_the_one_that_the_request_came_as() {
+    const SHARED: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const PUBLIC: &str = "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=";
+    let v1 = format!("v1,{}", STANDARD.encode([7; 32]));
+    let v1a = format!("v1a,{}", STANDARD.encode([7; 64]));
+    let both = format!("{v1} {v1a}");
+    let either = format!("{v1a} {v1}");
+    let refused = |secret: &'static str, signatures: &str, refusal| {
+        standard(&[Some(secret)], signatures).refused(refusal);
+        standard(&[Some(secret), None], signatures).refused(refusal);
+    };
+    for (secret, own) in [(SHARED, &v1), (PUBLIC, &v1a)] {
+        for signatures in [own, &both, &either] {
+            refused(secret, signatures, Refusal::Mismatch);
+            let twice = standard(&[Some(secret)], signatures).header("webhook-timestamp", "1");
+            twice.refused(Refusal::Ambiguous);
+            let detail = "the header `webhook-timestamp` is there more than once";
+            tells(&twice, Refusal::Ambiguous, detail);
+            let mut unnamed = standard(&[Some(secret)], signatures);
+            unnamed.headers.remove("webhook-id");
+            unnamed.refused(Refusal::BadId);
+            let mut timeless = standard(&[Some(secret)], signatures);
+            timeless.headers.remove("webhook-timestamp");
+            timeless.refused(Refusal::BadTimestamp);
+        }
+        let many = vec![own.as_str(); 80].join(" ");
+        let detail = "there are 80 signatures; at most 16 are tried";
+        tells(&standard(&[Some(secret)], &many), Refusal::TooManySignatures, detail);
+        let both_keys = standard(&[Some(SHARED), Some(PUBLIC)], &many);
+        tells(&both_keys, Refusal::TooManySignatures, detail);
+        // Of what is in no form, the owner is told which one the key is for.
+        let label = own.split_once(',').unwrap().0;
+        let detail =
+            format!("the list in the header `webhook-signature` (entries between ` `) has no `{label},…`");
+        tells(&standard(&[Some(secret)], "v2,AAAA"), Refusal::BadEncoding, &detail);
+    }
+    // What is wrong with the form that the key is for counts, not what is wrong with the other.
+    refused(SHARED, &format!("v1,junk {v1a}"), Refusal::BadEncoding);
+    refused(PUBLIC, &format!("{v1} v1a,junk"), Refusal::BadEncoding);
+    // The request came as something that no secret is a key of.
+    refused(SHARED, &v1a, Refusal::BadKey);
+    refused(PUBLIC, &v1, Refusal::BadKey);
+}
