@@ -300,7 +300,11 @@ mod tests {
                     bytes[place] = byte;
                     bytes[place + 1..].fill(behind);
                     let next = (behind == 0 && place + 1 < len).then_some(place + 1);
-                    assert_eq!(next_escaped(&bytes, 0), if expected { Some(place) } else { next }, "{bytes:?}");
+                    assert_eq!(
+                        next_escaped(&bytes, 0),
+                        if expected { Some(place) } else { next },
+                        "{bytes:?}"
+                    );
                 }
             }
         }
