@@ -251,11 +251,15 @@ macro_rules! uuid_id {
         pub struct $name(uuid::Uuid);
 
         impl $name {
-            /// Makes an id from the time of creation and random bytes.
+            /// Makes an id from the time of creation, to the microsecond, and random bytes, of which the last eight count.
             #[must_use]
             pub fn new(created_at: Timestamp, random: [u8; 10]) -> Self {
-                let millis = u64::try_from(created_at.as_millis()).unwrap_or(0);
-                Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+                let micros = u64::try_from(created_at.as_micros()).unwrap_or(0);
+                let mut behind = random;
+                // RFC 9562, section 6.2, method 3: a fraction of the millisecond in the 12 bits behind it.
+                let fraction = (micros % 1_000 * 4_096 / 1_000) as u16;
+                behind[..2].copy_from_slice(&fraction.to_be_bytes());
+                Self(uuid::Builder::from_unix_timestamp_millis(micros / 1_000, &behind).into_uuid())
             }
 
             /// Reads the 16 bytes of an id.
@@ -311,7 +315,7 @@ macro_rules! uuid_id {
 }
 
 uuid_id! {
-    /// One execution of one version: a UUIDv7 (RFC 9562), so that ids sort by creation.
+    /// One execution of one version: a UUIDv7 (RFC 9562), so that ids sort by creation, to the microsecond.
     RunId, "run id"
 }
 
@@ -319,24 +323,27 @@ impl RunId {
     /// Makes the id of one of several runs that are made at once: they sort by their places, up to the 16,384th.
     #[must_use]
     pub fn made_together(created_at: Timestamp, place: u16, mut random: [u8; 10]) -> Self {
-        // Version and variant stand in place of the first 4 bits, and of the 2 after the first 16.
-        let [high, low] = (place << 2).to_be_bytes();
-        random[..2].copy_from_slice(&[high >> 4, high << 4 | low >> 4]);
-        random[2] = (low & 0x0C) << 2 | random[2] & 0x0F;
+        // Behind the fraction of the millisecond stands the variant, in place of 2 bits.
+        random[2..4].copy_from_slice(&(place & 0x3FFF).to_be_bytes());
         Self::new(created_at, random)
     }
 
-    /// When it was made, to the millisecond.
+    /// When it was made, to the microsecond.
     #[must_use]
     pub fn created_at(&self) -> Timestamp {
+        let bytes = self.as_bytes();
         let mut millis = [0; 8];
-        millis[2..].copy_from_slice(&self.as_bytes()[..6]);
-        Timestamp::from_micros(i64::from_be_bytes(millis).saturating_mul(1_000))
+        millis[2..].copy_from_slice(&bytes[..6]);
+        let fraction = i64::from(u16::from_be_bytes([bytes[6] & 0x0F, bytes[7]]));
+        let micros = (fraction * 1_000 + 4_095) / 4_096;
+        Timestamp::from_micros(
+            i64::from_be_bytes(millis).saturating_mul(1_000).saturating_add(micros.min(999)),
+        )
     }
 }
 
 uuid_id! {
-    /// One webhook request that was received: a UUIDv7 (RFC 9562), so that ids sort by arrival.
+    /// One webhook request that was received: a UUIDv7 (RFC 9562), so that ids sort by arrival, to the microsecond.
     DeliveryId, "delivery id"
 }
 
@@ -397,8 +404,19 @@ mod tests {
         assert_eq!(&text[14..15], "7");
         assert_eq!(text.parse::<RunId>().unwrap(), id);
         assert!(text.to_uppercase().parse::<RunId>().is_err());
-        assert!(RunId::new(at.after(std::time::Duration::from_millis(1)), [0; 10]) > id);
-        assert_eq!(id.created_at(), Timestamp::from_micros(1_767_323_045_678_000));
+        assert_eq!(id.created_at(), at);
+    }
+
+    #[test]
+    fn run_ids_sort_by_the_microsecond_that_they_were_made_in() {
+        let at = |micros: i64| Timestamp::from_micros(1_767_323_045_678_000 + micros);
+        // The random bytes must not matter, whichever of them are larger.
+        let ids: Vec<RunId> = (0..3_000)
+            .map(|micros| RunId::new(at(micros), [if micros % 2 == 0 { 0xFF } else { 0 }; 10]))
+            .collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        assert!(ids.iter().zip(0..).all(|(id, micros)| id.created_at() == at(micros)));
+        assert_ne!(RunId::new(at(0), [1; 10]), RunId::new(at(0), [2; 10]));
     }
 
     #[test]
