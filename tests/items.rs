@@ -33,7 +33,8 @@ async fn serve(store: Arc<dyn Store>) -> (Engine, String) {
 async fn publish(engine: &Engine) {
     let project = engine.project(&ProjectId::default_project());
     let slug = WorkflowSlug::new("mail").unwrap();
-    let hook = json!({ "each": { "items": "body", "id": "item.sg_event_id" } });
+    let each = json!({ "items": "body", "id": "item.sg_event_id" });
+    let hook = json!({ "verify": { "scheme": "none" }, "each": each });
     let definition = json!({ "name": "Mail",
         "triggers": [{ "id": "sendgrid", "type": "webhook", "config": hook }],
         "nodes": [{ "id": "a", "type": "transform", "config": { "expression": "input.email" } }] });

@@ -350,7 +350,7 @@ mod tests {
             .input_schema(json!({"type": "object"}))
             .var("room", "#releases")
             .timeout(Duration::from_secs(5_400))
-            .webhook("hook", json!({"path": "in"}))
+            .webhook("hook", json!({"path": "in", "verify": {"scheme": "none"}}))
             .schedule_with("clock", json!({"cron": "0 9 * * MON", "timezone": "Europe/Berlin", "input": {}}))
             .node(NodeSpec::transform("a", "input").name("Start"))
             .node(NodeSpec::branch("b", "input.ok"))

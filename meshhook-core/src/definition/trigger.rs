@@ -261,8 +261,16 @@ fn read_webhook(config: &Field<'_>, seen: &mut Seen<'_>) -> Option<WebhookTrigge
     let methods = members
         .optional("methods")
         .map_or_else(|| Some(vec!["POST".to_owned()]), |field| read_methods(&field));
-    let verify =
-        members.optional("verify").map_or_else(|| Some(VerifyConfig::none()), |field| read_verify(&field));
+    let verify = match members.optional("verify") {
+        Some(field) => read_verify(&field),
+        None if config.checker.context.is_published => Some(VerifyConfig::none()),
+        None => {
+            let path = member_path(&config.path, "verify");
+            let message = r#"verify is required: to take what anybody sends, write {"scheme": "none"}"#;
+            config.checker.report(Problem::new(ProblemCode::MissingField, path, message));
+            None
+        }
+    };
     let dedupe = members.optional("dedupe").map_or_else(
         || Some(Dedupe { key: None, window: DEFAULT_DEDUPE_WINDOW }),
         |field| read_dedupe(&field),

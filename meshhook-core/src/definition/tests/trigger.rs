@@ -150,8 +150,8 @@ fn a_handshake_has_the_secret_that_it_needs_and_no_other() {
 #[test]
 fn triggers_have_unique_ids_and_known_types() {
     let document = json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}], "triggers": [
-        {"id": "a", "type": "webhook", "config": {"path": "p"}},
-        {"id": "a", "type": "webhook", "config": {"path": "q"}},
+        {"id": "a", "type": "webhook", "config": {"path": "p", "verify": {"scheme": "none"}}},
+        {"id": "a", "type": "webhook", "config": {"path": "q", "verify": {"scheme": "none"}}},
         {"id": "b c", "type": "cron"},
         {"type": "schedule"},
         {}
@@ -191,7 +191,10 @@ fn a_path_is_taken_by_another_trigger_or_another_workflow() {
         let triggers: Value = paths
             .iter()
             .enumerate()
-            .map(|(at, path)| json!({"id": format!("t{at}"), "type": "webhook", "config": {"path": path}}))
+            .map(|(at, path)| {
+                let config = json!({"path": path, "verify": {"scheme": "none"}});
+                json!({"id": format!("t{at}"), "type": "webhook", "config": config})
+            })
             .collect();
         let document =
             json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}], "triggers": triggers});
@@ -209,10 +212,29 @@ fn a_path_is_taken_by_another_trigger_or_another_workflow() {
 
 #[test]
 fn two_webhooks_without_a_path_collide_even_where_the_slug_is_not_known() {
+    let config = json!({"verify": {"scheme": "none"}});
     let document = json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}], "triggers": [
-        {"id": "a", "type": "webhook"}, {"id": "b", "type": "webhook"}
+        {"id": "a", "type": "webhook", "config": config}, {"id": "b", "type": "webhook", "config": config}
     ]});
     expect(&document, &[("path_taken", "triggers[1].config.path")]);
+}
+
+#[test]
+fn a_webhook_that_takes_what_anybody_sends_says_so() {
+    let hook = |trigger: Value| json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}], "triggers": [trigger]});
+    let types = node_types();
+    for silent in [
+        json!({"id": "h", "type": "webhook"}),
+        json!({"id": "h", "type": "webhook", "config": {"path": "p"}}),
+        json!({"id": "h", "type": "webhook", "config": {"path": "p", "verify": null}}),
+    ] {
+        expect(&hook(silent.clone()), &[("missing_field", "triggers[0].config.verify")]);
+        // Under the rules of releases that let it be published, it goes on.
+        let published = check(&hook(silent), &CheckContext::new(&types).published());
+        assert!(published.definition.is_some(), "{:?}", published.problems);
+    }
+    let config = json!({"path": "p", "verify": {"scheme": "none"}});
+    expect(&hook(json!({"id": "h", "type": "webhook", "config": config})), &[]);
 }
 
 #[test]
