@@ -109,7 +109,9 @@ fn members_of_another_scheme_are_unknown() {
 
 #[test]
 fn templates_name_parts_of_the_request() {
-    for good in ["{body}", "v0:{timestamp}:{body}", "{method}{url}{body}", "{id}.{timestamp}.{body}"] {
+    for good in
+        ["{body}", "v0:{timestamp}:{body}", "{method}{url}{decoded_url}{body}", "{id}.{timestamp}.{body}"]
+    {
         let config = hmac(json!({"signed": good, "timestamp_header": "x-t", "id_header": "x-i"}));
         assert!(VerifyConfig::parse(&config, "").is_ok(), "{good}");
     }

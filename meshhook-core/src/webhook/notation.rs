@@ -101,14 +101,15 @@ const MAX_NAME: usize = 128;
 /// The longest pointer, in bytes.
 const MAX_POINTER: usize = 256;
 
-const UNKNOWN_VARIABLE: &str = "may contain {body}, {timestamp}, {id}, {url}, {method} and places such as {query:NAME}, \
-                                and no other braces";
+const UNKNOWN_VARIABLE: &str = "may contain {body}, {timestamp}, {id}, {url}, {decoded_url}, {method} and places such \
+                                as {query:NAME}, and no other braces";
 
-const VARIABLES: [(&str, Part); 5] = [
+const VARIABLES: [(&str, Part); 6] = [
     ("body", Part::Body),
     ("timestamp", Part::Timestamp),
     ("id", Part::Id),
     ("url", Part::Url),
+    ("decoded_url", Part::DecodedUrl),
     ("method", Part::Method),
 ];
 
@@ -150,9 +151,10 @@ mod tests {
 
     #[test]
     fn a_template_is_written_as_it_was_read() {
-        for template in
-            ["v1.{body}{query:n}:{header:x-a?}", "{url}{method}{timestamp}.{id}{body:/a/0}{label:t}"]
-        {
+        for template in [
+            "v1.{body}{query:n}:{header:x-a?}",
+            "{url}{decoded_url}{method}{timestamp}.{id}{body:/a/0}{label:t}",
+        ] {
             assert_eq!(write_template(&read_template(template).unwrap()), template);
         }
         assert_eq!(write_template(&[Part::Url, Part::FormPairs]), "{url}{form pairs}");

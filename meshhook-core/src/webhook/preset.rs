@@ -144,10 +144,11 @@ pub fn preset(name: &str) -> Option<Scheme> {
             let ids = ["idempotency-key", "x-gitlab-event-uuid"].map(|name| Source::Header(header(name)));
             return Some(token("x-gitlab-token", sources(ids)));
         }
-        // developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation. One
-        // request may hold several events, so there is no id.
+        // developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation: of
+        // version 3 the URL is signed with twelve escapes decoded, of version 2 as it was sent. One request may hold
+        // several events, so there is no id.
         "hubspot" => SignatureScheme {
-            signed: parts([Part::Method, Part::Url, Part::Body, Part::Timestamp]),
+            signed: parts([Part::Method, Part::DecodedUrl, Part::Body, Part::Timestamp]),
             timestamp: at(Source::Header(header("x-hubspot-request-timestamp")), TimestampUnit::Millis),
             ..base64("x-hubspot-signature-v3")
         },

@@ -28,6 +28,7 @@ fn template(parts: &[Part]) -> String {
         Part::Timestamp => "{timestamp}".to_owned(),
         Part::Id => "{id}".to_owned(),
         Part::Url => "{url}".to_owned(),
+        Part::DecodedUrl => "{decoded_url}".to_owned(),
         Part::Method => "{method}".to_owned(),
         Part::From(source) => format!("{{{}}}", place(source)),
         Part::IfAny(source) => format!("{{{}?}}", place(source)),

@@ -132,7 +132,7 @@ fn mutations(vector: &Vector) -> Vec<(&'static str, Sent)> {
         }
     }
     let forms = forms(vector.scheme);
-    if forms.iter().any(|form| form.signs(&Part::Url)) {
+    if forms.iter().any(SignatureScheme::signs_url) {
         for at in 0..vector.url.len() {
             let mut bent = vector.url.as_bytes().to_vec();
             bent[at] = other(bent[at]);
@@ -364,6 +364,29 @@ fn twilio_signs_other_bodies_by_their_digest_in_the_url_or_not_at_all() {
         twilio("{}", "XqNa/0zb23Pa5OkAE2d03kJM920=", "application/json", url_only),
         Err(Refusal::Mismatch)
     );
+}
+
+#[test]
+fn hubspot_signs_its_url_with_twelve_escapes_decoded_and_no_others() {
+    let vector = VECTORS.iter().find(|v| v.scheme == "hubspot" && v.url.contains('%')).unwrap();
+    let with = |url: String| Sent::of(vector).with(|sent| sent.url = url).verify("hubspot").map(drop);
+    let escapes = ["%3A", "%2F", "%3F", "%40", "%21", "%24", "%27", "%28", "%29", "%2A", "%2C", "%3B"];
+    for (escape, plain) in escapes.into_iter().zip(":/?@!$'()*,;".chars()) {
+        // The digits of an escape mean the same in either case (RFC 3986, section 2.1).
+        for same in [escape.to_lowercase(), plain.to_string()] {
+            assert_eq!(with(vector.url.replacen(escape, &same, 1)), Ok(()), "{escape} {same}");
+        }
+        for other in ["", "%", &escape[..2], &escape[1..], &escape.replace('%', "%25")] {
+            let url = vector.url.replacen(escape, other, 1);
+            assert_eq!(with(url), Err(Refusal::Mismatch), "{escape} {other}");
+        }
+    }
+    for (kept, plain) in ["%20", "%26", "%3D", "%25", "%2B", "%23"].into_iter().zip(" &=%+#".chars()) {
+        let url = vector.url.replacen(kept, &plain.to_string(), 1);
+        assert_ne!(url, vector.url);
+        assert_eq!(with(url), Err(Refusal::Mismatch), "{kept}");
+    }
+    assert_eq!(with(format!("{}%", vector.url)), Err(Refusal::Mismatch));
 }
 
 #[path = "preset_config_tests.rs"]

@@ -609,6 +609,20 @@ pub(super) const VECTORS: &[Vector] = &[
         signed_at: 1767225600,
         ..VECTOR
     },
+    // Signed over the URL with the twelve escapes decoded that HubSpot names, and the others as they are.
+    Vector {
+        scheme: "hubspot",
+        source: OWN,
+        secret: "hubspot_client_secret",
+        headers: &[
+            ("x-hubspot-signature-v3", "ApKjDJMfHZbZZRWTILHBfRIPccaj7eoGvaHyFdOSe1o="),
+            ("x-hubspot-request-timestamp", "1767225600123"),
+        ],
+        url: "https://example.com/hooks/default/hubspot?to=https%3A%2F%2Fapp.example%2Fa%3Fb&at=a%40b%21%24%27%28%29%2A%2C%3B&kept=%20%26%3D%25%2B%23%253A",
+        body: r#"[{"eventId":1,"objectId":123}]"#,
+        signed_at: 1767225600,
+        ..VECTOR
+    },
     Vector {
         scheme: "mailgun",
         source: OWN,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::notation::write_template;
 use super::scheme::{
-    Algorithm, Extraction, HexCase, KeyPreparation, Padding, Part, SignatureEncoding, SignatureScheme,
-    Source, TimestampUnit,
+    Algorithm, Extraction, HexCase, KeyPreparation, Padding, SignatureEncoding, SignatureScheme, Source,
+    TimestampUnit,
 };
 use crate::secret::SecretName;
 use crate::time::format_duration;
@@ -200,7 +200,7 @@ impl Refused {
             write_template(&scheme.signed),
             secrets(tried),
         );
-        if scheme.signs(&Part::Url) {
+        if scheme.signs_url() {
             // What stands behind `?` may be a credential.
             let (shown, more) = url.split_once('?').map_or((url, ""), |(shown, _)| (shown, "?…"));
             detail.push_str(&format!("; the URL was taken to be {shown}{more}"));

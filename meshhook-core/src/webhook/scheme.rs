@@ -108,6 +108,9 @@ pub enum Part {
     Id,
     /// The public URL that the sender was given.
     Url,
+    /// The same with the escapes of `: / ? @ ! $ ' ( ) * , ;` decoded, once and in either case of their digits, and no
+    /// others: none of these characters separates anything in a query, so that what is read from it stays the same.
+    DecodedUrl,
     /// The request's method.
     Method,
     /// The pairs of a form body, decoded, sorted, without repetitions, and written one after the other without
@@ -292,6 +295,11 @@ impl SignatureScheme {
             id: None,
             delivery_id: Cow::Borrowed(&[]),
         }
+    }
+
+    /// Whether the signed text contains the URL, in whatever form.
+    pub(super) fn signs_url(&self) -> bool {
+        self.signs(&Part::Url) || self.signs(&Part::DecodedUrl)
     }
 
     /// Whether the signed text contains this part.

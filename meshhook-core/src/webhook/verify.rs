@@ -206,6 +206,7 @@ impl VerifyConfig {
                 Part::Timestamp => bytes_of(timestamp.clone().ok_or(Refusal::BadTimestamp)?),
                 Part::Id => bytes_of(id.clone().ok_or(Refusal::BadId)?),
                 Part::Url => Cow::Borrowed(url.as_bytes()),
+                Part::DecodedUrl => decoded_url(url),
                 Part::Method => Cow::Borrowed(request.method.as_bytes()),
                 Part::FormPairs if is_form(request.headers) => Cow::Owned(form_pairs(request.body)?),
                 Part::FormPairs => Cow::Borrowed(&[]),
@@ -460,6 +461,26 @@ fn form_pairs(body: &[u8]) -> Result<Vec<u8>, Refused> {
         .flat_map(|(name, value)| [name.into_owned(), value.into_owned()])
         .collect::<String>()
         .into())
+}
+
+/// A URL as [`Part::DecodedUrl`] says. What was decoded is not read again: `%253A` stays.
+fn decoded_url(url: &str) -> Cow<'_, [u8]> {
+    let mut rest = url.as_bytes();
+    if !rest.contains(&b'%') {
+        return Cow::Borrowed(rest);
+    }
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let Some((&first, behind)) = rest.split_first() {
+        let escaped = behind.get(..2).filter(|_| first == b'%');
+        let escaped = escaped.and_then(|digits| hex::decode(digits).ok()?.first().copied());
+        let (byte, behind) = match escaped.filter(|byte| b":/?@!$'()*,;".contains(byte)) {
+            Some(byte) => (byte, &behind[2..]),
+            None => (first, behind),
+        };
+        decoded.push(byte);
+        rest = behind;
+    }
+    Cow::Owned(decoded)
 }
 
 /// A digest in the signed URL must be the body's; without one, the body must be empty or a form.
