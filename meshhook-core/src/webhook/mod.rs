@@ -18,6 +18,7 @@
 
 mod body;
 mod config;
+mod decoy;
 mod handshake;
 mod head;
 mod jwt;

@@ -3,7 +3,8 @@
 //! The order is fixed. First everything that costs little and says nothing about a secret: the header is there
 //! once, holds at most [`MAX_CANDIDATES`] signatures, and they are well formed. Then the signatures, each
 //! against each key, compared in constant time by the MAC itself. Then the time, which only means something once
-//! it is known who wrote it. A sender learns from none of this more than "refused".
+//! it is known who wrote it. A sender learns from none of this more than "refused", and by none sooner: where no
+//! signature was computed, the same work is done for nothing (`decoy.rs`).
 //!
 //! **Residual risk, by scheme.** Without a signed timestamp (GitHub, Shopify, Square, Twilio, every token) a captured
 //! request stays valid for as long as the key; without a signed delivery id (all whose id stands in a header,
@@ -24,6 +25,7 @@ use zeroize::Zeroizing;
 
 use super::body::{BodyKind, MediaType};
 use super::config::VerifyConfig;
+use super::decoy::Spared;
 use super::refusal::{Refusal, Refused, place};
 use super::scheme::{
     Extraction, Part, Scheme, SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme,
@@ -77,6 +79,9 @@ impl VerifyConfig {
     /// `secrets` has one entry for each of [`secret_names`](Self::secret_names), in that order: `None` where the
     /// vault lacks it.
     ///
+    /// A refusal costs as much as computing the signature whatever its reason, so that its time does not tell it: a pass
+    /// over what is signed for each secret. Whoever calls this bounds the body first.
+    ///
     /// # Errors
     ///
     /// The reason, for the record. The sender is only told that the request was refused.
@@ -86,8 +91,22 @@ impl VerifyConfig {
         secrets: &[Option<&SecretValue>],
         now: Timestamp,
     ) -> Result<Verified, Refused> {
+        let (verdict, spared) = self.judge(request, secrets, now);
+        if let Some(spared) = spared {
+            spared.make_up_for(request, self.signed_url(request));
+        }
+        verdict
+    }
+
+    /// The verdict, and where that is a refusal, the work that it was spared.
+    fn judge(
+        &self,
+        request: &RawRequest<'_>,
+        secrets: &[Option<&SecretValue>],
+        now: Timestamp,
+    ) -> (Result<Verified, Refused>, Option<Spared<'_>>) {
         if matches!(self.scheme, Scheme::None) {
-            return Ok(Verified::default());
+            return (Ok(Verified::default()), None);
         }
         let valued = |secret: &Option<&SecretValue>| secret.is_some_and(|secret| !secret.is_empty());
         let named = self.secret_names().iter().zip(secrets).enumerate();
@@ -100,20 +119,29 @@ impl VerifyConfig {
             let named = self.secret_names().iter().zip(secrets);
             named.filter(|(_, secret)| !valued(secret)).map(|(name, _)| name).collect()
         };
-        if present.is_empty() && !self.secrets_stand_elsewhere() {
-            return Err(Refused::needs_secret(&missing()));
-        }
-        let verified = match &self.scheme {
+        let mut spared = None;
+        // Without any secret as well: nothing matches then, and the request is looked at in the same way.
+        let verdict = match &self.scheme {
             Scheme::None => Ok(Verified::default()),
-            Scheme::Signature(schemes) => self.verify_any(schemes, request, &present, now),
+            Scheme::Signature(schemes) => self.verify_any(schemes, request, &present, now, &mut spared),
             Scheme::Jwt(scheme) => scheme.verify(request, &present, now),
             Scheme::Token(scheme) => verify_token(scheme, request, &present),
             Scheme::Basic { username } => verify_basic(username, request, &present),
         };
-        verified.map_err(|refused| match refused.refusal {
-            Refusal::Mismatch | Refusal::BadKey => refused.without(&missing()),
-            _ => refused,
-        })
+        let verdict = if present.is_empty() && !self.secrets_stand_elsewhere() {
+            Err(Refused::needs_secret(&missing()))
+        } else {
+            verdict.map_err(|refused| match refused.refusal {
+                Refusal::Mismatch | Refusal::BadKey => refused.without(&missing()),
+                _ => refused,
+            })
+        };
+        (verdict, spared)
+    }
+
+    /// The URL that the sender was given.
+    fn signed_url<'a>(&'a self, request: &RawRequest<'a>) -> &'a str {
+        self.url.as_deref().unwrap_or(request.url)
     }
 
     /// What the request says of itself where the scheme looks for it, verified or not: for people who look at what was
@@ -149,26 +177,32 @@ impl VerifyConfig {
     }
 
     /// Tries each form; of several refusals, the reason is that of the form that the request came as.
-    fn verify_any(
+    fn verify_any<'a>(
         &self,
-        schemes: &[SignatureScheme],
+        schemes: &'a [SignatureScheme],
         request: &RawRequest<'_>,
         secrets: &[Secret<'_>],
         now: Timestamp,
+        spared: &mut Option<Spared<'a>>,
     ) -> Result<Verified, Refused> {
-        let mut reason: Option<(Reached, Refused)> = None;
+        let mut reason: Option<(Reached, &'a SignatureScheme, Refused)> = None;
+        let mut passes = self.secret_names().len();
         for scheme in schemes {
             let mut reached = Reached::default();
             match self.verify_signature(scheme, request, secrets, now, &mut reached) {
                 Err(refused) => {
-                    if reason.as_ref().is_none_or(|(known, _)| reached > *known) {
-                        reason = Some((reached, refused));
+                    // Who knows a key may know the rest.
+                    passes = if reached.matched { 0 } else { passes.saturating_sub(reached.keys_tried) };
+                    if reason.as_ref().is_none_or(|(known, ..)| reached > *known) {
+                        reason = Some((reached, scheme, refused));
                     }
                 }
                 accepted => return accepted,
             }
         }
-        Err(reason.map_or_else(|| Refusal::HeaderMissing.into(), |(_, refused)| refused))
+        let (_, form, refused) = reason.ok_or(Refusal::HeaderMissing)?;
+        *spared = Some(Spared { form, passes });
+        Err(refused)
     }
 
     fn verify_signature(
@@ -197,21 +231,15 @@ impl VerifyConfig {
             Some(source) if scheme.signs(&Part::Id) => Some(signed_id(&found, source)?),
             _ => None,
         };
-        let url = self.url.as_deref().unwrap_or(request.url);
+        let url = self.signed_url(request);
         let mut signed: Vec<Cow<'_, [u8]>> = Vec::with_capacity(scheme.signed.len());
         for part in scheme.signed.iter() {
             signed.push(match part {
-                Part::Literal(text) => Cow::Borrowed(text.as_bytes()),
-                Part::Body => Cow::Borrowed(request.body),
                 Part::Timestamp => bytes_of(timestamp.clone().ok_or(Refusal::BadTimestamp)?),
                 Part::Id => bytes_of(id.clone().ok_or(Refusal::BadId)?),
-                Part::Url => Cow::Borrowed(url.as_bytes()),
-                Part::DecodedUrl => decoded_url(url),
-                Part::Method => Cow::Borrowed(request.method.as_bytes()),
-                Part::FormPairs if is_form(request.headers) => Cow::Owned(form_pairs(request.body)?),
-                Part::FormPairs => Cow::Borrowed(&[]),
                 Part::From(source) => bytes_of(found.get(source)?.ok_or_else(|| Refused::missing(source))?),
                 Part::IfAny(source) => bytes_of(found.get(source)?.unwrap_or_default()),
+                part => unsearched(part, request, url)?,
             });
         }
         let matched =
@@ -427,6 +455,23 @@ impl<'a> Found<'a> {
             }),
         }
     }
+}
+
+/// A part of the signed text that nothing has to be looked for; of others, nothing.
+pub(super) fn unsearched<'a>(
+    part: &'a Part,
+    request: &RawRequest<'a>,
+    url: &'a str,
+) -> Result<Cow<'a, [u8]>, Refused> {
+    Ok(match part {
+        Part::Literal(text) => Cow::Borrowed(text.as_bytes()),
+        Part::Body => Cow::Borrowed(request.body),
+        Part::Url => Cow::Borrowed(url.as_bytes()),
+        Part::DecodedUrl => decoded_url(url),
+        Part::Method => Cow::Borrowed(request.method.as_bytes()),
+        Part::FormPairs if is_form(request.headers) => Cow::Owned(form_pairs(request.body)?),
+        Part::FormPairs | Part::Timestamp | Part::Id | Part::From(_) | Part::IfAny(_) => Cow::Borrowed(&[]),
+    })
 }
 
 /// The only one, if there is one; nothing where there are several.

@@ -74,6 +74,11 @@ impl Case {
     }
 
     fn told(&self) -> Result<Verified, Refused> {
+        self.with(|config, request, secrets| config.verify(request, secrets, now()))
+    }
+
+    /// What is done with the config, the request and the secrets.
+    fn with<T>(&self, act: impl FnOnce(&VerifyConfig, &RawRequest<'_>, &[Option<&SecretValue>]) -> T) -> T {
         let config = VerifyConfig::parse(&self.config, "").unwrap();
         let secrets: Vec<Option<SecretValue>> =
             self.secrets.iter().map(|s| s.map(SecretValue::from)).collect();
@@ -85,7 +90,7 @@ impl Case {
             headers: &self.headers,
             body: &self.body,
         };
-        config.verify(&request, &secrets, now())
+        act(&config, &request, &secrets)
     }
 
     #[track_caller]
@@ -549,5 +554,7 @@ fn codes_are_stable() {
 mod place;
 #[path = "verify_property_tests.rs"]
 mod property;
+#[path = "verify_spared_tests.rs"]
+mod spared;
 #[path = "verify_told_tests.rs"]
 mod told;
