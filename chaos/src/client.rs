@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A few are sent twice at the same time to two servers, a few carry a wrong signature, and for some of the runs an
-//! event is posted that they wait for. Some webhooks are [batches](self::batches).
+//! event is posted that they wait for. Some webhooks are [batches].
 
 mod batches;
 
