@@ -15,9 +15,10 @@
 use std::borrow::Cow;
 use std::hint::black_box;
 
+use super::found::Found;
 use super::scheme::{Algorithm, Part, SignatureScheme, Source};
 use super::signature::Key;
-use super::verify::{Found, RawRequest, unsearched};
+use super::verify::{RawRequest, unsearched};
 
 /// What a refused request was not put to.
 #[derive(Debug, Clone, Copy)]

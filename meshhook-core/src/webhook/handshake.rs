@@ -20,10 +20,11 @@ use base64::Engine as _;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
+use super::found::Found;
 use super::refusal::{Refusal, Refused, place};
 use super::scheme::{Source, Text};
 use super::signature::{STANDARD, hmac_sha256, same};
-use super::verify::{Found, RawRequest};
+use super::verify::RawRequest;
 use crate::json;
 use crate::secret::SecretValue;
 

@@ -14,10 +14,11 @@ use http::header::AUTHORIZATION;
 use p256::ecdsa::signature::Verifier as _;
 use serde_json::{Map, Value};
 
+use super::found::needed_header;
 use super::refusal::{Refusal, Refused, secrets as named};
 use super::scheme::{Algorithm, KeyPreparation, RsaHash, RsaPadding};
 use super::signature::{Key, URL_SAFE_BARE, rsa_spki};
-use super::verify::{RawRequest, Secret, Verified, names_of, needed_header};
+use super::verify::{RawRequest, Secret, Verified, names_of};
 use crate::json::{self, JsonLimits};
 use crate::time::{Timestamp, format_duration};
 

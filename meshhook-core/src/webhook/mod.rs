@@ -19,6 +19,7 @@
 mod body;
 mod config;
 mod decoy;
+mod found;
 mod handshake;
 mod head;
 mod jwt;

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
-use http::HeaderValue;
-use serde_json::json;
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::webhook::signature::URL_SAFE;
