@@ -112,8 +112,13 @@ impl Raw {
             bound(connection, statements.wait, &ids).await;
             commit(connection).await;
             begin(connection).await;
-            let claimed =
-                sqlx::query(statements.claim).fetch_one(&mut *connection).await.expect("a run is due");
+            // What was due when a statement began may be another lane's by now; the next one sees what came since.
+            let claimed = loop {
+                let claimed = sqlx::query(statements.claim).fetch_optional(&mut *connection).await;
+                if let Some(claimed) = claimed.expect("the query is answered") {
+                    break claimed;
+                }
+            };
             commit(connection).await;
             let ids = [claimed.get(0)];
             for place in 1..raw.chunks[shape.slug()].len() {
