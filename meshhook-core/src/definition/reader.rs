@@ -294,11 +294,13 @@ impl<'a> Members<'a> {
     }
 
     pub(crate) fn missing(&self, name: &str) {
-        self.checker.report(Problem::new(
-            ProblemCode::MissingField,
-            member_path(&self.path, name),
-            format!("{name} is required"),
-        ));
+        self.missing_because(name, format!("{name} is required"));
+    }
+
+    /// Reports that a member is missing which need not be there always, and why it has to be here.
+    pub(crate) fn missing_because(&self, name: &str, message: impl Into<String>) {
+        let path = member_path(&self.path, name);
+        self.checker.report(Problem::new(ProblemCode::MissingField, path, message));
     }
 
     /// All members, in canonical order.

@@ -265,9 +265,8 @@ fn read_webhook(config: &Field<'_>, seen: &mut Seen<'_>) -> Option<WebhookTrigge
         Some(field) => read_verify(&field),
         None if config.checker.context.is_published => Some(VerifyConfig::none()),
         None => {
-            let path = member_path(&config.path, "verify");
             let message = r#"verify is required: to take what anybody sends, write {"scheme": "none"}"#;
-            config.checker.report(Problem::new(ProblemCode::MissingField, path, message));
+            members.missing_because("verify", message);
             None
         }
     };
@@ -477,9 +476,8 @@ fn read_schedule(config: &Field<'_>, input_schema: Option<&Schema>) -> Option<Sc
             None => Some(field.value.clone()),
         },
         None if violation(&Value::Null).is_some() => {
-            let path = member_path(&config.path, "input");
             let message = "input is required by input_schema: without it runs start with null";
-            config.checker.report(Problem::new(ProblemCode::MissingField, path, message));
+            members.missing_because("input", message);
             None
         }
         None => Some(Value::Null),
