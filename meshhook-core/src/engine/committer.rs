@@ -249,18 +249,15 @@ impl Server {
     /// Settles what belongs together with as many calls as one commit takes; one by one where the store refuses it for good.
     async fn settle_item(&self, commits: &[Commit], until: Instant) -> Vec<Committed> {
         match settle(&*self.store, commits, until).await {
-            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             Err(error) if commits.len() > 1 && !error.is_transient() => {
                 let until = Instant::now() + self.patience;
                 let mut settled = Vec::with_capacity(commits.len());
                 for commit in commits.chunks(1) {
-                    let outcome = settle(&*self.store, commit, until).await;
-                    let none = || Arc::new(StoreError::Internal("the store answered no outcome".into()));
-                    settled.push(outcome.and_then(|mut outcomes| outcomes.pop().ok_or_else(none)));
+                    settled.extend(of_each(settle(&*self.store, commit, until).await, 1));
                 }
                 settled
             }
-            Err(error) => commits.iter().map(|_| Err(error.clone())).collect(),
+            settled => of_each(settled, commits.len()),
         }
     }
 
@@ -298,6 +295,14 @@ fn batch_size(
         true
     });
     fitting.count().max(1)
+}
+
+/// What became of each of so many commits that were settled together.
+fn of_each(settled: Result<Vec<CommitOutcome>, Arc<StoreError>>, count: usize) -> Vec<Committed> {
+    match settled {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error); count],
+    }
 }
 
 /// Finds out whether a commit whose reply was lost happened, or starts that belong together; makes it happen if it did not.
@@ -380,11 +385,14 @@ mod tests {
         StartRun { meta, dedupe: None, worker: WorkerId::new("ann").unwrap(), chunk, hold }
     }
 
+    fn committer(options: &EngineOptions) -> Committer {
+        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        Committer::spawn(&Tasks::default(), store, options, CancellationToken::new())
+    }
+
     #[tokio::test]
     async fn a_commit_that_the_store_refuses_for_good_does_not_fail_its_batch() {
-        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
-        let (end, options) = (CancellationToken::new(), EngineOptions::default());
-        let committer = Committer::spawn(&Tasks::default(), store, &options, end);
+        let committer = committer(&EngineOptions::default());
         // No history starts at 2.
         let answers = [start(1, 1), start(2, 2), start(3, 1)]
             .map(|start| committer.try_commit(Commit::Start(start)).unwrap());
@@ -397,10 +405,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_what_is_committed_together_each_has_its_outcome() {
-        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
-        let (end, mut options) = (CancellationToken::new(), EngineOptions::default());
-        options.max_batch = 2;
-        let committer = Committer::spawn(&Tasks::default(), store, &options, end);
+        let committer = committer(&EngineOptions { max_batch: 2, ..EngineOptions::default() });
         let together = [1, 2, 3, 1, 4].map(|number| start(number, 1)).to_vec();
         let mut outcomes = Vec::new();
         for answer in committer.try_commit_together(together, committer.room().unwrap()).unwrap() {
@@ -412,10 +417,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_being_made_takes_room_like_what_waits() {
-        let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
-        let (end, mut options) = (CancellationToken::new(), EngineOptions::default());
-        options.max_queue_bytes = 100;
-        let committer = Committer::spawn(&Tasks::default(), store, &options, end);
+        let committer = committer(&EngineOptions { max_queue_bytes: 100, ..EngineOptions::default() });
         let [mut one, mut two, mut large] = [(); 3].map(|()| committer.room().unwrap());
         assert!(committer.grow(&mut one, 40).is_ok() && committer.grow(&mut one, 40).is_ok());
         assert!(committer.grow(&mut two, 21).is_err());

@@ -141,6 +141,7 @@ fn in_thousandths(number: u64) -> String {
 
 /// The most characters of an expression that are quoted.
 pub(super) const MAX_QUOTED: usize = 200;
+
 /// What a violation is about.
 fn part(item: Option<usize>) -> String {
     item.map_or_else(|| "the body".to_owned(), |item| format!("item {item}"))
