@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   sent ─┬─ 202 ──────────────► accepted: from here on it must never be lost
-//!         ├─ 503, 401, … ──────► refused, and never sent again: it must have left nothing behind
+//!         ├─ 503, 401, … ──────► refused: sent again under the same id by some senders; by the others never,
+//!         │                      and then it must have left nothing behind
 //!         └─ anything else ────► nobody knows: sent again under the same id until somebody does
 //! ```
 //!
@@ -43,6 +44,8 @@ pub(crate) struct Delivery {
     pub(crate) unexpected: Vec<String>,
     /// Whether its signature was wrong.
     pub(crate) is_forged: bool,
+    /// Whether its sender sends it again when the server was too busy to take it.
+    pub(crate) is_persistent: bool,
 }
 
 impl Delivery {
@@ -51,9 +54,10 @@ impl Delivery {
         !self.runs.is_empty() || self.refusal().is_some()
     }
 
-    /// With which status it was refused, for certain: none of its answers was lost, or it never had a chance.
+    /// With which status it was refused, for certain: no answer was lost and it was not sent again, or it never had a
+    /// chance.
     pub(crate) fn refusal(&self) -> Option<u16> {
-        let is_certain = self.lost == 0 || self.refused == Some(FORGED);
+        let is_certain = (self.lost == 0 && !self.is_persistent) || self.refused == Some(FORGED);
         self.refused.filter(|_| self.runs.is_empty() && is_certain)
     }
 }
@@ -178,6 +182,7 @@ impl Clients {
             lost: 0,
             unexpected: Vec::new(),
             is_forged: random.percent(2),
+            is_persistent: random.percent(50),
         }
     }
 

@@ -135,6 +135,11 @@ impl Hits {
         count.touched += u64::from(touched);
     }
 
+    /// Whether a fault of this kind has met work in flight.
+    pub(crate) fn has_met(&self, fault: Fault) -> bool {
+        self.counts().get(&fault).is_some_and(|count| count.touched > 0)
+    }
+
     pub(crate) fn counts(&self) -> BTreeMap<Fault, Count> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

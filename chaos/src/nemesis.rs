@@ -51,14 +51,20 @@ impl Nemesis {
             let (nemesis, stop) = (self.clone(), stop.clone());
             streams.spawn(async move {
                 let mut random = Random::of(nemesis.seed, fault.name());
+                let mut haste = share.max(fault.haste());
                 loop {
-                    let pause = random.pause(fault.mean().mul_f64(share.max(fault.haste())));
+                    let pause = random.pause(fault.mean().mul_f64(haste));
                     if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                         return;
                     }
-                    if let Some(touched) = nemesis.bring(fault, &mut random).await {
-                        nemesis.hits.note(fault, touched);
-                    }
+                    // What did not come about comes again sooner.
+                    haste = match nemesis.bring(fault, &mut random).await {
+                        Some(touched) => {
+                            nemesis.hits.note(fault, touched);
+                            share.max(fault.haste())
+                        }
+                        None => AGAIN,
+                    };
                 }
             });
         }
@@ -72,9 +78,11 @@ impl Nemesis {
         let lasts = |random: &mut Random, from: f64, to: f64| {
             random.within(self.lease.mul_f64(from)..self.lease.mul_f64(to))
         };
-        // Every other time in the middle of something: a server waits for its database a small part of the time only.
-        if random.percent(50) {
-            lane.becomes_busy(A_MOMENT).await;
+        // Every other time in the middle of something, and always until a fault of this kind has met work: a server waits
+        // for its database a small part of the time only.
+        let aims = random.percent(50) || !self.hits.has_met(fault);
+        if aims && fault != Fault::Connections {
+            self.becomes_busy(lane).await;
         }
         match fault {
             Fault::Kill => self.kill(server).await,
@@ -98,10 +106,10 @@ impl Nemesis {
                 self.note_strike(Strike { fault, at: SystemClock.now(), runs: BTreeSet::new() });
                 Some(touched)
             }
-            Fault::Backend => self.terminate_backend(random).await.ok().flatten(),
+            Fault::Backend => self.terminate_backend(random, aims).await.ok().flatten(),
             Fault::Cut => {
                 let bytes = if random.percent(50) { 0 } else { random.below(4_000) };
-                lane.cut(random, i64::try_from(bytes).unwrap_or(0))
+                lane.cut(random, aims, i64::try_from(bytes).unwrap_or(0))
             }
             Fault::DropCommit => {
                 let met = lane.met();
@@ -133,6 +141,9 @@ impl Nemesis {
             Fault::Connections => {
                 let left = 1 + random.below(3);
                 self.place.sql(&format!("ALTER ROLE {ROLE} CONNECTION LIMIT {left}")).await.ok()?;
+                if aims {
+                    self.becomes_busy(lane).await;
+                }
                 let touched = lane.is_busy();
                 lane.cut_all();
                 tokio::time::sleep(random.within(Duration::from_millis(500)..Duration::from_secs(3))).await;
@@ -166,17 +177,30 @@ impl Nemesis {
         self.strikes.lock().unwrap_or_else(PoisonError::into_inner).push(strike);
     }
 
-    /// A session that does something, if there is one.
-    async fn terminate_backend(&self, random: &mut Random) -> Outcome<Option<bool>> {
+    /// Waits until a server waits for a commit of something, but not for long.
+    async fn becomes_busy(&self, lane: &Lane) {
+        let _ = tokio::time::timeout(A_MOMENT, lane.becomes_busy()).await;
+    }
+
+    /// Terminates a session that does something, if there is one; if it `aims`, looks a few times until there is.
+    async fn terminate_backend(&self, random: &mut Random, aims: bool) -> Outcome<Option<bool>> {
         let salt = random.below(1 << 20);
-        let terminate = format!(
-            "SELECT busy, pg_terminate_backend(pid) AS done FROM (
-                SELECT pid, state <> 'idle' AS busy FROM pg_stat_activity
-                WHERE datname = '{DATABASE}' AND usename = '{ROLE}'
-                ORDER BY state <> 'idle' DESC, hashint4(pid # {salt}) LIMIT 1) AS chosen"
-        );
-        let rows = self.place.sql(&terminate).await?;
-        Ok(rows.first().map(|row| row.try_get::<Option<bool>, _>(0).ok().flatten().unwrap_or(false)))
+        let terminate = |least: &str| {
+            format!(
+                "SELECT busy, pg_terminate_backend(pid) AS done FROM (
+                    SELECT pid, state <> 'idle' AS busy FROM pg_stat_activity
+                    WHERE datname = '{DATABASE}' AND usename = '{ROLE}' AND {least}
+                    ORDER BY state <> 'idle' DESC, hashint4(pid # {salt}) LIMIT 1) AS chosen"
+            )
+        };
+        let looks = if aims { LOOKS } else { 0 };
+        for least in std::iter::repeat_n("state <> 'idle'", looks).chain(["TRUE"]) {
+            let rows = self.place.sql(&terminate(least)).await?;
+            if let Some(row) = rows.first() {
+                return Ok(Some(row.try_get::<Option<bool>, _>(0).ok().flatten().unwrap_or(false)));
+            }
+        }
+        Ok(None)
     }
 
     /// What the database is to keep finds no room, as it says itself.
@@ -214,7 +238,11 @@ impl Nemesis {
 }
 
 /// How long a fault may wait for work to meet.
-const A_MOMENT: Duration = Duration::from_millis(300);
+const A_MOMENT: Duration = Duration::from_secs(1);
+/// How often one looks for a session that does something.
+const LOOKS: usize = 50;
+/// The share of the time between faults of a kind after which one that did not come about comes again.
+const AGAIN: f64 = 0.1;
 
 /// What makes the database say that it is full while `chaos.is_full` has a row. A file system that is really full needs
 /// rights that not everybody has, and takes the server with it, which is a fault of its own here; what is tried is what

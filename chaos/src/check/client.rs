@@ -71,6 +71,7 @@ mod tests {
             lost,
             unexpected: Vec::new(),
             is_forged: false,
+            is_persistent: false,
         }
     }
 
@@ -93,8 +94,9 @@ mod tests {
             delivery("unknown", &[], None, 1),
             delivery("unknown too", &[], Some(503), 1),
             delivery("refused", &[], Some(503), 0),
+            Delivery { is_persistent: true, ..delivery("refused first", &["r3"], Some(503), 0) },
         ];
-        assert_eq!(count(&[("r1", "accepted"), ("r2", "unknown")], deliveries), 0);
+        assert_eq!(count(&[("r1", "accepted"), ("r2", "unknown"), ("r3", "refused first")], deliveries), 0);
     }
 
     #[test]

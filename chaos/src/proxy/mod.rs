@@ -28,7 +28,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::wire::{Intent, Statements, Work};
@@ -53,6 +53,8 @@ pub(crate) struct Lane {
     connections: Mutex<BTreeMap<u64, Arc<Connection>>>,
     /// How many messages have met a delay.
     delayed: AtomicU64,
+    /// Told of every commit of something that is on its way.
+    begun: Notify,
 }
 
 /// How a commit is lost.
@@ -101,6 +103,7 @@ impl Lane {
             met: AtomicU64::new(0),
             connections: Mutex::default(),
             delayed: AtomicU64::new(0),
+            begun: Notify::new(),
         });
         tokio::spawn(lane.clone().serve(listener, seed, closing));
         Ok(lane)
@@ -122,16 +125,14 @@ impl Lane {
         self.is_busy()
     }
 
-    /// Breaks one connection after so many more bytes. Answers whether its commit is under way, or `None` if there is no
-    /// connection.
-    pub(crate) fn cut(&self, random: &mut Random, bytes: i64) -> Option<bool> {
+    /// Breaks one connection after so many more bytes, one in the middle of something if it `aims` and there is one.
+    /// Answers whether its commit is under way, or `None` if there is no connection.
+    pub(crate) fn cut(&self, random: &mut Random, aims: bool, bytes: i64) -> Option<bool> {
         let live = self.live();
-        // Every other time one that is in the middle of something, if there is one.
-        let busy: Vec<_> = live.iter().filter(|connection| connection.is_busy()).collect();
+        let busy: Vec<_> = live.iter().filter(|connection| aims && connection.is_busy()).collect();
         let chosen = match busy.len() {
             0 => live.get(random.below(live.len()))?,
-            count if random.percent(50) => busy[random.below(count)],
-            _ => live.get(random.below(live.len()))?,
+            count => busy[random.below(count)],
         };
         let is_busy = chosen.is_busy();
         chosen.breaks_after.store(bytes, Ordering::Release);
@@ -181,11 +182,11 @@ impl Lane {
         self.live().iter().any(|connection| connection.is_busy())
     }
 
-    /// Waits until a commit is under way, but not for long.
-    pub(crate) async fn becomes_busy(&self, patience: Duration) {
-        let until = tokio::time::Instant::now() + patience;
-        while !self.is_busy() && tokio::time::Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+    /// Waits until a commit is under way.
+    pub(crate) async fn becomes_busy(&self) {
+        let begun = self.begun.notified();
+        if !self.is_busy() {
+            begun.await;
         }
     }
 
@@ -257,6 +258,7 @@ impl Lane {
                     Intent::Commits(work) => {
                         if work == Work::Sure {
                             connection.commits.store(true, Ordering::Release);
+                            self.begun.notify_waiters();
                         }
                         match self.commit.swap(KEEP, Ordering::AcqRel) {
                             LOSE_REQUEST => {
@@ -521,7 +523,7 @@ mod tests {
     async fn a_connection_breaks_inside_a_message() {
         let (lane, got, _closing) = lane().await;
         let mut session = Session::open(&lane).await;
-        lane.cut(&mut Random::of(1, "cut"), 3);
+        lane.cut(&mut Random::of(1, "cut"), true, 3);
         assert!(!session.ask(&message(b"Q", b"SELECT 1\0")).await);
         assert!(got.lock().unwrap().is_empty());
     }
