@@ -184,8 +184,7 @@ impl Raw {
     /// An id as runs have them: of the time.
     fn id(&self) -> Uuid {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut random = [7; 10];
-        random[2..].copy_from_slice(&number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+        let random = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
         Uuid::from_bytes(*RunId::new(SystemClock.now(), random).as_bytes())
     }
 }

@@ -38,7 +38,7 @@ fn effects() -> ValidDefinition {
 }
 
 fn begin(definition: &ValidDefinition) -> (RunState, Vec<Event>) {
-    let (run, digest) = (RunId::new(NOW, [7; 10]), definition.digest().clone());
+    let (run, digest) = (RunId::new(NOW, [7; 8]), definition.digest().clone());
     let slug = WorkflowSlug::new("bench").expect("a valid slug");
     let meta = RunMeta::new(run, ProjectId::default_project(), slug, digest.clone(), NOW).version(1);
     let input = Arc::new(json!({ "n": 1, "payload": "x".repeat(180) }));

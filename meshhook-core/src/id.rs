@@ -251,14 +251,15 @@ macro_rules! uuid_id {
         pub struct $name(uuid::Uuid);
 
         impl $name {
-            /// Makes an id from the time of creation, to the microsecond, and random bytes, of which the last eight count.
+            /// Makes an id from the time of creation, to the microsecond, and random bytes.
             #[must_use]
-            pub fn new(created_at: Timestamp, random: [u8; 10]) -> Self {
+            pub fn new(created_at: Timestamp, random: [u8; 8]) -> Self {
                 let micros = u64::try_from(created_at.as_micros()).unwrap_or(0);
-                let mut behind = random;
                 // RFC 9562, section 6.2, method 3: a fraction of the millisecond in the 12 bits behind it.
                 let fraction = (micros % 1_000 * 4_096 / 1_000) as u16;
+                let mut behind = [0; 10];
                 behind[..2].copy_from_slice(&fraction.to_be_bytes());
+                behind[2..].copy_from_slice(&random);
                 Self(uuid::Builder::from_unix_timestamp_millis(micros / 1_000, &behind).into_uuid())
             }
 
@@ -322,9 +323,9 @@ uuid_id! {
 impl RunId {
     /// Makes the id of one of several runs that are made at once: they sort by their places, up to the 16,384th.
     #[must_use]
-    pub fn made_together(created_at: Timestamp, place: u16, mut random: [u8; 10]) -> Self {
+    pub fn made_together(created_at: Timestamp, place: u16, mut random: [u8; 8]) -> Self {
         // Behind the fraction of the millisecond stands the variant, in place of 2 bits.
-        random[2..4].copy_from_slice(&(place & 0x3FFF).to_be_bytes());
+        random[..2].copy_from_slice(&(place & 0x3FFF).to_be_bytes());
         Self::new(created_at, random)
     }
 
@@ -399,7 +400,7 @@ mod tests {
     #[test]
     fn run_ids_are_uuid_version_7_and_have_one_spelling() {
         let at = Timestamp::from_micros(1_767_323_045_678_901);
-        let id = RunId::new(at, [7; 10]);
+        let id = RunId::new(at, [7; 8]);
         let text = id.to_string();
         assert_eq!(&text[14..15], "7");
         assert_eq!(text.parse::<RunId>().unwrap(), id);
@@ -412,11 +413,11 @@ mod tests {
         let at = |micros: i64| Timestamp::from_micros(1_767_323_045_678_000 + micros);
         // The random bytes must not matter, whichever of them are larger.
         let ids: Vec<RunId> = (0..3_000)
-            .map(|micros| RunId::new(at(micros), [if micros % 2 == 0 { 0xFF } else { 0 }; 10]))
+            .map(|micros| RunId::new(at(micros), [if micros % 2 == 0 { 0xFF } else { 0 }; 8]))
             .collect();
         assert!(ids.is_sorted_by(|a, b| a < b));
         assert!(ids.iter().zip(0..).all(|(id, micros)| id.created_at() == at(micros)));
-        assert_ne!(RunId::new(at(0), [1; 10]), RunId::new(at(0), [2; 10]));
+        assert_ne!(RunId::new(at(0), [1; 8]), RunId::new(at(0), [2; 8]));
     }
 
     #[test]
@@ -424,7 +425,7 @@ mod tests {
         let at = Timestamp::from_micros(1_767_323_045_678_901);
         // The random bits behind the place must not matter.
         let ids: Vec<RunId> = (0..1 << 14)
-            .map(|place| RunId::made_together(at, place, [(place % 251) as u8 ^ 0xFF; 10]))
+            .map(|place| RunId::made_together(at, place, [(place % 251) as u8 ^ 0xFF; 8]))
             .collect();
         assert!(ids.is_sorted_by(|a, b| a < b));
         assert!(

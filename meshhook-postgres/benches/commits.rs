@@ -216,8 +216,7 @@ impl Bench {
 
     fn id(&self) -> RunId {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut random = [7; 10];
-        random[2..].copy_from_slice(&(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_be_bytes());
+        let random = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         RunId::new(Timestamp::from_micros(i64::try_from(now.as_micros()).unwrap()), random)
     }

@@ -27,8 +27,8 @@ fn worker(name: &str) -> WorkerId {
 }
 
 fn run(number: u32) -> RunId {
-    let mut random = [7; 10];
-    random[6..].copy_from_slice(&number.to_be_bytes());
+    let mut random = [7; 8];
+    random[4..].copy_from_slice(&number.to_be_bytes());
     RunId::new(Timestamp::from_micros(1_767_000_000_000_000), random)
 }
 

@@ -48,8 +48,8 @@ fn ann() -> WorkerId {
 }
 
 fn start(number: u32) -> StartRun {
-    let mut random = [7; 10];
-    random[6..].copy_from_slice(&number.to_be_bytes());
+    let mut random = [7; 8];
+    random[4..].copy_from_slice(&number.to_be_bytes());
     let run = RunId::new(Timestamp::from_micros(1_767_000_000_000_000), random);
     let slug = WorkflowSlug::new("flow").unwrap();
     let digest = Digest::new(&"a".repeat(64)).unwrap();

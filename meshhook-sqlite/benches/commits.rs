@@ -48,7 +48,7 @@ impl Bench {
 }
 
 fn run(number: u32) -> RunId {
-    let mut random = [3; 10];
+    let mut random = [3; 8];
     random[..4].copy_from_slice(&number.to_be_bytes());
     RunId::new(Timestamp::from_micros(1_767_000_000_000_000), random)
 }

@@ -33,7 +33,7 @@ fn slug() -> WorkflowSlug {
 }
 
 fn run(number: u32) -> RunId {
-    RunId::new(Timestamp::EPOCH.after(Duration::from_secs(u64::from(number))), [3; 10])
+    RunId::new(Timestamp::EPOCH.after(Duration::from_secs(u64::from(number))), [3; 8])
 }
 
 fn start(number: u32, text: String) -> Commit {

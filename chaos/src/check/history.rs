@@ -221,7 +221,7 @@ mod tests {
 
     /// Reads a history of one chunk per event; the step is `s` where there is one.
     fn violations(events: &[(i64, EventData)]) -> Vec<u8> {
-        let run = RunId::new(at(0), [7; 10]);
+        let run = RunId::new(at(0), [7; 8]);
         let mut chunks: Vec<Chunk> = Vec::new();
         for ((seconds, data), seq) in events.iter().zip(1..) {
             let is_of_run = matches!(data.kind().split_once('_'), Some(("run", _)));
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_broken_chain_is_found() {
-        let run = RunId::new(at(0), [7; 10]);
+        let run = RunId::new(at(0), [7; 8]);
         let first = Chunk::encode(genesis(run), &[Event::new(1, at(1), None, created())]);
         let third = Chunk::encode(first.hash, &[Event::new(3, at(1), None, succeeded())]);
         let (_, found) = read(run, &[first, third]);

@@ -377,7 +377,7 @@ mod tests {
     use crate::time::Timestamp;
 
     fn start(number: u8, first_seq: u64) -> StartRun {
-        let (run, project) = (RunId::new(Timestamp::EPOCH, [number; 10]), ProjectId::default_project());
+        let (run, project) = (RunId::new(Timestamp::EPOCH, [number; 8]), ProjectId::default_project());
         let digest = Digest::new(&"a".repeat(64)).unwrap();
         let meta = RunMeta::new(run, project, WorkflowSlug::new("flow").unwrap(), digest, Timestamp::EPOCH);
         let chunk = Chunk::from_parts(first_seq, first_seq, "[1]".into(), ChunkHash([1; 32]));

@@ -94,8 +94,8 @@ impl Item {
         let wide = u64::try_from(place).unwrap_or(u64::MAX);
         let hash = Sha256::new().chain_update(seed.as_bytes()).chain_update(wide.to_be_bytes());
         let hash = hash.chain_update(text).finalize();
-        let mut random = [0; 10];
-        random.copy_from_slice(&hash[..10]);
+        let mut random = [0; 8];
+        random.copy_from_slice(&hash[..8]);
         RunId::made_together(seed.created_at(), u16::try_from(place).unwrap_or(u16::MAX), random)
     }
 }

@@ -197,8 +197,8 @@ impl Inner {
     }
 
     /// What an id is made from: the time, and random bytes.
-    pub(super) fn origin(&self) -> Result<(Timestamp, [u8; 10]), EngineError> {
-        let (now, mut random) = (self.time.now(), [0; 10]);
+    pub(super) fn origin(&self) -> Result<(Timestamp, [u8; 8]), EngineError> {
+        let (now, mut random) = (self.time.now(), [0; 8]);
         self.entropy.fill(&mut random).map_err(|_| EngineError::Overloaded)?;
         Ok((now, random))
     }

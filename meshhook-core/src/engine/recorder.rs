@@ -242,7 +242,7 @@ impl Inner {
         let verdict = seen.verdict.as_str();
         metrics::counter!("meshhook_deliveries_total", "verdict" => verdict).increment(1);
         let at = self.time.now();
-        let mut random = [0; 10];
+        let mut random = [0; 8];
         if self.entropy.fill(&mut random).is_err() {
             return unrecorded("entropy", 1);
         }

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn run(number: u8) -> RunId {
-        RunId::new(Timestamp::EPOCH, [number; 10])
+        RunId::new(Timestamp::EPOCH, [number; 8])
     }
 
     #[test]

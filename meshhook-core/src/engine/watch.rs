@@ -155,7 +155,7 @@ mod tests {
     use crate::time::Timestamp;
 
     fn run() -> RunId {
-        RunId::new(Timestamp::EPOCH, [1; 10])
+        RunId::new(Timestamp::EPOCH, [1; 8])
     }
 
     fn step(first: u64, last: u64, bytes: usize) -> Step {
@@ -198,7 +198,7 @@ mod tests {
     fn no_more_is_kept_than_there_is_room_for() {
         let watchers = Watchers::default();
         let (news, waits) =
-            (watchers.follow(run()), watchers.subscribe(RunId::new(Timestamp::EPOCH, [2; 10])));
+            (watchers.follow(run()), watchers.subscribe(RunId::new(Timestamp::EPOCH, [2; 8])));
         for seq in 1..=100 {
             watchers.announce(run(), || step(seq, seq, 10_000));
         }
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(ahead(&news, 100), None, "one chunk may be too much");
         watchers.announce(run(), || step(102, 102, 1));
         assert_eq!(ahead(&news, 101), Some(vec![(102, 102)]));
-        watchers.announce(RunId::new(Timestamp::EPOCH, [2; 10]), || step(1, 1, 1));
+        watchers.announce(RunId::new(Timestamp::EPOCH, [2; 8]), || step(1, 1, 1));
         assert_eq!(ahead(&waits, 0), None, "who only waits for the end needs no events");
     }
 

@@ -135,7 +135,7 @@ mod tests {
     use crate::time::Timestamp;
 
     fn chain_of_two() -> (RunId, Chunk, Chunk) {
-        let run = RunId::new(Timestamp::EPOCH, [1; 10]);
+        let run = RunId::new(Timestamp::EPOCH, [1; 8]);
         let event = |seq| Event::new(seq, Timestamp::EPOCH, None, EventData::RunPaused { by: None });
         let first = Chunk::encode(genesis(run), &[event(1), event(2)]);
         let second = Chunk::encode(first.hash, &[event(3)]);

@@ -353,7 +353,7 @@ mod tests {
 
     fn all_kinds() -> Vec<EventData> {
         let failure = Failure::retryable("http_status", "status 503").with_details(json!({"status": 503}));
-        let run_id = RunId::new(Timestamp::EPOCH, [9; 10]);
+        let run_id = RunId::new(Timestamp::EPOCH, [9; 8]);
         let value = || Arc::new(json!({"b": [1, 2.5, null], "a": "é\n"}));
         let step: crate::id::StepKey = "each[3].post".parse().unwrap();
         let trigger = json!({"type": "manual", "b": [1, 2.5, null]}).as_object().unwrap().clone().into();

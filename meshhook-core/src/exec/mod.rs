@@ -87,7 +87,7 @@ impl Attempt {
         Self {
             project: ProjectId::default_project(),
             workflow: WorkflowSlug::new("test").expect("a valid slug"),
-            run: RunId::new(Timestamp::EPOCH, [1; 10]),
+            run: RunId::new(Timestamp::EPOCH, [1; 8]),
             idempotency_key: "sample-key".into(),
             step,
             number: 1,

@@ -64,7 +64,7 @@ mod tests {
     use crate::id::WorkerId;
 
     fn candidate(project: &str, since: i64, suspect: bool) -> ClaimCandidate {
-        let run = RunId::new(Timestamp::EPOCH, [u8::try_from(since).unwrap(); 10]);
+        let run = RunId::new(Timestamp::EPOCH, [u8::try_from(since).unwrap(); 8]);
         let project = ProjectId::new(project).unwrap();
         ClaimCandidate { since: Timestamp::from_micros(since), run, project, suspect }
     }

@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn messages_read_back_as_written() {
-        let run = RunId::new(Timestamp::EPOCH, [3; 10]);
+        let run = RunId::new(Timestamp::EPOCH, [3; 8]);
         for message in [
             Message::Pause { by: None },
             Message::Resume { by: Some("ann".into()) },

@@ -519,5 +519,5 @@ fn created(number: u32) -> Timestamp {
 }
 
 fn run(number: u32) -> RunId {
-    RunId::new(created(number), [3; 10])
+    RunId::new(created(number), [3; 8])
 }

@@ -116,7 +116,7 @@ async fn a_row_that_cannot_be_read_is_shown_as_far_as_it_can_be() {
     send(&project, &as_json(), b"{}").await.unwrap_err();
     let at = Timestamp::from_micros(1);
     let later = Timestamp::from_micros(i64::MAX);
-    let id = DeliveryId::new(at, [7; 10]);
+    let id = DeliveryId::new(at, [7; 8]);
     let mut strange = DeliveryRecord::new(ProjectId::default_project(), id, (at, later), Verdict::Accepted);
     strange.facts = r#"{"method":7}"#.into();
     store.record_deliveries(vec![strange]).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_row_of_a_newer_release_is_shown_with_the_verdict_that_it_has() {
     send(&project, &as_json(), b"{}").await.unwrap_err();
     project.deliveries(DeliveryFilter::default()).await.unwrap();
     let mut newer = stored(&store).await.remove(0);
-    newer.id = DeliveryId::new(Timestamp::from_micros(1), [7; 10]);
+    newer.id = DeliveryId::new(Timestamp::from_micros(1), [7; 8]);
     newer.verdict = RecordedVerdict::from_name("quarantined");
     newer.facts = newer.facts.replacen('{', r#"{"told":["by","whom"],"#, 1);
     store.record_deliveries(vec![newer.clone()]).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_row_of_a_newer_release_is_shown_with_the_verdict_that_it_has() {
     assert_eq!((all[1].path.as_str(), all[1].detail.is_some()), ("in", true));
     assert_eq!(project.delivery(newer.id).await.unwrap(), all[1]);
     // Nobody here knows whether it has a run.
-    newer.id = DeliveryId::new(Timestamp::from_micros(2), [8; 10]);
+    newer.id = DeliveryId::new(Timestamp::from_micros(2), [8; 8]);
     (newer.verdict, newer.facts) = (Verdict::Mismatch.into(), r#"{"method":7}"#.into());
     store.record_deliveries(vec![newer.clone()]).await.unwrap();
     for id in [all[1].id, newer.id] {

@@ -89,7 +89,7 @@ async fn a_run_that_is_retried_is_followed_again_from_its_end() {
     kit.finish(run).await;
     let rest = to_the_end(kit.project.follow(run, end).await.unwrap()).await;
     assert_eq!([told, rest].concat(), kit.events(run).await);
-    let nobody = RunId::new(Timestamp::EPOCH, [9; 10]);
+    let nobody = RunId::new(Timestamp::EPOCH, [9; 8]);
     let unknown = kit.project.follow(nobody, 0).await;
     assert!(matches!(unknown, Err(EngineError::NotFound { what: "run" })), "{unknown:?}");
 }

@@ -136,7 +136,6 @@ pub(crate) const REQUIRED: &[&str] = &[
     "fact deadline of nobody on succeeded: refused, ended",
     "fact deadline of nobody on waiting: refused, not due",
     "fact deadline on running: taken",
-    "fact deadline on waiting: taken",
     "fact event on cancelled: refused, ended",
     "fact event on failed: refused, ended",
     "fact event on paused: taken",

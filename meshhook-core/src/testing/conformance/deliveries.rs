@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 use crate::webhook::{RecordedVerdict, Verdict};
 
 fn id(n: u32) -> DeliveryId {
-    let mut random = [7; 10];
-    random[6..].copy_from_slice(&n.to_be_bytes());
+    let mut random = [7; 8];
+    random[4..].copy_from_slice(&n.to_be_bytes());
     DeliveryId::new(created(n), random)
 }
 

@@ -47,8 +47,8 @@ pub(super) fn digest(of: char) -> Digest {
 
 /// The n-th run: later ones are newer.
 pub(super) fn run(n: u32) -> RunId {
-    let mut random = [7; 10];
-    random[6..].copy_from_slice(&n.to_be_bytes());
+    let mut random = [7; 8];
+    random[4..].copy_from_slice(&n.to_be_bytes());
     RunId::new(created(n), random)
 }
 
