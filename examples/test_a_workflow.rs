@@ -15,6 +15,7 @@ fn dunning() -> Value {
     json!({
         "name": "Dunning",
         "nodes": [
+            { "id": "order", "type": "transform", "config": { "expression": "input" } },
             { "id": "charge", "type": "http_call",
               "config": { "method": "POST", "url": "https://pay.example.com/charges",
                           "auth": { "type": "bearer", "token": "{{ secrets.pay_token }}" },
@@ -23,9 +24,10 @@ fn dunning() -> Value {
             { "id": "pause", "type": "delay", "config": { "for": "1d" } },
             { "id": "remind", "type": "http_call",
               "config": { "method": "POST", "url": "https://mail.example.com/send",
-                          "body": { "to": "{{ trigger.type }}", "text": "Your payment failed: {{ input.code }}" } } },
+                          "body": { "customer": "{{ nodes.order.output.customer }}", "text": "Your payment failed: {{ input.code }}" } } },
         ],
         "edges": [
+            { "from": "order", "to": "charge" },
             { "from": "charge", "port": "error", "to": "pause" },
             { "from": "pause", "to": "remind" },
         ],
@@ -49,7 +51,8 @@ fn a_declined_card_is_reminded_a_day_later() {
     let declined = Reply::permanent("http_status", "status 402");
     let run = test().reply("charge", declined).run(json!({ "customer": 7, "amount": 100 }));
     assert_eq!(run.calls_of("charge").len(), 1);
-    assert_eq!(run.calls_of("remind")[0].config["body"]["text"], "Your payment failed: http_status");
+    let mail = json!({ "customer": 7, "text": "Your payment failed: http_status" });
+    assert_eq!(run.calls_of("remind")[0].config["body"], mail);
     assert!(run.took >= Duration::from_secs(86_400));
 }
 
@@ -65,7 +68,7 @@ fn an_outage_is_ridden_out_with_one_idempotency_key() {
     assert!(calls.iter().all(|call| call.idempotency_key == calls[0].idempotency_key));
 }
 
-fn a_killed_process_changes_nothing_but_the_number_of_attempts() {
+fn a_killed_process_changes_nothing_but_the_number_of_calls() {
     for polls in 1..20 {
         let slow = Reply::output(json!({ "status": 201 })).after(Duration::from_secs(5));
         let run =
@@ -114,8 +117,8 @@ fn main() {
             an_outage_is_ridden_out_with_one_idempotency_key,
         ),
         (
-            "a killed process changes nothing but attempts",
-            a_killed_process_changes_nothing_but_the_number_of_attempts,
+            "a killed process changes nothing but the number of calls",
+            a_killed_process_changes_nothing_but_the_number_of_calls,
         ),
         (
             "a node type of your own is registered and scripted like any other",

@@ -63,3 +63,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/reference/secrets.md")]
 struct SecretsPage;
+
+/// The code of the page on Postgres is compiled as a test.
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../docs/reference/postgres.md")]
+struct PostgresPage;

@@ -176,6 +176,7 @@ fn path_text(name: &str) -> &'static str {
         "run" => "the run's id",
         "version" => "the version's number",
         "trigger" => "the trigger's id",
+        "delivery" => "the delivery's id",
         "path" => "the hook's path, which may have slashes",
         _ => "the name",
     }

@@ -98,11 +98,11 @@ pub(crate) fn routes() -> Vec<Route> {
 struct StartRun {
     /// The run's input.
     input: Option<Value>,
-    /// The version to run; the published one without it.
+    /// The version to run; without it the published one, or, for a test, the draft.
     version: Option<u32>,
     /// Within 24 hours and one workflow, one run for one key; at most 255 bytes.
     idempotency_key: Option<String>,
-    /// Runs the draft, marked as a test.
+    /// Marks the run as a test; without `version` it runs the draft.
     test: Option<bool>,
 }
 

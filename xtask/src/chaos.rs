@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     shell(chaos)
 }
 
-/// What CI runs of it: a minute, which finds what is broken but not what is rare.
+/// What CI runs of it: a minute and a half, which finds what is broken but not what is rare.
 pub(crate) fn short() -> Outcome {
     run(&["--minutes".into(), "1.5".into()])
 }

@@ -19,7 +19,7 @@ usage: cargo xtask <command>
 
   test [args]          every test of the workspace, doc tests included; args go to `cargo test`
   check                formatting, tidy rules, lints, documentation, every feature alone, advisories
-  ci                   check, bench --gate, then test: what CI runs, with the time of each stage
+  ci                   check, bench --gate, test, a short chaos: what CI runs, with the time of each stage
   tidy                 only the tidy rules (arrows, purity, biased selects, dependencies, licences)
   fmt                  formats the workspace
   bench [name] [args]  benchmarks by target or crate name (`bench sqlite`); without a name, lists them

@@ -28,7 +28,7 @@ use crate::id::StepKey;
 use crate::node::{self, Evaluated, NodeKind, port};
 use crate::time::Timestamp;
 
-/// The most bytes of outputs and inputs that deciding puts into a history; it stops there.
+/// The most bytes of outputs that deciding puts into a history; it stops there.
 pub const MAX_HISTORY_BYTES: u64 = 64 << 20;
 /// The most events that a history may have; deciding stops there.
 pub const MAX_HISTORY_EVENTS: u64 = 50_000;

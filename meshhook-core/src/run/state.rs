@@ -35,7 +35,7 @@ pub struct RunState {
     pub(super) seq: u64,
     /// Time of the last event.
     pub(super) at: Timestamp,
-    /// The epoch through which the run is held.
+    /// How often the run has changed hands, from 1.
     pub(super) epoch: u64,
     /// How many bytes the outputs in the history have.
     pub(super) bytes: u64,
@@ -277,7 +277,7 @@ impl RunState {
         &self.created
     }
 
-    /// The epoch through which the run is held.
+    /// How often the run has changed hands, from 1 for the worker that started it.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch

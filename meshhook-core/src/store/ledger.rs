@@ -7,7 +7,7 @@
 //!      └───────────── Release ───────────┘ └─┘
 //! ```
 //!
-//! A run that is held belongs to one **worker** through one **epoch**. A worker's lease covers all that it holds:
+//! A run that is held belongs to one **worker** through one **claim**. A worker's lease covers all that it holds:
 //! it is renewed once per process, not per run. A run is claimable when
 //!
 //! - it is released and its wake-up time has come by the store's clock, or

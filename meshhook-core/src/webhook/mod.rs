@@ -4,8 +4,8 @@
 //!
 //! ```text
 //!   request ──► HookPath ──► VerifyConfig::verify ──► read_body ──► headers_value, query_value ──► filter, run
-//!               which hook    raw bytes, before        decoded,       what expressions see
-//!                             anything is parsed       bounded
+//!               which hook    raw bytes                decoded,       what expressions see
+//!                                                      bounded
 //! ```
 //!
 //! - A signature scheme is data ([`SignatureScheme`]); the presets are values of it (`preset.rs`), and the
@@ -14,7 +14,8 @@
 //!   a [`Refusal`] that is recorded for the hook's owner, [in words](Refused) as well, and never shown to the sender.
 //! - So is a provider's question whether the hook is there ([`HandshakeRule`]): it is answered and starts no run.
 //! - What became of a request is a [`Verdict`], of a closed list.
-//! - Bodies are decoded only after the signature was accepted, and every step is bounded.
+//! - Bodies are read for the workflow only after the signature was accepted. What a scheme or a handshake looks for in a body is
+//!   parsed out of it before, as JSON. Every step is bounded.
 
 mod body;
 mod config;
