@@ -140,6 +140,25 @@ async fn meta_is_answered_by_its_token_and_x_by_a_mac() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_mac_that_x_is_answered_with_signs_a_delivery() {
+    let server = serving(json!({
+        "verify": { "scheme": "x", "secret": "s" }, "handshake": { "type": "x", "secret": "s" }
+    }))
+    .await;
+    for token in ["deploy", "42", "true", "MGY2OTRkM2UtNjRhOA=="] {
+        let query = format!("?crc_token={}", token.replace('=', "%3D"));
+        let reply = ask(&server, "GET", &query, &[], "").await;
+        let signature = reply.json()["response_token"].as_str().unwrap().to_owned();
+        for media in ["application/json", "application/x-www-form-urlencoded", "text/plain"] {
+            let headers = [("x-twitter-webhooks-signature", &*signature), ("content-type", media)];
+            assert_eq!(ask(&server, "POST", "", &headers, token).await.problem().0, 401, "{token} {media}");
+        }
+    }
+    assert_eq!(ask(&server, "GET", "?crc_token=cmd%3Ddeploy", &[], "").await.problem().0, 401);
+    assert_eq!(runs(&server).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handshake_without_its_secret_is_refused() {
     let server = serving(json!({
         "verify": { "scheme": "none" }, "handshake": { "type": "meta", "secret": "absent" }

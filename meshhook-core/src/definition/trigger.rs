@@ -282,7 +282,7 @@ fn read_webhook(config: &Field<'_>, seen: &mut Seen<'_>) -> Option<WebhookTrigge
         |field| field.limited_integer(1..=limits.max_webhook_body_bytes),
     );
     let body_schema = members.optional("body_schema").map(|field| field.schema());
-    let handshake = members.optional("handshake").map(|field| read_handshake(&field));
+    let handshake = members.optional("handshake").map(|field| read_handshake(&field, verify.as_ref()));
     let respond =
         members.optional("respond").map_or_else(|| Some(Respond::Accepted), |field| read_respond(&field));
     if let (Some(Some(_)), Some(Respond::Wait(_)), Some(field)) =
@@ -409,7 +409,7 @@ fn read_rate_limit(field: &Field<'_>) -> Option<RateLimit> {
     Some(RateLimit { per_kilosecond: per_second?, burst: u32::try_from(burst?).ok()?, key: optional(key)? })
 }
 
-fn read_handshake(field: &Field<'_>) -> Option<Handshake> {
+fn read_handshake(field: &Field<'_>, verify: Option<&VerifyConfig>) -> Option<Handshake> {
     let members = field.object(&["type", "secret"])?;
     let choices = HANDSHAKES.map(|kind| (kind, kind));
     let kind = members.required("type").and_then(|field| field.choice(&choices));
@@ -432,7 +432,23 @@ fn read_handshake(field: &Field<'_>) -> Option<Handshake> {
         }
         _ => {}
     }
-    Some(Handshake { kind: kind.into(), rules: handshake(kind), secret })
+    let rules = handshake(kind);
+    let is_shared = |verify: &VerifyConfig| {
+        verify.secret_names().iter().any(|name| Some(name) == secret.as_ref())
+            && !verify.signs_the_body_alone()
+    };
+    if !field.checker.context.is_published
+        && rules.iter().any(HandshakeRule::answers_with_mac)
+        && verify.is_some_and(is_shared)
+    {
+        let message = format!(
+            "is a secret of verify, too, whose signatures are not made of the body alone: the handshake {kind} would give \
+             them to anybody"
+        );
+        members.optional("secret")?.report(ProblemCode::InvalidTrigger, message);
+        return None;
+    }
+    Some(Handshake { kind: kind.into(), rules, secret })
 }
 
 fn read_respond(field: &Field<'_>) -> Option<Respond> {

@@ -48,14 +48,12 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::EngineError;
 use super::hook::{LiveHook, Read};
-use super::intake::{MAX_KEY_BYTES, Started, Torn};
+use super::intake::{Started, Torn};
 use super::long_work::text_len;
 use super::receive::{ItemRun, Received, Start};
 use super::recorder::OfItems;
@@ -304,13 +302,6 @@ impl LiveHook {
             }
         }
         Ok(())
-    }
-
-    fn dedupe(&self, kind: &str, mut key: String, fingerprint: [u8; 32]) -> Dedupe {
-        if key.len() > MAX_KEY_BYTES {
-            key = format!("sha256:{}", STANDARD.encode(Sha256::digest(key)));
-        }
-        Dedupe { scope: self.key_scope(kind), key, fingerprint, window: self.trigger().1.dedupe.window }
     }
 }
 

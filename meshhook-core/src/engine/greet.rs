@@ -3,8 +3,13 @@
 use super::EngineError;
 use super::hook::LiveHook;
 use super::refusal::HookRefusal;
+use super::vault::Unsealed;
 use crate::definition::WebhookTrigger;
-use crate::webhook::{HandshakeAnswer, HandshakeRule, RawRequest, Refusal, Refused, Trust, Verified};
+
+use crate::secret::{SecretName, SecretValue};
+use crate::webhook::{
+    HandshakeAnswer, HandshakeRule, RawRequest, Refusal, Refused, Trust, Verdict, Verified,
+};
 
 impl LiveHook {
     /// All handshakes of the hook: that of its config, and those of its scheme.
@@ -67,11 +72,24 @@ impl LiveHook {
         answer.map(Some).map_err(HookRefusal::Unauthorized)
     }
 
+    /// Whether a handshake gives the MAC of this body away under a key: then it is nobody's delivery.
+    pub(super) fn could_be_asked_for(&self, body: &[u8], key: &SecretValue, secrets: &Unsealed) -> bool {
+        let Some(handshake) = &self.trigger().1.handshake else { return false };
+        let secret = handshake.secret.as_ref().and_then(|name| secrets.get(name.as_str()));
+        secret.is_some_and(|secret| secret.expose() == key.expose())
+            && handshake.rules.iter().any(|rule| rule.answers_mac_of(body))
+    }
+
     /// Tells the hook's owner the key that a provider made for it, as long as the hook has none: the provider shows it
-    /// nowhere else, and what anybody sends once there is a key is no news.
+    /// nowhere else, and what anybody sends once there is a key is no news. Strangers can send some, too, so that the log
+    /// gets one a minute at most.
     async fn tell_key(&self, webhook: &WebhookTrigger, key: &str) -> Result<(), HookRefusal> {
         let secrets = self.inner.unsealed(&self.project).await?;
-        if webhook.verify.secret_names().iter().all(|name| secrets.get(name.as_str()).is_none()) {
+        let names = webhook.verify.secret_names();
+        let has_none =
+            |name: &SecretName| secrets.get(name.as_str()).is_none() && !secrets.is_unopened(name.as_str());
+        let told = || (self.project.clone(), self.path.clone(), Verdict::Handshake);
+        if !names.is_empty() && names.iter().all(has_none) && self.inner.refusals.is_first(told()) {
             let (project_id, path) = (&self.project, &self.path);
             tracing::info!(%project_id, path, key, "a provider made a key for this hook: confirm it there and set it as its secret");
         }

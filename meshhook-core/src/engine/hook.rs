@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::intake::MAX_KEY_BYTES;
 use super::project::Project;
 use super::recorder::cut;
 use super::refusal::{BODY_SCHEMA, HookRefusal, INPUT_SCHEMA, MAX_QUOTED, body_refusal};
@@ -14,11 +17,11 @@ use crate::expr::{Env, View};
 use crate::id::{ProjectId, WorkflowSlug};
 use crate::json;
 use crate::policy::Bucket;
-use crate::store::HookRoute;
+use crate::store::{Dedupe, HookRoute};
 use crate::time::Timestamp;
 use crate::webhook::{
-    BodyError, BodyKind, BodyLimits, HeadError, HookPath, RawRequest, Verified, VerifyConfig, headers_value,
-    query_value, read_body,
+    BodyError, BodyKind, BodyLimits, HeadError, HookPath, RawRequest, Refusal, Refused, Verified,
+    VerifyConfig, headers_value, query_value, read_body,
 };
 
 /// A live hook.
@@ -88,6 +91,7 @@ impl LiveHook {
     pub fn max_body_bytes(&self) -> usize {
         usize::try_from(self.trigger().1.max_body_bytes).unwrap_or(usize::MAX)
     }
+
     /// Reads a request as it declares itself.
     pub(super) fn read(&self, request: &RawRequest<'_>) -> Result<Read, HookRefusal> {
         let malformed = |error: HeadError| HookRefusal::Malformed(error.to_string());
@@ -138,7 +142,14 @@ impl LiveHook {
         } else {
             let secrets = self.inner.unsealed(&self.project).await?;
             let values: Vec<_> = names.iter().map(|name| secrets.get(name.as_str())).collect();
-            let verified = verify.verify(request, &values, now);
+            let verified = verify.verify(request, &values, now).and_then(|verified| {
+                let key = verified.key_index.and_then(|index| *values.get(index)?);
+                if key.is_some_and(|key| self.could_be_asked_for(request.body, key, &secrets)) {
+                    let detail = "the handshake gives the signature of such a body to anybody";
+                    return Err(Refused::new(Refusal::Mismatch, detail));
+                }
+                Ok(verified)
+            });
             // What one secret does not accept may be signed with the other, which nobody can tell now.
             let unopened = names.iter().find(|name| secrets.is_unopened(name.as_str()));
             if let (Err(_), Some(name)) = (&verified, unopened) {
@@ -184,8 +195,16 @@ impl LiveHook {
     }
 
     /// What keys of a kind are unique in: they count per trigger of a workflow.
-    pub(super) fn key_scope(&self, kind: &str) -> String {
+    fn key_scope(&self, kind: &str) -> String {
         format!("{kind}:{}/{}", self.route.workflow, self.trigger().0)
+    }
+
+    /// A key of a kind, as it is kept: of a long one its hash.
+    pub(super) fn dedupe(&self, kind: &str, mut key: String, fingerprint: [u8; 32]) -> Dedupe {
+        if key.len() > MAX_KEY_BYTES {
+            key = format!("sha256:{}", STANDARD.encode(Sha256::digest(key)));
+        }
+        Dedupe { scope: self.key_scope(kind), key, fingerprint, window: self.trigger().1.dedupe.window }
     }
 
     pub(super) fn env(&self) -> Env<'static> {

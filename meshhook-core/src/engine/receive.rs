@@ -194,12 +194,8 @@ impl LiveHook {
         if let Some(each) = &webhook.each {
             return self.start_each(each, read, request.body, start).await;
         }
-        let dedupe = start.key.clone().map(|key| Dedupe {
-            scope: self.key_scope("hook"),
-            key,
-            fingerprint: Sha256::digest(request.body).into(),
-            window: webhook.dedupe.window,
-        });
+        let dedupe =
+            start.key.clone().map(|key| self.dedupe("hook", key, Sha256::digest(request.body).into()));
         let wait = match webhook.respond {
             Respond::Wait(wait) if start.replay_of.is_none() => Some(wait),
             _ => None,

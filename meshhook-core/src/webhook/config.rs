@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::handshake::{HandshakeRule, preset_handshakes};
 use super::preset::{PRESETS, preset};
-use super::scheme::{Scheme, TokenScheme};
+use super::scheme::{Part, Scheme, TokenScheme};
 use crate::definition::ProblemCode::{
     self, InvalidDuration, InvalidType, InvalidValue, MissingField, UnknownField,
 };
@@ -84,6 +84,15 @@ impl VerifyConfig {
     #[must_use]
     pub fn secret_names(&self) -> &[SecretName] {
         &self.secrets
+    }
+
+    /// Whether no signature is made of more than the body. That of a token (RFC 7519) is no signature of a request.
+    #[must_use]
+    pub fn signs_the_body_alone(&self) -> bool {
+        match &self.scheme {
+            Scheme::Signature(forms) => forms.iter().all(|form| *form.signed == [Part::Body]),
+            _ => true,
+        }
     }
 
     /// The same names, each with its path in the document that the config was read from.

@@ -8,11 +8,11 @@ use std::cell::OnceCell;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
+use super::body::BodyLimits;
 use super::refusal::{Refusal, Refused, place};
 use super::scheme::{Extraction, SignatureScheme, Source};
 use super::signature::decode;
 use super::verify::RawRequest;
-use crate::json::JsonLimits;
 
 /// What was taken out of a request.
 pub(super) struct Found<'a> {
@@ -80,7 +80,7 @@ impl<'a> Found<'a> {
 
     /// The body as JSON, where it is some; parsed once.
     pub(super) fn json(&self) -> Option<&Value> {
-        let parse = || crate::json::parse(self.request.body, &JsonLimits::default()).ok();
+        let parse = || crate::json::parse(self.request.body, &BodyLimits::default().json).ok();
         self.json.get_or_init(parse).as_ref()
     }
 

@@ -11,8 +11,10 @@
 //! a page.
 //!
 //! **The answer is no oracle.** Some handshakes want a MAC of the challenge, under the key that deliveries are signed with.
-//! A challenge that could be a delivery's body would be a signature for the asking, so those have an alphabet in which no
-//! JSON object or array can be written.
+//! A challenge that is a delivery's body would be a signature for the asking. So they have an alphabet in which no JSON
+//! object or array can be written, and no pair of a form; a hook takes no delivery whose body
+//! [could have been asked for](HandshakeRule::answers_mac_of) under its key; and a scheme whose signatures are made of more
+//! than the body shares no secret with such a handshake.
 
 use std::borrow::Cow;
 
@@ -176,6 +178,20 @@ impl HandshakeRule {
     }
 }
 
+impl HandshakeRule {
+    /// Whether anybody who asks is answered with the MAC of the challenge, under the handshake's secret.
+    #[must_use]
+    pub fn answers_with_mac(&self) -> bool {
+        self.trust == Trust::Key
+    }
+
+    /// Whether anybody who asks is answered with the MAC of this text, under the handshake's secret.
+    #[must_use]
+    pub fn answers_mac_of(&self, text: &[u8]) -> bool {
+        self.answers_with_mac() && is_signed_challenge(text)
+    }
+}
+
 fn needs_secret() -> Refused {
     Refusal::NeedsSecret.because("the handshake's secret has no value in the vault")
 }
@@ -236,10 +252,8 @@ impl Member {
     fn value(&self, challenge: &str, secret: Option<&SecretValue>) -> Result<Value, Refused> {
         let mac = || {
             let key = secret.ok_or_else(needs_secret)?.expose();
-            let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"+/=_.-".contains(&b);
-            // No signature for the asking: see the module's essay.
-            let is_no_body = challenge.len() <= MAX_SIGNED_CHALLENGE && challenge.bytes().all(is_plain);
-            let mac = is_no_body.then(|| hmac_sha256(key.as_bytes(), challenge.as_bytes()));
+            let is_plain = is_signed_challenge(challenge.as_bytes());
+            let mac = is_plain.then(|| hmac_sha256(key.as_bytes(), challenge.as_bytes()));
             mac.ok_or_else(|| {
                 Refusal::BadChallenge.because("the challenge could be something else that the secret signs")
             })
@@ -256,6 +270,15 @@ impl Member {
 /// What a challenge can be: 1 to 1,024 bytes without control characters.
 fn is_challenge(text: &str) -> bool {
     (1..=MAX_CHALLENGE).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// What a challenge can be that is answered with its MAC: base64 in either alphabet, or letters and digits.
+fn is_signed_challenge(text: &[u8]) -> bool {
+    let padding = text.iter().rev().take_while(|b| **b == b'=').count();
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/_-".contains(b);
+    (1..=MAX_SIGNED_CHALLENGE).contains(&text.len())
+        && padding <= 2
+        && text[..text.len() - padding].iter().all(is_plain)
 }
 
 /// The handshakes that a trigger's config can name.

@@ -198,11 +198,18 @@ fn x_gets_the_mac_of_what_cannot_be_a_delivery() {
         ("application/json", r#"{"response_token":"sha256=v1WdiCVwy17uGTMWveHGlqQXN/qW1bQraNXXByRO2YA="}"#)
     );
     assert_eq!(get("crc_token=a").of("x", None), Some(Err(Refusal::NeedsSecret)));
-    for body in
-        ["crc_token=%7B%7D", "crc_token=%5B%5D", "crc_token=%22a%22", "crc_token=a%20b", "crc_token=v0:1:"]
-    {
-        assert_eq!(get(body).of("x", Some("consumer_secret")), Some(Err(Refusal::BadChallenge)), "{body}");
+    for token in ["%7B%7D", "%5B%5D", "%22a%22", "a%20b", "v0:1:", "a%3Db", "1.2", "ab%3D%3D%3D", "a%26b"] {
+        let query: &'static str = Box::leak(format!("crc_token={token}").into_boxed_str());
+        assert_eq!(get(query).of("x", Some("consumer_secret")), Some(Err(Refusal::BadChallenge)), "{token}");
     }
+    let rule = &handshake("x")[0];
+    for text in ["a", "MGY2OTRkM2UtNjRhOA==", "+/_-", &"x".repeat(256)] {
+        assert!(rule.answers_mac_of(text.as_bytes()), "{text}");
+    }
+    for text in ["", "{}", "a=b", "=", "a b", &"x".repeat(257)] {
+        assert_eq!(rule.answers_mac_of(text.as_bytes()), text == "=", "{text}");
+    }
+    assert!(!handshake("meta")[0].answers_mac_of(b"a"));
 }
 
 #[test]

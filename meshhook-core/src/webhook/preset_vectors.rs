@@ -596,6 +596,24 @@ pub(super) const VECTORS: &[Vector] = &[
         delivery_id: Some("e76c6bd4-55c9-4987-8304-da1588d8988b"),
         ..VECTOR
     },
+    // An id may be anything ("opaque"); some are base64.
+    Vector {
+        scheme: "twitch",
+        source: OWN,
+        secret: "twitch_key_0123",
+        headers: &[
+            (
+                "twitch-eventsub-message-signature",
+                "sha256=3b422d09672fa93857385cc5c2b3a41f0ee6586c4ddaa4c1c71acd41000c8c3d",
+            ),
+            ("twitch-eventsub-message-id", "k1SWN3SGe2BeNYxkD_cjR4maZ99PDRDd6Zx48W9t5qw="),
+            ("twitch-eventsub-message-timestamp", "2026-01-01T00:00:00.634234626Z"),
+        ],
+        body: r#"{"subscription":{"type":"channel.follow"},"event":{"user_login":"cool_user"}}"#,
+        signed_at: 1767225600,
+        delivery_id: Some("k1SWN3SGe2BeNYxkD_cjR4maZ99PDRDd6Zx48W9t5qw="),
+        ..VECTOR
+    },
     Vector {
         scheme: "hubspot",
         source: OWN,

@@ -104,7 +104,8 @@ pub enum Part {
     Body,
     /// The timestamp, character by character as it came.
     Timestamp,
-    /// The id, of `[A-Za-z0-9_-]{1,128}`: no other character, so that it cannot pose as a separator.
+    /// The id, of `[A-Za-z0-9_-]{1,128}`: no other character, so that it cannot pose as a separator. In front of a time or
+    /// of characters other than `=` it may end as base64 does, in `=` or `==`.
     Id,
     /// The public URL that the sender was given.
     Url,

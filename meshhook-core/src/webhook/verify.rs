@@ -224,7 +224,7 @@ impl VerifyConfig {
             _ => None,
         };
         let id = match &scheme.id {
-            Some(source) if scheme.signs(&Part::Id) => Some(signed_id(&found, source)?),
+            Some(source) if scheme.signs(&Part::Id) => Some(signed_id(&found, source, &scheme.signed)?),
             _ => None,
         };
         let url = self.signed_url(request);
@@ -442,10 +442,20 @@ fn delivery_id(found: &Found<'_>, sources: &[Source]) -> Result<Option<String>, 
 }
 
 /// The delivery's id where it is signed.
-fn signed_id<'a>(found: &Found<'a>, source: &Source) -> Result<Cow<'a, str>, Refused> {
+fn signed_id<'a>(found: &Found<'a>, source: &Source, signed: &[Part]) -> Result<Cow<'a, str>, Refused> {
     let id = found.get(source)?.ok_or_else(|| Refused::bad_id(source, "is missing"))?;
+    // Where no `=` can follow, it is still clear where an id ends that has some: Twitch's may be base64.
+    let is_padded = signed.windows(2).filter(|parts| parts[0] == Part::Id).all(|parts| match &parts[1] {
+        Part::Literal(text) => !text.starts_with('='),
+        Part::Timestamp => true,
+        _ => false,
+    });
+    let plain = match is_padded {
+        true => ["==", "="].iter().find_map(|padding| id.strip_suffix(padding)).unwrap_or(&id),
+        false => &id,
+    };
     let what = "must be 1 to 128 of `A-Z a-z 0-9 _ -`, since it is signed";
-    if is_signed_id(&id) { Ok(id) } else { Err(Refused::bad_id(source, what)) }
+    if is_signed_id(plain) { Ok(id) } else { Err(Refused::bad_id(source, what)) }
 }
 
 pub(super) fn is_signed_id(id: &str) -> bool {

@@ -148,6 +148,18 @@ fn a_handshake_has_the_secret_that_it_needs_and_no_other() {
 }
 
 #[test]
+fn a_handshake_that_answers_with_macs_shares_its_secret_with_what_signs_the_body_alone() {
+    let with = |verify: Value, secret: &str| {
+        with_webhook(json!({"verify": verify, "handshake": {"type": "x", "secret": secret}}))
+    };
+    let mailgun = || json!({"scheme": "mailgun", "secret": ["s", "t"]});
+    expect(&with(json!({"scheme": "x", "secret": "s"}), "s"), &[]);
+    expect(&with(json!({"scheme": "api_key", "header": "x-key", "secret": "s"}), "s"), &[]);
+    expect(&with(mailgun(), "other"), &[]);
+    expect(&with(mailgun(), "t"), &[("invalid_trigger", "triggers[0].config.handshake.secret")]);
+}
+
+#[test]
 fn triggers_have_unique_ids_and_known_types() {
     let document = json!({"name": "x", "nodes": [{"id": "n", "type": "terminate"}], "triggers": [
         {"id": "a", "type": "webhook", "config": {"path": "p", "verify": {"scheme": "none"}}},
