@@ -1,6 +1,5 @@
 //! Bodies of the API: received within bounds, and read as what they say they are.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,10 +9,10 @@ use http_body_util::BodyExt as _;
 use meshhook_core::definition::{index_path, member_path, parse_yaml};
 use meshhook_core::json::{self, JsonLimits};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::problem::Problem;
+use crate::room::Held;
 
 /// How large a body may be, and how long it may take.
 #[derive(Debug, Clone, Copy)]
@@ -22,32 +21,10 @@ pub(crate) struct BodyBounds {
     pub(crate) timeout: Duration,
 }
 
-/// What a body holds of the memory that bodies may take together, for as long as it lives.
-#[derive(Debug, Default)]
-pub(crate) struct Held {
-    room: Option<Arc<Semaphore>>,
-    taken: Option<OwnedSemaphorePermit>,
-}
-
-impl Held {
-    /// Of a room that others take from as well.
-    pub(crate) fn of(room: &Arc<Semaphore>) -> Self {
-        Self { room: Some(room.clone()), taken: None }
-    }
-
-    /// Takes more, unless there is not so much.
-    fn take(&mut self, bytes: usize) -> bool {
-        let Some(room) = &self.room else { return true };
-        let Some(more) =
-            u32::try_from(bytes).ok().and_then(|bytes| room.clone().try_acquire_many_owned(bytes).ok())
-        else {
-            return false;
-        };
-        match &mut self.taken {
-            Some(taken) => taken.merge(more),
-            None => self.taken = Some(more),
-        }
-        true
+impl BodyBounds {
+    /// The most memory that is counted for a body.
+    pub(crate) fn most_counted(self) -> usize {
+        self.max_bytes.saturating_add(self.max_bytes.min(MAX_SPARE))
     }
 }
 
@@ -58,8 +35,8 @@ pub(crate) enum Accepts {
     JsonOrYaml,
 }
 
-/// Receives a body within a size and a time, and within what is left of the memory for bodies. Nothing is set aside for
-/// what a sender merely announces.
+/// Receives a body within a size and a time, and within what it may take of the [room](crate::room) for bodies. Nothing
+/// is set aside for what a sender merely announces.
 pub(crate) async fn receive_body(
     body: Body,
     headers: &HeaderMap,
@@ -260,22 +237,25 @@ impl Media {
 
 #[cfg(test)]
 mod tests {
+    use meshhook_core::id::ProjectId;
+
     use super::*;
+    use crate::room::Room;
 
     /// What pieces of these sizes come to, and how much of the room is counted for them.
-    fn pieces(sizes: &[usize], room: usize) -> (Option<Bytes>, usize) {
-        let semaphore = Arc::new(Semaphore::new(room));
-        let mut held = Held::of(&semaphore);
+    fn pieces(sizes: &[usize], bytes: usize) -> (Option<Bytes>, usize) {
+        let room = Room::new(bytes);
+        let mut held = room.hold(&ProjectId::new("default").unwrap(), "in", usize::MAX);
         let mut pieces = Pieces::default();
         let mut next = 0;
         for &size in sizes {
             let data: Bytes = (0..size).map(|at| (next + at) as u8).collect();
             next += size;
             if !pieces.add(data, &mut held) {
-                return (None, room - semaphore.available_permits());
+                return (None, bytes - room.free());
             }
         }
-        let counted = room - semaphore.available_permits();
+        let counted = bytes - room.free();
         (Some(pieces.join()), counted)
     }
 
@@ -286,9 +266,10 @@ mod tests {
         for sizes in [&[][..], &[0, 5, 0], &[70_000], &[1, 200_000, 1], &dribbled, &uneven] {
             let (whole, counted) = pieces(sizes, 8 << 20);
             let len: usize = sizes.iter().sum();
+            let bounds = BodyBounds { max_bytes: len, timeout: Duration::ZERO };
             let expected: Vec<u8> = (0..len).map(|at| at as u8).collect();
             assert_eq!(whole.unwrap(), expected, "{sizes:?}");
-            assert!((len..=len + len.min(MAX_SPARE)).contains(&counted), "{len} {counted}");
+            assert!((len..=bounds.most_counted()).contains(&counted), "{len} {counted}");
         }
     }
 

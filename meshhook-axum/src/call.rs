@@ -26,6 +26,7 @@ use crate::member::Members;
 use crate::options::RouterOptions;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::room::Room;
 
 /// What all calls share.
 pub(crate) struct Shared {
@@ -33,8 +34,7 @@ pub(crate) struct Shared {
     pub(crate) options: RouterOptions,
     pub(crate) cursors: Cursors,
     pub(crate) streams: Arc<Semaphore>,
-    /// The memory for bodies of webhooks, in bytes.
-    pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) bodies: Arc<Room>,
     /// The text of `/api/openapi.json`.
     pub(crate) openapi: String,
 }

@@ -28,7 +28,7 @@ use utoipa::ToSchema;
 
 use crate::answer::json_answer;
 use crate::auth::Permission;
-use crate::body::{BodyBounds, Held, receive_body};
+use crate::body::{BodyBounds, receive_body};
 use crate::call::Shared;
 use crate::origin;
 use crate::problem::Problem;
@@ -149,7 +149,7 @@ async fn answer(shared: &Shared, request: Request) -> Result<Response, Problem> 
         return Err(problem);
     }
     let bounds = BodyBounds { max_bytes: hook.max_body_bytes(), timeout: shared.options.body_timeout };
-    let mut held = Held::of(&shared.bodies);
+    let mut held = shared.bodies.hold(project.id(), path, bounds.most_counted());
     let body = receive_body(body, &parts.headers, bounds, &mut held).await.map_err(|problem| {
         let (verdict, problem) = match problem.status() {
             _ if !is_taken => (Verdict::MethodNotAllowed, method_not_allowed(&hook)),

@@ -40,6 +40,7 @@ mod preview;
 mod problem;
 mod projects;
 mod query;
+mod room;
 mod router;
 mod runs;
 mod schedules;

@@ -19,12 +19,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::auth::{Grant, Permission};
-use crate::body::{BodyBounds, Held, receive_body};
+use crate::body::{BodyBounds, receive_body};
 use crate::call::{Call, Caller, Shared};
 use crate::cursor::Cursors;
 use crate::options::RouterOptions;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::room::{Held, Room};
 use crate::table::{Handling, Route, routes};
 use crate::{openapi, origin};
 
@@ -44,7 +45,7 @@ pub(crate) fn build(engine: Engine, options: RouterOptions, routes: Vec<Route>) 
     let shared = Arc::new(Shared {
         engine,
         cursors: Cursors::new(options.cursor_key),
-        bodies: Arc::new(Semaphore::new(options.max_hook_bytes.min(Semaphore::MAX_PERMITS))),
+        bodies: Room::new(options.max_hook_bytes),
         streams: Arc::new(Semaphore::new(options.max_streams.min(Semaphore::MAX_PERMITS))),
         openapi: openapi::document(),
         options,
@@ -176,6 +177,7 @@ async fn answer(shared: Arc<Shared>, route: &Route, request: Request) -> Result<
     let options = &shared.options;
     let body = if has_body {
         let bounds = BodyBounds { max_bytes: options.max_body_bytes, timeout: options.body_timeout };
+        // Who may call is known, so none of the room that strangers share is needed.
         receive_body(body, &parts.headers, bounds, &mut Held::default()).await?
     } else {
         bytes::Bytes::new()

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use base64::Engine as _;
+use futures_util::StreamExt as _;
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use http::Request;
@@ -173,6 +174,34 @@ async fn bodies_are_bounded_in_size_and_time() {
         Err(std::io::Error::other("reset")),
     ]);
     assert_eq!(server.send(post(Body::from_stream(broken))).await.problem().0, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_one_hook_never_sees_the_end_of_keep_no_other_from_being_served() {
+    let server = Server::with(RouterOptions::new(OpenLoopback).max_hook_bytes(1 << 20));
+    server.publish_with_warnings("w", hooked(json!({ "max_body": 65_536 }))).await;
+    server.publish_with_warnings("other", hooked(json!({ "path": "other", "max_body": 65_536 }))).await;
+    let whole = || Body::from(format!("{{\"n\":1,\"x\":\"{}\"}}", "x".repeat(50_000)));
+    let to_other = |body: Body| {
+        let request = Request::post("/hooks/default/other").header("content-type", "application/json");
+        request.body(body).unwrap()
+    };
+    let mut stalled = Vec::new();
+    for _ in 0..5 {
+        let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("x".repeat(50_000))]);
+        let body = Body::from_stream(begun.chain(futures_util::stream::pending()));
+        let mut waiting = Box::pin(server.send_unchecked(post(body)));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        stalled.push(waiting);
+    }
+    let refused = server.send(post(whole())).await;
+    assert_eq!(
+        (refused.problem().0, refused.problem().1.as_str(), refused.header("retry-after")),
+        (503, "unavailable", "1")
+    );
+    assert_eq!(server.send(to_other(whole())).await.status, 202);
+    stalled.pop();
+    assert_eq!(server.send(post(whole())).await.status, 202);
 }
 
 #[tokio::test(start_paused = true)]
