@@ -13,8 +13,8 @@
 //! Whether the key is taken is decided by the commit, which costs an accepted delivery nothing. Only where the schema or
 //! the load would refuse a delivery, or a rate limit counts it, its key is looked up first, so that the answers are those of this order.
 //!
-//! The order is part of the contract. Nothing is parsed before its sender is known, and nothing is answered as accepted
-//! before it is durable.
+//! The order is part of the contract. A body is read for the workflow only once its sender is known; where a signature or a
+//! handshake stands in it, it is parsed earlier to find that. Nothing is answered as accepted before it is durable.
 
 use std::sync::Arc;
 
