@@ -31,11 +31,11 @@ use crate::time::Timestamp;
 pub struct StartRequest {
     /// The run's input.
     pub input: Value,
-    /// The version to run; the published one without it.
+    /// The version to run; without it the published one, or, for a test, the draft.
     pub version: Option<u32>,
     /// Within 24 hours and one workflow, only one run starts for one key.
     pub idempotency_key: Option<String>,
-    /// Runs the draft, marked as a test.
+    /// Marks the run as a test.
     pub test: bool,
     /// How long to wait for the run's end.
     pub wait: Option<Duration>,
@@ -62,7 +62,7 @@ impl StartRequest {
         self
     }
 
-    /// Runs the draft, marked as a test.
+    /// Marks the run as a test; without a version it runs the draft.
     #[must_use]
     pub fn test(mut self) -> Self {
         self.test = true;
