@@ -227,3 +227,69 @@ async fn twitch_is_answered_with_its_signature_also_where_the_handshake_is_named
     assert_eq!(ask(&server, "POST", "", &headers, body).await.problem().0, 401);
     assert_eq!(runs(&server).await, 0);
 }
+
+/// The verdict that the newest of `count` deliveries was recorded with, and what a check says of it.
+async fn recorded_and_checked(server: &Server, count: usize, verify: Value) -> [Value; 2] {
+    let items = server.get("/deliveries").await.json()["items"].take();
+    assert_eq!(items.as_array().unwrap().len(), count, "{items:#}");
+    let at = format!("/deliveries/{}/check", items[0]["id"].as_str().unwrap());
+    let checked = server.post_owned(at, verify).await.json();
+    // Within a millisecond, ids have no order.
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    [items[0]["verdict"].clone(), checked["verdict"].clone()]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_of_what_nobody_signs_says_what_was_recorded() {
+    let server = serving(json!({
+        "verify": { "scheme": "dropbox", "secret": "s" }, "handshake": { "type": "dropbox" }
+    }))
+    .await;
+    for (n, query, status, verdict) in [
+        (1, "?challenge=abc", 200, "handshake"),
+        (2, "?challenge=%0d%0a", 401, "bad_challenge"),
+        (3, "", 405, "method_not_allowed"),
+    ] {
+        assert_eq!(ask(&server, "GET", query, &[], "").await.status.as_u16(), status, "{query}");
+        assert_eq!(recorded_and_checked(&server, n, Value::Null).await, [verdict, verdict], "{query}");
+    }
+    // As a delivery, it lacks its signature.
+    assert_eq!(ask(&server, "POST", "", &[], "{}").await.status, 401);
+    assert_eq!(recorded_and_checked(&server, 4, Value::Null).await, ["header_missing", "header_missing"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_handshake_is_checked_with_the_secret_that_it_has_now() {
+    let server = serving(json!({
+        "verify": { "scheme": "meta", "secret": "s" }, "handshake": { "type": "meta", "secret": "token" }
+    }))
+    .await;
+    let query = "?hub.mode=subscribe&hub.challenge=42&hub.verify_token=new";
+    assert_eq!(ask(&server, "GET", query, &[], "").await.status, 401);
+    assert_eq!(recorded_and_checked(&server, 1, Value::Null).await, ["needs_secret", "needs_secret"]);
+    server.call("PUT", "/secrets/token", json!({ "value": "old" })).await;
+    assert_eq!(ask(&server, "GET", query, &[], "").await.status, 401);
+    assert_eq!(recorded_and_checked(&server, 2, Value::Null).await, ["mismatch", "mismatch"]);
+    server.call("PUT", "/secrets/token", json!({ "value": "new" })).await;
+    assert_eq!(recorded_and_checked(&server, 2, Value::Null).await, ["mismatch", "handshake"]);
+    assert_eq!(ask(&server, "GET", "?hub.mode=denied", &[], "").await.status, 405);
+    assert_eq!(
+        recorded_and_checked(&server, 3, Value::Null).await,
+        ["method_not_allowed", "method_not_allowed"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signed_handshake_is_checked_by_the_scheme_that_is_asked_for() {
+    let server = serving(json!({ "verify": { "scheme": "slack", "secret": "s" }, "methods": ["PUT"] })).await;
+    assert_eq!(v0(&server, "slack", "another", URL_VERIFICATION).await.status, 405);
+    let with = |scheme: &str| json!({ "verify": { "scheme": scheme, "secret": "other" } });
+    for (verify, verdict) in [
+        (Value::Null, "method_not_allowed"),
+        (with("zoom"), "method_not_allowed"),
+        (with("slack"), "handshake"),
+    ] {
+        server.call("PUT", "/secrets/other", json!({ "value": "another" })).await;
+        assert_eq!(recorded_and_checked(&server, 1, verify).await, ["method_not_allowed", verdict]);
+    }
+}

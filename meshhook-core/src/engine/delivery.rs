@@ -24,9 +24,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::each::NO_ITEMS;
-use super::hook::{LiveHook, Read, matched_key};
+use super::hearing::Found;
+use super::hook::LiveHook;
 use super::project::Project;
 use super::receive::{Received, Start};
+use super::recognize::{Recognized, Wanted};
 use super::recorder::{Facts, Sent, stands_in_run};
 use super::refusal::HookRefusal;
 use super::{EngineError, vault};
@@ -35,9 +37,7 @@ use crate::event::EventData;
 use crate::id::{DeliveryId, RunId, WorkflowSlug};
 use crate::store::{DeliveryFilter, DeliveryRecord, Listing, MAX_LISTING_BYTES, StoreError};
 use crate::time::Timestamp;
-use crate::webhook::{
-    BodyLimits, HandshakeRule, RawRequest, RecordedVerdict, Verdict, VerifyConfig, read_body,
-};
+use crate::webhook::{BodyLimits, RecordedVerdict, Verdict, VerifyConfig, read_body};
 
 /// A delivery.
 #[derive(Debug, Clone, PartialEq)]
@@ -380,13 +380,6 @@ impl DeliveryView {
     }
 }
 
-/// What becomes of a request whose sender is known.
-enum Judged {
-    Wanted(Box<Read>),
-    /// Why the filter does not want it, or that it has no items, in words.
-    Unwanted(String),
-}
-
 impl LiveHook {
     async fn check(
         &self,
@@ -396,71 +389,49 @@ impl LiveHook {
     ) -> Result<CheckedDelivery, EngineError> {
         let request = sent.request();
         let verify = verify.unwrap_or(&self.trigger().1.verify);
+        let mut found = Found::default();
+        let recognized = self.recognize(verify, &request, at, &mut found).await;
+        let judged = recognized.and_then(|recognized| self.judge(recognized, request.body));
+        let verified = found.verified.unwrap_or_default();
         let mut checked = CheckedDelivery {
             verdict: Verdict::Accepted,
             detail: None,
-            key: None,
-            delivery_id: None,
-            signed_at: None,
+            key: found.key,
+            delivery_id: verified.delivery_id,
+            signed_at: verified.timestamp,
         };
-        let found = match self.verify(verify, &request, at).await {
-            Ok(verified) => {
-                checked.key = matched_key(verify, &verified);
-                checked.delivery_id = verified.delivery_id;
-                checked.signed_at = verified.timestamp;
-                if self.asks(&request) {
-                    checked.verdict = Verdict::Handshake;
-                    return Ok(checked);
-                }
-                let id = checked.delivery_id.clone();
-                self.judge(&request, id.as_deref())
-            }
-            Err(HookRefusal::Engine(error)) => return Err(error),
-            Err(refusal) => {
-                checked.signed_at = verify.claims(&request).timestamp;
-                Err(refusal)
-            }
-        };
-        match found {
-            Ok(Judged::Wanted(_)) => {}
-            Ok(Judged::Unwanted(why)) => {
+        match judged {
+            Ok(Recognized::Wanted(_)) => {}
+            Ok(Recognized::Handshake(_)) => checked.verdict = Verdict::Handshake,
+            Ok(Recognized::Unwanted(why)) => {
                 checked.verdict = Verdict::Filtered;
                 checked.detail = Some(why);
             }
+            Err(HookRefusal::Engine(error)) => return Err(error),
             Err(refusal) => {
                 checked.verdict = refusal.verdict();
                 checked.detail = Some(self.detail(&refusal));
+                checked.signed_at = checked.signed_at.or_else(|| verify.claims(&request).timestamp);
             }
         }
         Ok(checked)
     }
 
-    /// Whether a request is a handshake, should its sender be who may send.
-    fn asks(&self, request: &RawRequest<'_>) -> bool {
-        self.handshakes().any(|rule: &HandshakeRule| rule.is_meant_by(request))
-    }
-
-    /// What becomes of a request whose sender is known, before its key is looked at.
-    fn judge(&self, request: &RawRequest<'_>, delivery_id: Option<&str>) -> Result<Judged, HookRefusal> {
-        if !self.takes(request.method) {
-            return Err(HookRefusal::MethodNotAllowed);
-        }
-        let read = self.read(request)?;
-        if let Err(why) = self.wants(&read) {
-            return Ok(Judged::Unwanted(why));
-        }
-        let key = self.dedupe_key(&read, delivery_id)?;
+    /// What the schemas say of a delivery, before its key is looked at.
+    fn judge(&self, recognized: Recognized, body: &[u8]) -> Result<Recognized, HookRefusal> {
+        let Recognized::Wanted(wanted) = &recognized else { return Ok(recognized) };
+        let Wanted { read, key } = &**wanted;
         let (violation, is_empty) = match &self.trigger().1.each {
             Some(each) => {
-                let items = self.items(each, &read, key.as_deref(), request.body)?;
-                (self.violation_of_items(&read, &items), items.is_empty())
+                let items = self.items(each, read, key.as_deref(), body)?;
+                (self.violation_of_items(read, &items), items.is_empty())
             }
-            None => (self.violation(&read), false),
+            None => (self.violation(read), false),
         };
         match violation {
             Some(violation) => Err(violation),
-            None if is_empty => Ok(Judged::Unwanted(NO_ITEMS.to_owned())),
-            None => Ok(Judged::Wanted(Box::new(read))),
+            None if is_empty => Ok(Recognized::Unwanted(NO_ITEMS.to_owned())),
+            None => Ok(recognized),
         }
     }
 
@@ -482,14 +453,14 @@ impl LiveHook {
             refusal => EngineError::Refused { message: refusal.to_string(), item: None },
         };
         let claimed = self.trigger().1.verify.claims(&request).delivery_id;
-        let Judged::Wanted(read) = self.judge(&request, claimed.as_deref()).map_err(refused)? else {
-            return Ok(Received::Ignored);
-        };
-        let key = self.dedupe_key(&read, claimed.as_deref()).map_err(refused)?;
+        let recognized = self.recognize_delivery(&request, claimed.as_deref());
+        let judged = recognized.and_then(|recognized| self.judge(recognized, request.body));
+        let Recognized::Wanted(wanted) = judged.map_err(refused)? else { return Ok(Received::Ignored) };
+        let Wanted { read, key } = *wanted;
         let key = key.or_else(|| Some(format!("replay of {id}")));
         let start =
             Start { key, delivery_id: claimed, replay_of: Some(id), earlier_seed, prospect: Arc::default() };
-        self.start(&request, *read, start).await.map_err(refused)
+        self.start(&request, read, start).await.map_err(refused)
     }
 }
 

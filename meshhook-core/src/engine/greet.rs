@@ -4,30 +4,30 @@ use super::EngineError;
 use super::hook::LiveHook;
 use super::refusal::HookRefusal;
 use super::vault::Unsealed;
-use crate::definition::WebhookTrigger;
-
 use crate::secret::{SecretName, SecretValue};
 use crate::webhook::{
-    HandshakeAnswer, HandshakeRule, RawRequest, Refusal, Refused, Trust, Verdict, Verified,
+    HandshakeAnswer, HandshakeRule, RawRequest, Refusal, Refused, Trust, Verdict, Verified, VerifyConfig,
 };
 
 impl LiveHook {
-    /// All handshakes of the hook: that of its config, and those of its scheme.
-    pub(super) fn handshakes(&self) -> impl Iterator<Item = &HandshakeRule> {
-        let webhook = self.trigger().1;
-        let configured = webhook.handshake.iter().flat_map(|handshake| &handshake.rules);
-        configured.chain(webhook.verify.handshakes())
+    /// All handshakes of the hook by a scheme: that of its config, and those of the scheme.
+    pub(super) fn handshakes<'a>(
+        &'a self,
+        verify: &'a VerifyConfig,
+    ) -> impl Iterator<Item = &'a HandshakeRule> {
+        let configured = self.trigger().1.handshake.iter().flat_map(|handshake| &handshake.rules);
+        configured.chain(verify.handshakes())
     }
 
     /// The answer to a handshake that its provider does not sign.
     pub(super) async fn greet(
         &self,
-        webhook: &WebhookTrigger,
+        verify: &VerifyConfig,
         request: &RawRequest<'_>,
     ) -> Result<Option<HandshakeAnswer>, HookRefusal> {
         let is_meant = |rule: &&HandshakeRule| rule.trust != Trust::Signature && rule.is_meant_by(request);
-        let Some(rule) = self.handshakes().find(is_meant) else { return Ok(None) };
-        let name = webhook.handshake.as_ref().and_then(|handshake| handshake.secret.as_ref());
+        let Some(rule) = self.handshakes(verify).find(is_meant) else { return Ok(None) };
+        let name = self.trigger().1.handshake.as_ref().and_then(|handshake| handshake.secret.as_ref());
         let secrets = match name {
             Some(_) => Some(self.inner.unsealed(&self.project).await?),
             None => None,
@@ -45,23 +45,19 @@ impl LiveHook {
             }
             secret => rule.answer(request, secret.flatten()),
         };
-        let answer = answer.map_err(HookRefusal::Unauthorized)?;
-        if let Some(key) = &answer.tell {
-            self.tell_key(webhook, key).await?;
-        }
-        Ok(Some(answer))
+        answer.map(Some).map_err(HookRefusal::Unauthorized)
     }
 
     /// The answer to a handshake that came with a valid signature.
     pub(super) async fn greet_signed(
         &self,
-        webhook: &WebhookTrigger,
+        verify: &VerifyConfig,
         request: &RawRequest<'_>,
         verified: &Verified,
     ) -> Result<Option<HandshakeAnswer>, HookRefusal> {
         let is_meant = |rule: &&HandshakeRule| rule.trust == Trust::Signature && rule.is_meant_by(request);
-        let Some(rule) = self.handshakes().find(is_meant) else { return Ok(None) };
-        let matched = verified.key_index.and_then(|index| webhook.verify.secret_names().get(index));
+        let Some(rule) = self.handshakes(verify).find(is_meant) else { return Ok(None) };
+        let matched = verified.key_index.and_then(|index| verify.secret_names().get(index));
         let answer = match matched {
             Some(name) => {
                 let secrets = self.inner.unsealed(&self.project).await?;
@@ -83,9 +79,9 @@ impl LiveHook {
     /// Tells the hook's owner the key that a provider made for it, as long as the hook has none: the provider shows it
     /// nowhere else, and what anybody sends once there is a key is no news. Strangers can send some, too, so that the log
     /// gets one a minute at most.
-    async fn tell_key(&self, webhook: &WebhookTrigger, key: &str) -> Result<(), HookRefusal> {
+    pub(super) async fn tell_key(&self, key: &str) -> Result<(), HookRefusal> {
         let secrets = self.inner.unsealed(&self.project).await?;
-        let names = webhook.verify.secret_names();
+        let names = self.trigger().1.verify.secret_names();
         let has_none =
             |name: &SecretName| secrets.get(name.as_str()).is_none() && !secrets.is_unopened(name.as_str());
         let told = || (self.project.clone(), self.path.clone(), Verdict::Handshake);

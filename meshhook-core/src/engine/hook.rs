@@ -83,7 +83,7 @@ impl LiveHook {
     /// Whether a request of this method may be a handshake.
     #[must_use]
     pub fn greets(&self, method: &str) -> bool {
-        self.handshakes().any(|rule| rule.method == method)
+        self.handshakes(&self.trigger().1.verify).any(|rule| rule.method == method)
     }
 
     /// The largest body that the hook takes, in bytes: on the wire, and decoded.

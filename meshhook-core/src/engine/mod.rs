@@ -40,6 +40,7 @@ mod preview;
 mod project;
 mod projects;
 mod receive;
+mod recognize;
 mod recorder;
 mod refusal;
 mod registry;

@@ -5,8 +5,8 @@
 //!    404     405       413      401      415, 400   ignored    202, 409     422      429, 503               202
 //! ```
 //!
-//! A handshake is answered after the path check, whatever methods the hook takes: it is no delivery, starts no run and
-//! leaves no key. Where the provider signs it, only with its valid signature; without one it goes the way of deliveries.
+//! What a request is, up to its key, is found out where [checks of deliveries](super::delivery) find it out as well
+//! (`recognize.rs`); what follows from it happens here.
 //!
 //! A delivery is one run, or one for each of its [items](super::each).
 //!
@@ -23,14 +23,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::each::NO_ITEMS;
 use super::hearing::{Found, Hearing, Outcome, Prospect, Waiting};
-use super::hook::{LiveHook, Read, matched_key};
+use super::hook::{LiveHook, Read};
 use super::intake::{NewRun, Started};
+use super::recognize::Recognized;
 use super::recorder::{Keep, OfItems, Runs};
-use super::refusal::{HookRefusal, body_refusal, engine_refusal};
+use super::refusal::{HookRefusal, engine_refusal};
 use crate::definition::Respond;
 use crate::id::{DeliveryId, RunId};
 use crate::store::Dedupe;
-use crate::webhook::{BodyError, HandshakeAnswer, RawRequest, Verdict, redact_headers};
+use crate::webhook::{HandshakeAnswer, RawRequest, Verdict, redact_headers};
 
 /// What a hook makes of a request.
 #[derive(Debug)]
@@ -144,43 +145,28 @@ impl LiveHook {
     }
 
     async fn take(&self, request: &RawRequest<'_>, found: &mut Found) -> Result<Received, HookRefusal> {
-        let webhook = self.trigger().1;
-        if request.body.len() > self.max_body_bytes() {
-            return Err(body_refusal(&BodyError::TooLarge { max_bytes: self.max_body_bytes() }));
-        }
-        if let Some(answer) = self.greet(webhook, request).await? {
-            return Ok(Received::Handshake(answer));
-        }
         let now = self.inner.time.by_own_clock();
-        let verified = match self.verify(&webhook.verify, request, now).await {
-            // Whoever cannot show that it is a handshake has only a method that the hook does not take.
-            Err(HookRefusal::Unauthorized(_)) if !self.takes(request.method) => {
-                return Err(HookRefusal::MethodNotAllowed);
+        let wanted = match self.recognize(&self.trigger().1.verify, request, now, found).await? {
+            Recognized::Handshake(answer) => {
+                if let Some(key) = &answer.tell {
+                    self.tell_key(key).await?;
+                }
+                return Ok(Received::Handshake(answer));
             }
-            verified => verified?,
+            Recognized::Unwanted(why) => {
+                found.unwanted = Some(why);
+                return Ok(Received::Ignored);
+            }
+            Recognized::Wanted(wanted) => *wanted,
         };
-        found.key = matched_key(&webhook.verify, &verified);
-        found.verified = Some(verified.clone());
-        if let Some(answer) = self.greet_signed(webhook, request, &verified).await? {
-            return Ok(Received::Handshake(answer));
-        }
-        if !self.takes(request.method) {
-            return Err(HookRefusal::MethodNotAllowed);
-        }
-        let read = self.read(request)?;
-        if let Err(why) = self.wants(&read) {
-            found.unwanted = Some(why);
-            return Ok(Received::Ignored);
-        }
-        let key = self.dedupe_key(&read, verified.delivery_id.as_deref())?;
         let start = Start {
-            key,
-            delivery_id: verified.delivery_id,
+            key: wanted.key,
+            delivery_id: found.verified.as_ref().and_then(|verified| verified.delivery_id.clone()),
             replay_of: None,
             earlier_seed: None,
             prospect: found.prospect.clone(),
         };
-        self.start(request, read, start).await
+        self.start(request, wanted.read, start).await
     }
 
     /// Starts a run with what was read, unless there is one for its key.
