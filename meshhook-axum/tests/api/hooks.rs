@@ -262,6 +262,47 @@ async fn a_filter_ignores_and_a_key_joins() {
     );
 }
 
+/// An event as Notion sends it.
+fn notion(attempt: u32, page: &str) -> Request<Body> {
+    let body = json!({ "id": "367cba44", "type": "page.created", "attempt_number": attempt, "n": 1,
+        "entity": { "id": page, "type": "page" }, "items": [{ "n": 1 }] });
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(body.to_string().as_bytes());
+    let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+    let mut request = post(body.to_string());
+    request.headers_mut().insert("x-notion-signature", signature.parse().unwrap());
+    request.headers_mut().insert("x-key", SECRET.parse().unwrap());
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_the_body_counts_is_a_repetition() {
+    let preset = json!({ "scheme": "notion", "secret": "s" });
+    let own = json!({ "scheme": "api_key", "secret": "s", "header": "x-key", "id": "body:/id",
+        "varying": "/attempt_number" });
+    for verify in [preset, own] {
+        let server = serving(json!({ "verify": verify })).await;
+        server.call("PUT", "/secrets/s", json!({ "value": SECRET })).await;
+        let first = server.send(notion(1, "a")).await;
+        assert_eq!(first.status, 202, "{first:?}");
+        let again = server.send(notion(2, "a")).await;
+        let again = (again.status.as_u16(), again.json());
+        assert_eq!((again.0, &again.1["duplicate"]), (202, &json!(true)), "{verify}");
+        assert_eq!(again.1["run_id"], first.json()["run_id"]);
+        let other = server.send(notion(3, "b")).await;
+        assert_eq!((other.problem().0, &other.json()["run_id"]), (409, &again.1["run_id"]));
+    }
+    // Of an item without an id, the delivery's own key and body count.
+    let config =
+        json!({ "verify": { "scheme": "notion", "secret": "s" }, "each": { "items": "body.items" } });
+    let server = serving(config).await;
+    server.call("PUT", "/secrets/s", json!({ "value": SECRET })).await;
+    let first = server.send(notion(1, "a")).await.json();
+    let again = server.send(notion(2, "a")).await.json();
+    assert_eq!(again["runs"][0], json!({ "run_id": first["runs"][0]["run_id"], "duplicate": true }));
+    assert_eq!(server.send(notion(3, "b")).await.problem().0, 409);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_repetition_is_one_before_the_schema_is_asked() {
     let config =

@@ -37,7 +37,7 @@ use crate::event::EventData;
 use crate::id::{DeliveryId, RunId, WorkflowSlug};
 use crate::store::{DeliveryFilter, DeliveryRecord, Listing, MAX_LISTING_BYTES, StoreError};
 use crate::time::Timestamp;
-use crate::webhook::{BodyLimits, RecordedVerdict, Verdict, VerifyConfig, read_body};
+use crate::webhook::{BodyLimits, RawRequest, RecordedVerdict, Verdict, VerifyConfig, read_body};
 
 /// A delivery.
 #[derive(Debug, Clone, PartialEq)]
@@ -391,7 +391,7 @@ impl LiveHook {
         let verify = verify.unwrap_or(&self.trigger().1.verify);
         let mut found = Found::default();
         let recognized = self.recognize(verify, &request, at, &mut found).await;
-        let judged = recognized.and_then(|recognized| self.judge(recognized, request.body));
+        let judged = recognized.and_then(|recognized| self.judge(recognized, &request));
         let verified = found.verified.unwrap_or_default();
         let mut checked = CheckedDelivery {
             verdict: Verdict::Accepted,
@@ -418,12 +418,12 @@ impl LiveHook {
     }
 
     /// What the schemas say of a delivery, before its key is looked at.
-    fn judge(&self, recognized: Recognized, body: &[u8]) -> Result<Recognized, HookRefusal> {
+    fn judge(&self, recognized: Recognized, request: &RawRequest<'_>) -> Result<Recognized, HookRefusal> {
         let Recognized::Wanted(wanted) = &recognized else { return Ok(recognized) };
         let Wanted { read, key } = &**wanted;
         let (violation, is_empty) = match &self.trigger().1.each {
             Some(each) => {
-                let items = self.items(each, read, key.as_deref(), body)?;
+                let items = self.items(each, read, key.as_deref(), request)?;
                 (self.violation_of_items(read, &items), items.is_empty())
             }
             None => (self.violation(read), false),
@@ -454,7 +454,7 @@ impl LiveHook {
         };
         let claimed = self.trigger().1.verify.claims(&request).delivery_id;
         let recognized = self.recognize_delivery(&request, claimed.as_deref());
-        let judged = recognized.and_then(|recognized| self.judge(recognized, request.body));
+        let judged = recognized.and_then(|recognized| self.judge(recognized, &request));
         let Recognized::Wanted(wanted) = judged.map_err(refused)? else { return Ok(Received::Ignored) };
         let Wanted { read, key } = *wanted;
         let key = key.or_else(|| Some(format!("replay of {id}")));

@@ -18,7 +18,7 @@
 //! | the item has | key | what tells a repetition from a collision |
 //! | --- | --- | --- |
 //! | an `each.id` that is not null | the id, of its own kind | the item's canonical text |
-//! | none, but the delivery has a key | that key and the item's place, of a kind of its own | the request's body |
+//! | none, but the delivery has a key | that key and the item's place, of a kind of its own | the request's body, as of every delivery |
 //! | neither | none | |
 //!
 //! So a batch that is sent again starts nothing twice, and with ids not even where the sender collects the events anew. Two
@@ -62,6 +62,7 @@ use crate::definition::Each;
 use crate::id::RunId;
 use crate::json;
 use crate::store::Dedupe;
+use crate::webhook::RawRequest;
 
 /// An item of a delivery.
 #[derive(Debug)]
@@ -99,13 +100,13 @@ impl Item {
 }
 
 impl LiveHook {
-    /// What a request carries. `key` is what repetitions of the request have in common, `sent` its body.
+    /// What a request carries. `key` is what repetitions of the request have in common.
     pub(super) fn items(
         &self,
         each: &Each,
         read: &Read,
         key: Option<&str>,
-        sent: &[u8],
+        request: &RawRequest<'_>,
     ) -> Result<Vec<Item>, HookRefusal> {
         let env = self.env();
         let values = match each.items.evaluate(&read.root(), &env) {
@@ -142,7 +143,7 @@ impl LiveHook {
                 })?
             }
         };
-        let whole = key.map(|key| (key, <[u8; 32]>::from(Sha256::digest(sent))));
+        let whole = key.map(|key| (key, self.trigger().1.verify.fingerprint(request, &read.body)));
         let mut items: Vec<Item> = Vec::with_capacity(values.len());
         let mut first = BTreeMap::new();
         for ((value, id), place) in values.into_iter().zip(ids).zip(0..) {
@@ -198,10 +199,10 @@ impl LiveHook {
         &self,
         each: &Each,
         read: Read,
-        sent: &[u8],
+        request: &RawRequest<'_>,
         start: Start,
     ) -> Result<Received, HookRefusal> {
-        let items = self.items(each, &read, start.key.as_deref(), sent)?;
+        let items = self.items(each, &read, start.key.as_deref(), request)?;
         let body_violation = self.body_violation(&read);
         let bucket = if start.replay_of.is_none() { self.rate(&read) } else { Ok(None) };
         // Whoever needs the body as a whole has seen it.

@@ -19,7 +19,6 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
 use super::each::NO_ITEMS;
 use super::hearing::{Found, Hearing, Outcome, Prospect, Waiting};
@@ -178,10 +177,10 @@ impl LiveHook {
     ) -> Result<Received, HookRefusal> {
         let webhook = self.trigger().1;
         if let Some(each) = &webhook.each {
-            return self.start_each(each, read, request.body, start).await;
+            return self.start_each(each, read, request, start).await;
         }
-        let dedupe =
-            start.key.clone().map(|key| self.dedupe("hook", key, Sha256::digest(request.body).into()));
+        let fingerprint = || webhook.verify.fingerprint(request, &read.body);
+        let dedupe = start.key.clone().map(|key| self.dedupe("hook", key, fingerprint()));
         let wait = match webhook.respond {
             Respond::Wait(wait) if start.replay_of.is_none() => Some(wait),
             _ => None,

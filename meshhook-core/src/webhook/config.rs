@@ -147,9 +147,10 @@ impl<'a> Reader<'a> {
                 let header = self.required_text("header").and_then(|name| self.header_name("header", name));
                 let prefix = Cow::Owned(self.optional_text("prefix").unwrap_or_default().to_owned());
                 let delivery_id = self.delivery_id_outside_lists().map(Cow::Owned);
-                header
-                    .zip(delivery_id)
-                    .map(|(header, delivery_id)| Scheme::Token(TokenScheme { header, prefix, delivery_id }))
+                let varying = self.pointers("varying").map(Cow::Owned);
+                header.zip(delivery_id).zip(varying).map(|((header, delivery_id), varying)| {
+                    Scheme::Token(TokenScheme { header, prefix, delivery_id, varying })
+                })
             }
             "jwt" => self.jwt().map(|scheme| Scheme::Jwt(Box::new(scheme))),
             "basic" => self.username().map(|username| Scheme::Basic { username }),

@@ -201,7 +201,7 @@ fn places_stand_beside_headers_and_never_with_them() {
     let check = |config: Value, expected: &[(&str, &str)]| assert_eq!(at(&problems(config)), expected);
     let good = json!({
         "header": null, "signature": ["query:sig", "header:x-sig"], "timestamp": "body:/at", "timestamp_unit": "seconds",
-        "id": ["header:x-id", "body:/id"], "absent": ["/items/1"], "signed": "{timestamp}{body}{query:n?}",
+        "id": ["header:x-id", "body:/id"], "absent": ["/items/1"], "varying": ["/tries", "/at"], "signed": "{timestamp}{body}{query:n?}",
     });
     assert!(VerifyConfig::parse(&hmac(good), "").is_ok());
     check(hmac(json!({"signature": "query:sig"})), &[("signature", "invalid_trigger")]);
@@ -224,6 +224,12 @@ fn places_stand_beside_headers_and_never_with_them() {
     check(hmac(json!({"timestamp": ["query:a"]})), &[("timestamp", "invalid_type")]);
     check(hmac(json!({"timestamp": "body:at"})), &[("timestamp", "invalid_value")]);
     check(hmac(json!({"absent": ["/a", "b"]})), &[("absent[1]", "invalid_value")]);
+    check(hmac(json!({"varying": ["/a", "b"]})), &[("varying[1]", "invalid_value")]);
+    check(hmac(json!({"varying": vec!["/a"; 17]})), &[("varying", "invalid_value")]);
+    let token = json!({"scheme": "api_key", "secret": "s", "header": "x-key", "varying": "tries"});
+    check(token, &[("varying", "invalid_value")]);
+    let token = json!({"scheme": "jwt", "algorithms": ["HS256"], "key": "s", "varying": "/tries"});
+    check(token, &[("varying", "unknown_field")]);
     check(hmac(json!({"signed": "{body}{query:}"})), &[("signed", "invalid_template")]);
 }
 

@@ -20,6 +20,7 @@
 mod body;
 mod config;
 mod decoy;
+mod fingerprint;
 mod found;
 mod handshake;
 mod head;

@@ -2,6 +2,9 @@
 //!
 //! Each follows its provider's documentation, named beside it. Hexadecimal is accepted in lower case only and
 //! base64 only with its padding, because that is what all of them send; where one differs, its preset says so.
+//!
+//! What is `varying` is what a provider documents of the delivery and not of the event. It says how often and when the same
+//! event was sent, so leaving it out takes no event for another.
 
 use std::borrow::Cow;
 
@@ -158,10 +161,12 @@ pub fn preset(name: &str) -> Option<Scheme> {
             signed: parts([Part::Method, Part::Url, Part::Body]),
             ..hex("x-hubspot-signature")
         },
-        // developers.intercom.com/docs/webhooks/setting-up-webhooks, "Signed notifications"
+        // developers.intercom.com/docs/webhooks/setting-up-webhooks, "Signed notifications"; and webhook-models, "The
+        // notification object"
         "intercom" => SignatureScheme {
             algorithm: Algorithm::HmacSha1,
             delivery_id: from_body("/id"),
+            varying: pointers(["/delivery_attempts", "/delivery_status", "/delivered_at", "/first_sent_at"]),
             ..prefixed("sha1=", hex("x-hub-signature"))
         },
         // developer.atlassian.com/cloud/jira/platform/webhooks, "Secure admin webhooks"
@@ -169,10 +174,11 @@ pub fn preset(name: &str) -> Option<Scheme> {
             delivery_id: from_header("x-atlassian-webhook-identifier"),
             ..prefixed("sha256=", hex("x-hub-signature"))
         },
-        // linear.app/developers/webhooks: the time stands in the signed body.
+        // linear.app/developers/webhooks: the time stands in the signed body, and is that of sending it.
         "linear" => SignatureScheme {
             timestamp: at(Source::Body("/webhookTimestamp".into()), TimestampUnit::Millis),
             delivery_id: from_header("linear-delivery"),
+            varying: pointers(["/webhookTimestamp"]),
             ..hex("linear-signature")
         },
         // documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks: a time and a token are signed,
@@ -187,19 +193,28 @@ pub fn preset(name: &str) -> Option<Scheme> {
         // developers.facebook.com/docs/graph-api/webhooks/getting-started, "Validating Payloads": Facebook, Instagram,
         // WhatsApp.
         "meta" => prefixed("sha256=", hex("x-hub-signature-256")),
-        // mux.com/docs/core/verify-webhook-signatures
-        "mux" => SignatureScheme { delivery_id: from_body("/id"), ..stripe_like("mux-signature") },
-        // developers.notion.com/reference/webhooks, "Validating event payloads"
+        // mux.com/docs/core/verify-webhook-signatures; `attempts` is of sending the event
+        // (github.com/muxinc/mux-node-sdk, src/resources/webhooks, `BaseWebhookEvent`).
+        "mux" => SignatureScheme {
+            delivery_id: from_body("/id"),
+            varying: pointers(["/attempts"]),
+            ..stripe_like("mux-signature")
+        },
+        // developers.notion.com/reference/webhooks, "Validating event payloads"; and webhooks-events-delivery, "Event
+        // properties"
         "notion" => SignatureScheme {
             delivery_id: from_body("/id"),
+            varying: pointers(["/attempt_number"]),
             ..prefixed("sha256=", hex("x-notion-signature"))
         },
-        // developer.paddle.com/webhooks/signature-verification
+        // developer.paddle.com/webhooks/signature-verification. An event that somebody has sent again is another
+        // notification (api-reference/notifications/replay-notification).
         "paddle" => SignatureScheme {
             extraction: list(';', '=', "h1"),
             signed: parts([Part::Timestamp, literal(":"), Part::Body]),
             timestamp: seconds(Source::Label("ts".into())),
             delivery_id: from_body("/event_id"),
+            varying: pointers(["/notification_id"]),
             ..hex("paddle-signature")
         },
         // docs.pagerduty.com/developer/verifying-webhook-signatures: one entry for each active key.
@@ -252,8 +267,13 @@ pub fn preset(name: &str) -> Option<Scheme> {
         },
         // github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md
         "standard" => return Some(standard("webhook-id", "webhook-timestamp", "webhook-signature")),
-        // docs.stripe.com/webhooks/signature
-        "stripe" => SignatureScheme { delivery_id: from_body("/id"), ..stripe_like("stripe-signature") },
+        // docs.stripe.com/webhooks/signature; `pending_webhooks` counts the endpoints that have yet to take the event
+        // (docs.stripe.com/api/events/object).
+        "stripe" => SignatureScheme {
+            delivery_id: from_body("/id"),
+            varying: pointers(["/pending_webhooks"]),
+            ..stripe_like("stripe-signature")
+        },
         // docs.svix.com/receiving/verifying-payloads/how-manual
         "svix" => return Some(standard("svix-id", "svix-timestamp", "svix-signature")),
         // core.telegram.org/bots/api, "setWebhook", `secret_token`
@@ -363,7 +383,8 @@ fn standard(id: &'static str, timestamp: &'static str, signature: &'static str) 
 
 /// The header is the secret.
 fn token(name: &'static str, delivery_id: Cow<'static, [Source]>) -> Scheme {
-    Scheme::Token(TokenScheme { header: header(name), prefix: Text::Borrowed(""), delivery_id })
+    let (header, prefix, varying) = (header(name), Text::Borrowed(""), Cow::Borrowed(&[][..]));
+    Scheme::Token(TokenScheme { header, prefix, delivery_id, varying })
 }
 
 /// HMAC-SHA-256 over the body, in hexadecimal.
@@ -403,6 +424,10 @@ fn parts<const N: usize>(parts: [Part; N]) -> Cow<'static, [Part]> {
 
 fn sources<const N: usize>(sources: [Source; N]) -> Cow<'static, [Source]> {
     Cow::Owned(sources.into())
+}
+
+fn pointers<const N: usize>(pointers: [&'static str; N]) -> Cow<'static, [Text]> {
+    Cow::Owned(pointers.map(Text::Borrowed).into())
 }
 
 fn seconds(source: Source) -> Option<TimestampRule> {

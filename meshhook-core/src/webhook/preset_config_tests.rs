@@ -92,6 +92,9 @@ pub(super) fn config_of(form: &SignatureScheme) -> Value {
     if !form.absent.is_empty() {
         config["absent"] = json!(form.absent);
     }
+    if !form.varying.is_empty() {
+        config["varying"] = json!(form.varying);
+    }
     config
 }
 

@@ -66,6 +66,8 @@ pub struct SignatureScheme {
     pub id: Option<Source>,
     /// Where the delivery's identity is found; the first of these that the request has.
     pub delivery_id: Cow<'static, [Source]>,
+    /// JSON pointers to members of the body that are others each time that the same delivery is sent.
+    pub varying: Cow<'static, [Text]>,
 }
 
 /// A shared token. It signs nothing: whoever sees one request can send others.
@@ -78,6 +80,8 @@ pub struct TokenScheme {
     pub prefix: Text,
     /// Where the delivery's identity is found; the first of these that the request has.
     pub delivery_id: Cow<'static, [Source]>,
+    /// JSON pointers to members of the body that are others each time that the same delivery is sent.
+    pub varying: Cow<'static, [Text]>,
 }
 
 /// Where a part of a request is found.
@@ -295,6 +299,7 @@ impl SignatureScheme {
             timestamp: None,
             id: None,
             delivery_id: Cow::Borrowed(&[]),
+            varying: Cow::Borrowed(&[]),
         }
     }
 

@@ -32,7 +32,8 @@ impl<'a> Reader<'a> {
         let extraction = self.extraction();
         let timestamp = self.timestamp(signed.as_deref().unwrap_or_default());
         let delivery_id = self.delivery_id();
-        let absent = self.absent();
+        let absent = self.pointers("absent");
+        let varying = self.pointers("varying");
         let (carriers, signed, extraction) = (carriers?, signed?, extraction?);
         let (timestamp, delivery_id) = (timestamp?, delivery_id?);
         let id = delivery_id.first().filter(|_| signed.contains(&Part::Id)).cloned();
@@ -48,6 +49,7 @@ impl<'a> Reader<'a> {
             timestamp,
             id,
             delivery_id: Cow::Owned(delivery_id),
+            varying: Cow::Owned(varying?),
         };
         self.check(&scheme).then_some(scheme)
     }
@@ -223,13 +225,13 @@ impl<'a> Reader<'a> {
         read_place(text).map_err(|message| self.problem_at(path, InvalidValue, message)).ok()
     }
 
-    /// Pointers into the body that must lead nowhere.
-    fn absent(&mut self) -> Option<Vec<Text>> {
-        if !self.has("absent") {
-            self.known.push("absent");
+    /// Pointers into the body.
+    pub(super) fn pointers(&mut self, member: &'static str) -> Option<Vec<Text>> {
+        if !self.has(member) {
+            self.known.push(member);
             return Some(Vec::new());
         }
-        let texts = self.texts("absent", MAX_ABSENT)?;
+        let texts = self.texts(member, MAX_POINTERS)?;
         let mut read = Vec::new();
         for (path, text) in &texts {
             match read_pointer(text) {
@@ -258,8 +260,8 @@ impl<'a> Reader<'a> {
 const MAX_TEMPLATE_BYTES: usize = 1024;
 /// The most places of one thing.
 const MAX_PLACES: usize = 4;
-/// The most pointers that must lead nowhere.
-const MAX_ABSENT: usize = 16;
+/// The most pointers of one kind.
+const MAX_POINTERS: usize = 16;
 
 const ALGORITHMS: [(&str, Algorithm); 4] = [
     ("sha1", Algorithm::HmacSha1),
