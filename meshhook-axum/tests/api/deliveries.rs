@@ -234,6 +234,40 @@ async fn credentials_of_what_was_refused_are_hidden() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_of_a_known_provider_is_in_no_run_whatever_the_hook_is_by_then() {
+    let server = serving(json!({ "verify": { "scheme": "gitlab", "secret": "s" } })).await;
+    let request = || {
+        Request::post("/hooks/default/in")
+            .header("content-type", "application/json")
+            .header("x-gitlab-token", "the sender's own token")
+            .header("x-gitlab-event", "Push Hook")
+            .body(Body::from(r#"{"n":1}"#))
+            .unwrap()
+    };
+    assert_eq!(server.send(request()).await.status, 401);
+    let refused = newest(&server, 1).await;
+    let open = hooked(
+        json!({ "verify": { "scheme": "none" }, "filter": "contains(headers.\"x-gitlab-token\", 'own')" }),
+    );
+    server.call("PUT", "/workflows/w", json!({ "definition": open })).await;
+    assert_eq!(server.post("/workflows/w/publish", Value::Null).await.status, 201);
+    let replayed = server.post_owned(format!("/deliveries/{}/replay", id(&refused)), Value::Null).await;
+    assert_eq!(replayed.status, 201, "{replayed:?}");
+    for reply in [replayed, server.send(request()).await] {
+        let run = reply.json()["run_id"].as_str().unwrap().to_owned();
+        for path in [format!("/runs/{run}"), format!("/runs/{run}/events")] {
+            let shown = server.get(&path).await;
+            assert!(!String::from_utf8_lossy(&shown.body).contains("own token"), "{shown:?}");
+        }
+        let headers = server.get(&format!("/runs/{run}")).await.json()["trigger"]["headers"].take();
+        assert_eq!(
+            (&headers["x-gitlab-token"], &headers["x-gitlab-event"]),
+            (&json!("***"), &json!("Push Hook"))
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stale_delivery_shows_its_skew_and_is_judged_at_its_time() {
     let verify = json!({ "scheme": "hmac", "secret": "s", "header": "x-sig", "algorithm": "sha256", "encoding": "hex",
         "signed": "{timestamp}.{body}", "timestamp_header": "x-time" });

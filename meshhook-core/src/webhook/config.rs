@@ -121,11 +121,7 @@ impl VerifyConfig {
     /// Headers whose value is itself the credential: to be redacted wherever headers are stored.
     #[must_use]
     pub fn credential_headers(&self) -> Vec<&str> {
-        match &self.scheme {
-            Scheme::Token(scheme) => vec![scheme.header.as_str()],
-            Scheme::Basic { .. } | Scheme::Jwt(_) => vec!["authorization"],
-            Scheme::None | Scheme::Signature(_) => Vec::new(),
-        }
+        self.scheme.credential_header().into_iter().collect()
     }
 }
 

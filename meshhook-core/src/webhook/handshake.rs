@@ -190,6 +190,16 @@ impl HandshakeRule {
     pub fn answers_mac_of(&self, text: &[u8]) -> bool {
         self.answers_with_mac() && is_signed_challenge(text)
     }
+
+    /// The header whose value is the handshake's secret.
+    pub(super) fn credential_header(&self) -> Option<&str> {
+        match &self.trust {
+            Trust::Token(Source::Header(name)) | Trust::TokenIfAny(Source::Header(name)) => {
+                Some(name.as_str())
+            }
+            _ => None,
+        }
+    }
 }
 
 fn needs_secret() -> Refused {

@@ -1,10 +1,13 @@
 //! Headers and query strings as expressions see them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::handshake::{HANDSHAKES, handshake};
+use super::preset::{PRESETS, preset};
 use crate::secret::MASK;
 
 /// The most header lines that a delivery may have.
@@ -67,19 +70,34 @@ pub(super) fn pairs_value(encoded: &[u8]) -> Value {
 /// Replaces the values of headers that carry a credential, in an object made by [`headers_value`].
 ///
 /// Filters and keys are evaluated on the headers as they came; what is stored (a run's trigger, a delivery) is
-/// redacted first: `authorization`, `proxy-authorization`, `cookie` and those in `also`, which for a hook are
-/// [`VerifyConfig::credential_headers`](super::VerifyConfig::credential_headers). Signatures stay: they prove
-/// one body and open nothing.
+/// redacted first, since it may be read by many and for long:
+///
+/// - `authorization`, `proxy-authorization` and `cookie`;
+/// - the header that is the token of a preset, or the secret of a handshake, whatever scheme the hook has now: a sender
+///   does not know what its hook was changed to, and what was refused under one scheme may be replayed under another;
+/// - those in `also`, which for a hook are [`VerifyConfig::credential_headers`](super::VerifyConfig::credential_headers).
+///
+/// All others are what workflows work with, whatever their names: Twilio's `i-twilio-idempotency-token` is an id.
+/// Signatures stay: they prove one body and open nothing.
 pub fn redact_headers(headers: &mut Value, also: &[&str]) {
     let Value::Object(members) = headers else { return };
-    for name in ALWAYS_REDACTED.iter().chain(also) {
-        if let Some(value) = members.get_mut(*name) {
+    for name in STANDARD.iter().copied().chain(KNOWN.iter().map(String::as_str)).chain(also.iter().copied()) {
+        if let Some(value) = members.get_mut(name) {
             *value = Value::String(MASK.to_owned());
         }
     }
 }
 
-const ALWAYS_REDACTED: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+const STANDARD: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
+
+/// The headers that are a credential at any of the known providers.
+static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let schemes = PRESETS.iter().filter_map(|name| preset(name));
+    let tokens = schemes.filter_map(|scheme| scheme.credential_header().map(str::to_owned));
+    let handshakes = HANDSHAKES.iter().flat_map(|name| handshake(name));
+    let secrets = handshakes.filter_map(|rule| rule.credential_header().map(str::to_owned));
+    tokens.chain(secrets).collect()
+});
 
 /// Why a request's head was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -148,10 +166,26 @@ mod tests {
 
     #[test]
     fn credentials_are_redacted_and_the_rest_is_kept() {
-        let mut headers =
-            json!({"authorization": "Bearer x", "cookie": "s=1", "x-gitlab-token": "t", "x-a": "1"});
-        redact_headers(&mut headers, &["x-gitlab-token", "x-absent"]);
-        let expected = json!({"authorization": "***", "cookie": "***", "x-gitlab-token": "***", "x-a": "1"});
+        let mut headers = json!({"authorization": "Bearer x", "cookie": "s=1", "x-key": "t", "x-a": "1"});
+        redact_headers(&mut headers, &["x-key", "x-absent"]);
+        let expected = json!({"authorization": "***", "cookie": "***", "x-key": "***", "x-a": "1"});
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn what_is_a_credential_at_a_known_provider_is_redacted_under_any_scheme() {
+        let known: Vec<&str> = KNOWN.iter().map(String::as_str).collect();
+        assert_eq!(known, ["x-gitlab-token", "x-hook-secret", "x-telegram-bot-api-secret-token"]);
+        let mut headers = json!({"x-gitlab-token": "t", "x-gitlab-event": "Push Hook"});
+        redact_headers(&mut headers, &[]);
+        assert_eq!(headers, json!({"x-gitlab-token": "***", "x-gitlab-event": "Push Hook"}));
+    }
+
+    #[test]
+    fn signatures_and_ids_are_kept_also_where_their_names_speak_of_tokens() {
+        let kept = json!({"x-hub-signature-256": "sha256=00", "i-twilio-idempotency-token": "i", "x-csrf-token": "c"});
+        let mut headers = kept.clone();
+        redact_headers(&mut headers, &[]);
+        assert_eq!(headers, kept);
     }
 }

@@ -39,6 +39,17 @@ pub enum Scheme {
     },
 }
 
+impl Scheme {
+    /// The header whose value is itself the credential.
+    pub(super) fn credential_header(&self) -> Option<&str> {
+        match self {
+            Self::Token(scheme) => Some(scheme.header.as_str()),
+            Self::Basic { .. } | Self::Jwt(_) => Some("authorization"),
+            Self::None | Self::Signature(_) => None,
+        }
+    }
+}
+
 /// A signature over parts of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
