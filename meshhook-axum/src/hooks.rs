@@ -284,8 +284,7 @@ fn custom(says: TerminateResponse) -> Response {
     let status = StatusCode::from_u16(says.status).unwrap_or(StatusCode::OK);
     let bodiless =
         matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED);
-    let (media, body) = match says.body {
-        _ if bodiless => (None, Body::empty()),
+    let (media, body) = match says.body.filter(|_| !bodiless) {
         None => (None, Body::empty()),
         Some(Value::String(text)) => (Some("text/plain; charset=utf-8"), Body::from(text)),
         Some(value) => (Some("application/json"), Body::from(json::to_canonical_string(&value))),

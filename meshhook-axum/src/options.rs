@@ -60,7 +60,8 @@ impl RouterOptions {
 
     /// Sets the URL under which the world reaches the place where the router is mounted, without a slash at its end.
     /// It is shown as part of hooks' URLs, and signed URLs are checked against it. Without one it is rebuilt from each
-    /// request.
+    /// request, with `https` only where a [trusted proxy](Self::trust_proxy) says so: a host that ends TLS itself must
+    /// set this, or schemes that sign the URL refuse everything.
     #[must_use]
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.public_url = Some(url.into().trim_end_matches('/').to_owned());

@@ -3,6 +3,9 @@
 //! Senders that sign their URL sign what *they* called. Behind a proxy only the operator or the proxy knows that:
 //! the configured public URL comes first, then what a trusted proxy forwarded, then the request itself. From anybody
 //! else forwarded headers are ignored, so that no sender chooses the URL that its signature is checked against.
+//!
+//! Whether the host itself ends TLS is not seen here: over HTTP/1 a request does not say so, and what it says over
+//! HTTP/2 is the sender's word. Such a host has to name its public URL.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,12 +30,10 @@ pub(crate) fn base_url(options: &RouterOptions, parts: &Parts) -> String {
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
         _ => "http",
     };
-    let own = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = forwarded("x-forwarded-host")
-        .or_else(own)
-        .or_else(|| parts.uri.authority().map(|authority| authority.as_str()))
-        .filter(|host| is_authority(host))
-        .unwrap_or("localhost");
+    let own = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let of_uri = parts.uri.authority().map(|authority| authority.as_str());
+    let said = [forwarded("x-forwarded-host"), own, of_uri];
+    let host = said.into_iter().flatten().find(|host| is_authority(host)).unwrap_or("localhost");
     format!("{scheme}://{host}{}", mount(parts))
 }
 
@@ -99,6 +100,17 @@ mod tests {
         let fixed = options.public_url("https://fixed.example/m/");
         assert_eq!(base_url(&fixed, &parts("10.1.2.3:5", &sent)), "https://fixed.example/m");
         assert!(RouterOptions::new(OpenLoopback).trust_proxy("all").is_err());
+    }
+
+    #[test]
+    fn a_forwarded_host_that_is_none_gives_way_to_the_requests_own() {
+        let options = RouterOptions::new(OpenLoopback).trust_proxy("10.0.0.0/8").unwrap();
+        for forwarded in ["a b", "public.example/x", "public.example, user@host", ","] {
+            let sent =
+                [("host", "inner:8080"), ("x-forwarded-proto", "https"), ("x-forwarded-host", forwarded)];
+            let base = base_url(&options, &parts("10.1.2.3:5", &sent));
+            assert_eq!(base, "https://inner:8080/mesh", "{forwarded}");
+        }
     }
 
     #[test]
