@@ -15,10 +15,11 @@ ALTER TABLE meshhook.ended_runs_other FORCE ROW LEVEL SECURITY;
 ALTER TABLE meshhook.history_other ENABLE ROW LEVEL SECURITY;
 ALTER TABLE meshhook.history_other FORCE ROW LEVEL SECURITY;
 
--- The least id of a time.
+-- The least id of a time; of one that no id can begin with, the nearest that it can.
 CREATE FUNCTION meshhook.first_id(p_at timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN (pg_catalog.lpad(pg_catalog.to_hex(pg_catalog.floor(extract(epoch FROM p_at) * 1000)::bigint), 12, '0')
+RETURN (pg_catalog.lpad(pg_catalog.to_hex(
+        least(greatest(pg_catalog.floor(extract(epoch FROM p_at) * 1000), 0), 281474976710655)::bigint), 12, '0')
     || '00000000000000000000')::uuid;
 
 -- The partitions of both tables but the default ones, with their bounds: from low to below high.

@@ -131,7 +131,7 @@ COMMENT ON FUNCTION meshhook.scope IS 'The project that the session speaks for; 
 COMMENT ON FUNCTION meshhook.enter IS 'Enters the scope * for the function that calls it.';
 COMMENT ON FUNCTION meshhook.leave IS 'Goes back to the scope that was before.';
 COMMENT ON FUNCTION meshhook.now_or IS 'Microseconds since the Unix epoch: a given time, or the server''s.';
-COMMENT ON FUNCTION meshhook.first_id IS 'The least run id of a time.';
+COMMENT ON FUNCTION meshhook.first_id IS 'The least run id of a time, or the nearest to it.';
 COMMENT ON FUNCTION meshhook.partitions IS 'The partitions and the ids that each takes.';
 COMMENT ON FUNCTION meshhook.make_partition IS 'Makes the next partition that is missing among those of this month and the months ahead.';
 COMMENT ON FUNCTION meshhook.drop_partitions IS 'Drops the partitions whose time ended before a time, unless a run of theirs is live.';

@@ -132,6 +132,10 @@ impl PgStore {
                 let query = sqlx::query(sql!("drop_partitions")).bind(at.as_micros());
                 Box::pin(async move { count::<u32>(&session.one(query).await?, "dropped") })
             });
+        // No id is of an earlier time.
+        if at <= Timestamp::EPOCH {
+            return Ok(0);
+        }
             match month.await {
                 Ok(0) => return Ok(dropped),
                 Ok(tables) => {

@@ -201,7 +201,9 @@ async fn months_are_dropped_once_all_their_runs_have_ended() {
     let partitions = "SELECT count(*) FROM meshhook.partitions()";
     let in_two_months = database.sql("SELECT extract(epoch FROM now() + interval '65 days')::bigint");
     let in_two_months = Timestamp::from_micros(in_two_months.parse::<i64>().unwrap() * 1_000_000);
-    assert_eq!(store.drop_before(Timestamp::EPOCH).await.unwrap(), 0);
+    for before in [Timestamp::EPOCH, Timestamp::from_micros(-1), Timestamp::MIN] {
+        assert_eq!(store.drop_before(before).await.unwrap(), 0, "{before}");
+    }
     assert_eq!(rows(&database, partitions), ["6"]);
     database.sql(&format!(
         "INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, run_id, test, project, workflow, \
@@ -217,6 +219,28 @@ async fn months_are_dropped_once_all_their_runs_have_ended() {
     assert_eq!(store.drop_before(in_two_months).await.unwrap(), 2);
     // What waited for a run goes with it.
     assert_eq!(rows(&database, "SELECT count(*) FROM meshhook.inbox"), ["1"]);
+}
+
+#[test]
+fn times_that_no_id_can_tell_are_the_nearest_that_one_can() {
+    let database = Database::new();
+    let first = |at: &str| database.sql(&format!("SELECT left(meshhook.first_id({at})::text, 13)"));
+    for (at, expected) in [
+        ("'epoch'", "00000000-0000"),
+        ("timestamptz 'epoch' + interval '1 millisecond'", "00000000-0001"),
+        ("timestamptz 'epoch' - interval '1 microsecond'", "00000000-0000"),
+        ("timestamptz 'epoch' - interval '100 years'", "00000000-0000"),
+        ("'-infinity'", "00000000-0000"),
+        ("to_timestamp(281474976710.655)", "ffffffff-ffff"),
+        ("'12026-11-01Z'", "ffffffff-ffff"),
+        ("'infinity'", "ffffffff-ffff"),
+    ] {
+        assert_eq!(first(at), expected, "{at}");
+    }
+    let before = |at: &str| database.sql(&format!("SELECT meshhook.drop_partitions({at})"));
+    assert_eq!(before("now() - interval '100 years'"), "0");
+    assert_eq!(before("timestamptz 'epoch' - interval '1 microsecond'"), "0");
+    assert_eq!(before("'12026-11-01Z'"), "2");
 }
 
 #[tokio::test]
