@@ -6,6 +6,10 @@
 //! A migration waits only a moment for a table, because everybody who comes after it would wait behind it; where that is
 //! in use it gives up, lets them pass, and begins again.
 //!
+//! What a migration writes is looked up in `pg_catalog` alone, whatever the role's `search_path`. A function or view is bound
+//! to what its operators meant when it was made, for good: where others may make things in a schema on that path (up to
+//! Postgres 14 everybody may in `public`), an operator of theirs that fits better would be run by whoever calls it.
+//!
 //! Workers of an earlier release go on beside a newer schema. A migration that they could not go on with says from which
 //! schema on it can be worked with; a store that knows less refuses to begin.
 
@@ -26,7 +30,7 @@ pub struct Migration {
     pub version: u32,
     /// What it is about.
     pub name: &'static str,
-    /// Its statements, to be run in one transaction.
+    /// Its statements, to be run in one transaction that has `SET LOCAL search_path = pg_catalog, pg_temp`.
     pub sql: &'static str,
     /// Which schema a release must know at least to work with a database that has this migration; 0 is any.
     pub readable_from: u32,
@@ -45,7 +49,8 @@ macro_rules! migration {
 
 /// All migrations in order, for tools that apply them by themselves. Such a tool makes the schema `meshhook` first, and
 /// notes each in `meshhook.migrations (version, name, readable_from)`, which [`migrate()`] makes otherwise:
-/// see [`BOOKS`](Migration::BOOKS).
+/// see [`BOOKS`](Migration::BOOKS). It runs each with `SET LOCAL search_path = pg_catalog, pg_temp`, as [`migrate()`] does:
+/// else what others have made in a schema on the role's path, such as an operator in `public`, becomes part of this one.
 pub const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001", "ledger"),
     migration!(2, "0002", "workflows"),
@@ -199,7 +204,12 @@ impl From<Error> for Step {
 async fn step(connection: &mut PgConnection, migration: &Migration) -> Result<(), Step> {
     // What others have applied is read after the lock was waited for.
     connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    connection.execute("SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = 0; SET LOCAL client_min_messages = warning").await?;
+    connection
+        .execute(
+            "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = 0; \
+             SET LOCAL client_min_messages = warning",
+        )
+        .await?;
     connection.execute("SELECT pg_advisory_xact_lock(1835365224, 1)").await?;
     let done = applied(connection).await.map_err(Step::Known)?;
     if done.version < migration.version {

@@ -62,6 +62,38 @@ fn a_schema_that_another_tool_made_leaves_nothing_to_the_public() {
     assert_eq!(database.sql(of_the_public), "");
 }
 
+#[tokio::test]
+async fn what_others_made_in_public_before_is_no_part_of_the_schema() {
+    let database = Database::new();
+    let stranger = format!("meshhook_stranger_{}", std::process::id());
+    // As up to Postgres 14, where everybody may. Each fits better than what the server has.
+    let operators: String = [("*", "numeric, integer"), ("*", "numeric, bigint"), ("/", "bigint, numeric"), ("/", "bigint, integer")]
+        .into_iter()
+        .map(|(name, arguments)| {
+            let (left, right) = arguments.split_once(", ").expect("two");
+            format!(
+                "CREATE FUNCTION public.taken({arguments}) RETURNS numeric LANGUAGE sql RETURN 0; \
+                 CREATE OPERATOR public.{name} (FUNCTION = public.taken, LEFTARG = {left}, RIGHTARG = {right}); "
+            )
+            .replace("taken", if name == "*" { "taken" } else { "parted" })
+        })
+        .collect();
+    database.sql(&format!(
+        "DROP SCHEMA meshhook CASCADE; GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE ROLE {stranger}; \
+         SET ROLE {stranger}; {operators} RESET ROLE"
+    ));
+    meshhook_postgres::migrate(&database.owner_url()).await.unwrap();
+    let bound = database.sql(
+        "SELECT DISTINCT classid::regclass, pg_describe_object(classid, objid, objsubid) FROM pg_depend \
+         WHERE refclassid = 'pg_operator'::regclass AND deptype = 'n' AND refobjid IN ( \
+             SELECT oid FROM pg_operator WHERE oprnamespace = 'public'::regnamespace)",
+    );
+    let month = database.sql("SELECT meshhook.first_id('2026-11-01Z')");
+    database.sql(&format!("DROP OWNED BY {stranger} CASCADE; DROP ROLE {stranger}"));
+    assert_eq!(bound, "");
+    assert_eq!(month, "01a19467-e800-0000-0000-000000000000");
+}
+
 #[test]
 fn the_application_may_only_add_to_what_is_only_added_to() {
     let database = Database::new();
