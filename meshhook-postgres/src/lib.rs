@@ -67,6 +67,7 @@ mod schedules;
 mod secrets;
 mod session;
 mod store;
+mod task;
 mod tidy;
 mod wake;
 mod workflows;

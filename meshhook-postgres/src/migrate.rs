@@ -20,7 +20,10 @@ use sqlx::{AssertSqlSafe, Connection as _, Error, Executor as _, PgConnection, R
 
 use crate::error::PgError;
 use crate::options::PgOptions;
+use crate::session::bounded;
+use crate::sql;
 use crate::store::settings;
+use crate::tidy::MONTHS_AHEAD;
 
 /// One migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,12 +107,31 @@ pub(crate) fn newest() -> u32 {
 ///
 /// [`PgError`]; migrations before the one that failed stay.
 pub async fn migrate(url: &str) -> Result<(), PgError> {
-    let connect = settings(url, &PgOptions::new().application_name("meshhook migrate"))?;
-    let mut connection = connect.connect().await.map_err(|error| PgError::Connect(Box::new(error)))?;
+    let options = PgOptions::new().application_name("meshhook migrate");
+    let connect = settings(url, &options)?;
+    let connecting = bounded(options.acquire, connect.connect()).await;
+    let mut connection = connecting.map_err(|error| PgError::Connect(Box::new(error)))?;
     bring(&mut connection, MIGRATIONS).await?;
+    make_partitions(&mut connection).await;
     // The session ends with the connection; nothing more is asked of it.
     let _ = connection.close().await;
     Ok(())
+}
+
+/// Makes the months that are missing, for whoever starts a run before anybody works. Where somebody works with the tables
+/// they are left to workers, which try again.
+async fn make_partitions(connection: &mut PgConnection) {
+    loop {
+        let query = sqlx::query(sql!("make_partition")).bind(MONTHS_AHEAD).persistent(false);
+        match query.fetch_one(&mut *connection).await.and_then(|row| row.try_get::<bool, _>("made")) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::info!(%error, "left it to workers to make partitions ahead");
+                return;
+            }
+        }
+    }
 }
 
 /// Applies what is missing, in order.

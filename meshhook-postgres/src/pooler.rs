@@ -12,6 +12,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{AssertSqlSafe, Error, Executor as _, PgConnection, Row as _};
 
 use crate::options::Connect;
+use crate::session::bounded;
 
 /// Whether an error says that the server's session is not the one in which statements were prepared.
 pub(crate) fn is_of_another_session(error: &Error) -> bool {
@@ -40,15 +41,14 @@ pub(crate) async fn is_pooled(
         return Ok(false);
     };
     for _ in 0..LOOKS_FOR_POOLER {
-        let first = server_session(&mut one, "").await?;
-        other.execute("BEGIN").await?;
-        let others = server_session(&mut other, "").await?;
+        let first = bounded(patience, server_session(&mut one, "")).await?;
+        let others = bounded(patience, server_session(&mut other, "BEGIN")).await?;
         // A pooler with one session lets this wait until the other transaction ends.
         let again = match tokio::time::timeout(patience, server_session(&mut one, "")).await {
             Ok(again) => again?,
             Err(_) => return Ok(true),
         };
-        other.execute("ROLLBACK").await?;
+        bounded(patience, other.execute("ROLLBACK")).await?;
         if others == first || again != first {
             return Ok(true);
         }

@@ -514,3 +514,12 @@ mod tests {
         assert_eq!(free(&permits), [0, 2, 1, 4]);
     }
 }
+/// What is not done in time is not done.
+pub(crate) async fn bounded<T>(
+    within: Duration,
+    doing: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let done = tokio::time::timeout(within, doing).await;
+    done.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+

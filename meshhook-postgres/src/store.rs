@@ -48,8 +48,14 @@ impl PgStore {
     /// [`PgError`].
     pub async fn connect(url: &str, options: PgOptions) -> Result<Self, PgError> {
         let connect = settings(url, &options)?;
-        let mut connection = connect.connect().await.map_err(|error| PgError::Connect(Box::new(error)))?;
-        let found = migrate::found(&mut connection).await?;
+        let looking = async {
+            let mut connection =
+                connect.connect().await.map_err(|error| PgError::Connect(Box::new(error)))?;
+            let found = migrate::found(&mut connection).await?;
+            Ok::<_, PgError>((connection, found))
+        };
+        let in_time = tokio::time::timeout(options.acquire, looking).await;
+        let (connection, found) = in_time.map_err(|late| PgError::Connect(Box::new(late)))??;
         let needed = migrate::newest();
         match found {
             Found { version, .. } if version < needed => {
@@ -107,6 +113,7 @@ impl PgStore {
         connection: &mut PgConnection,
         planned: &PlannedRun,
     ) -> Result<CommitOutcome, StoreError> {
+        self.tidy().await;
         let start = planned.start().clone();
         let check = Commit::Start(start.clone());
         check.check().map_err(StoreError::internal)?;
@@ -125,6 +132,10 @@ impl PgStore {
     ///
     /// Any [`StoreError`]; months that had gone by then are gone.
     pub async fn drop_before(&self, at: Timestamp) -> Result<u32, StoreError> {
+        // No id is of an earlier time.
+        if at <= Timestamp::EPOCH {
+            return Ok(0);
+        }
         let mut dropped = 0;
         let mut tries = 0;
         loop {
@@ -132,10 +143,6 @@ impl PgStore {
                 let query = sqlx::query(sql!("drop_partitions")).bind(at.as_micros());
                 Box::pin(async move { count::<u32>(&session.one(query).await?, "dropped") })
             });
-        // No id is of an earlier time.
-        if at <= Timestamp::EPOCH {
-            return Ok(0);
-        }
             match month.await {
                 Ok(0) => return Ok(dropped),
                 Ok(tables) => {
@@ -152,9 +159,9 @@ impl PgStore {
         }
     }
 
-    /// Has somebody make partitions ahead and forget old keys, from now on.
-    pub(crate) fn tidy(&self) {
-        self.janitor.begin(&self.sessions, self.clock.as_ref());
+    /// Has somebody make partitions ahead and forget old keys, from now on; to be called before a run is claimed or started.
+    pub(crate) async fn tidy(&self) {
+        self.janitor.begin(&self.sessions, self.clock.as_ref()).await;
     }
 
     /// The time for a statement: `None` lets the database look at its own clock.
@@ -310,5 +317,16 @@ mod tests {
             }
         }
         assert!(!told.contains(SECRET), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_given_up() {
+        // Connections are made, and nobody answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://ann@{}/none", silent.local_addr().unwrap());
+        let options = PgOptions::new().acquire_timeout(Duration::from_millis(200));
+        let connecting = tokio::time::timeout(Duration::from_secs(60), PgStore::connect(&url, options));
+        let refused = connecting.await.expect("it waits").unwrap_err();
+        assert!(matches!(refused, PgError::Connect(_)), "{refused:?}");
     }
 }

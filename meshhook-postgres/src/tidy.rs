@@ -1,48 +1,58 @@
-//! What is to be done now and then, by any worker: partitions made ahead, keys forgotten whose window is over,
-//! deliveries whose time is, and buckets that are full.
+//! What is to be done now and then, by any process that works or starts runs: partitions made ahead, keys forgotten whose
+//! window is over, deliveries whose time is, and buckets that are full.
 //!
-//! It is done by a task of its own, beside claims and never within one. Each statement happens or not; what one process
-//! leaves undone, the next one does, and several at once do not wait for each other.
+//! It is done by a task of its own, beside claims and commits and never within one. Each statement happens or not; what one
+//! process leaves undone, the next one does, and several at once do not wait for each other.
+//!
+//! Only this is waited for: before a store claims or commits for the first time it makes the months that are missing, for a
+//! moment at most. Where nobody has worked for months, a run that is started first would else lie in the default partition,
+//! and its month could not be made any more.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshhook_core::clock::Clock;
 use meshhook_core::store::StoreError;
-use tokio::task::AbortHandle;
+use tokio::sync::OnceCell;
 
 use crate::error::Effect;
 use crate::row::count;
 use crate::session::{Lane, Sessions, get};
 use crate::sql;
+use crate::task::Task;
 
 /// The task, once there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Janitor {
-    task: Mutex<Option<AbortHandle>>,
+    task: Task,
+    /// Whether missing months were looked for once.
+    has_looked: OnceCell<()>,
 }
 
 impl Janitor {
-    /// Begins, if that was not done before.
-    pub(crate) fn begin(&self, sessions: &Arc<Sessions>, clock: Option<&Arc<dyn Clock>>) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        // The runtime that it ran on may have ended.
-        if task.as_ref().is_none_or(AbortHandle::is_finished) {
-            *task = Some(tokio::spawn(tidy(sessions.clone(), clock.cloned())).abort_handle());
-        }
+    /// Begins, if that was not done before; then the months of now are there, or could not be made in time.
+    pub(crate) async fn begin(&self, sessions: &Arc<Sessions>, clock: Option<&Arc<dyn Clock>>) {
+        let look = || async {
+            let made = tokio::time::timeout(PATIENCE, make_partitions(sessions, 0)).await;
+            match made {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "could not make partitions at once"),
+                Err(_) => tracing::debug!("could not make partitions in time"),
+            }
+        };
+        self.has_looked.get_or_init(look).await;
+        self.task.begin(|| tidy(sessions.clone(), clock.cloned()));
     }
 
-    /// Ends it; what it began by then happens or not.
+    /// Ends it for good.
     pub(crate) fn close(&self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
+        self.task.close();
     }
 }
 
 async fn tidy(sessions: Arc<Sessions>, clock: Option<Arc<dyn Clock>>) {
     loop {
-        if let Err(error) = make_partitions(&sessions).await {
+        if let Err(error) = make_partitions(&sessions, TRIES).await {
             tracing::warn!(%error, "could not make partitions ahead");
         }
         for (what, statement, at_once) in [
@@ -58,8 +68,8 @@ async fn tidy(sessions: Arc<Sessions>, clock: Option<Arc<dyn Clock>>) {
     }
 }
 
-/// Makes what is missing, one after the other. A moment in which nobody works with the tables may take some tries.
-async fn make_partitions(sessions: &Arc<Sessions>) -> Result<(), StoreError> {
+/// Makes what is missing, one after the other. A moment in which nobody works with the tables may take some tries more.
+async fn make_partitions(sessions: &Arc<Sessions>, again: u32) -> Result<(), StoreError> {
     let mut tries = 0;
     loop {
         let made = sessions.call(Lane::Other, Effect::Writes, |session| {
@@ -69,7 +79,7 @@ async fn make_partitions(sessions: &Arc<Sessions>) -> Result<(), StoreError> {
         match made.await {
             Ok(true) => tries = 0,
             Ok(false) => return Ok(()),
-            Err(StoreError::Unavailable(_)) if tries < TRIES => {
+            Err(StoreError::Unavailable(_)) if tries < again => {
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
             }
@@ -100,9 +110,11 @@ async fn forget(
 /// How often there is a look at what is to be done.
 const EVERY: Duration = Duration::from_secs(60);
 /// How many months are made ahead. The nearest is needed in a month at the earliest, so there is time to try again.
-const MONTHS_AHEAD: i32 = 2;
+pub(crate) const MONTHS_AHEAD: i32 = 2;
 const KEYS_AT_ONCE: i64 = 2_000;
 const DELIVERIES_AT_ONCE: i64 = 500;
-/// How often a partition is tried, and after which pause.
+/// How long the first claim or commit waits until its months are there.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a partition is tried again, and after which pause.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);

@@ -15,7 +15,6 @@
 //! is listened for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,11 +23,12 @@ use meshhook_core::id::WorkerId;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{Error, Executor as _};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::options::{Connect, PgOptions};
+use crate::session::bounded;
 use crate::sql;
+use crate::task::Task;
 
 /// The one channel.
 const CHANNEL: &str = "meshhook";
@@ -55,15 +55,8 @@ pub(crate) struct Wakes {
     hears: AtomicBool,
     /// There is something to say, or somebody new who listens.
     news: Notify,
-    courier: Mutex<Courier>,
-}
-
-/// The task that has the connection.
-#[derive(Debug)]
-enum Courier {
-    Wanted,
-    At(AbortHandle),
-    Closed,
+    /// Who has the connection.
+    courier: Task,
 }
 
 impl Wakes {
@@ -83,7 +76,7 @@ impl Wakes {
             targets: Mutex::default(),
             hears: AtomicBool::new(false),
             news: Notify::new(),
-            courier: Mutex::new(Courier::Wanted),
+            courier: Task::default(),
         })
     }
 
@@ -124,9 +117,7 @@ impl Wakes {
 
     /// Ends what was begun, for good.
     pub(crate) fn close(&self) {
-        if let Courier::At(task) = std::mem::replace(&mut *lock(&self.courier), Courier::Closed) {
-            task.abort();
-        }
+        self.courier.close();
     }
 
     fn may_listen(&self) -> bool {
@@ -135,16 +126,7 @@ impl Wakes {
 
     /// Has somebody who sees what is new.
     fn employ(self: &Arc<Self>) {
-        let mut courier = lock(&self.courier);
-        let is_there = match &*courier {
-            Courier::Wanted => false,
-            // The runtime that it ran on may have ended.
-            Courier::At(task) => !task.is_finished(),
-            Courier::Closed => true,
-        };
-        if !is_there {
-            *courier = Courier::At(tokio::spawn(carry(self.clone())).abort_handle());
-        }
+        self.courier.begin(|| carry(self.clone()));
     }
 
     fn ring(&self, target: &str) {
@@ -224,12 +206,6 @@ async fn hold(wakes: &Wakes, pool: &sqlx::PgPool, has_worked: &mut bool) -> Resu
         }
     }
     Ok(())
-}
-
-/// What is not done in time is not done.
-async fn bounded<T>(within: Duration, doing: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let done = tokio::time::timeout(within, doing).await;
-    done.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -20,8 +20,8 @@ use crate::session::{Lane, get};
 use crate::{PgStore, sql};
 
 pub(super) async fn claim(store: &PgStore, claim: Claim) -> Result<Claimed, StoreError> {
+    store.tidy().await;
     let now = store.now();
-    store.tidy();
     let (worker, limit) = (claim.worker.clone(), claim.limit);
     let rows = store
         .engine(Lane::Worker, Effect::Writes, move |session| {

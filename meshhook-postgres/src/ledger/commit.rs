@@ -26,6 +26,7 @@ use crate::session::{Lane, Session};
 use crate::{PgStore, sql};
 
 pub(super) async fn commit(store: &PgStore, batch: Vec<Commit>) -> Result<Vec<CommitOutcome>, StoreError> {
+    store.tidy().await;
     let now = store.now();
     let (count, waves): (usize, Arc<[Wave]>) = (batch.len(), waves(&batch).into());
     let (known, is_known) = (waves.clone(), store.busy.has_any(&waves));
