@@ -74,6 +74,8 @@ impl Inbox for PgStore {
                 .bind(int(MAX_MESSAGES_READ + 1))
                 .bind(int(MAX_LISTING_BYTES));
             Box::pin(async move {
+                // Whoever claims a run asks this, and each look of a worker tells what waits.
+                session.believe();
                 let rows = session.all(query).await?;
                 let item = |row: &PgRow| {
                     let text: &str = get(row, "message")?;

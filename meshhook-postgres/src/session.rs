@@ -6,6 +6,8 @@
 //!              └────────────────────────────────────────┘ anything else, a panic or a shutdown included: closed
 //! ```
 //!
+//! The one that was used last is used next, so that those that are not needed grow old; they are closed after a minute.
+//!
 //! Each [`Lane`] of calls has permits of its own, and all share the rest: a long list or many messages keep neither a
 //! lease from being renewed nor a commit from being made. No call waits for a second permit while it has one, so one
 //! connection is enough for any number of tasks.
@@ -26,6 +28,7 @@ use meshhook_core::store::StoreError;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{AssertSqlSafe, Error, Executor as _, PgConnection, Postgres, Row as _};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use crate::error::{Effect, Verdict, judge, store_error};
 use crate::options::{Connect, PgOptions};
@@ -75,6 +78,10 @@ pub(crate) struct Session {
     strayed: bool,
     /// Whether a transaction was begun that has not been ended.
     in_transaction: bool,
+    /// Whether a row has answered since a look began.
+    has_found: bool,
+    /// Since when it has been idle.
+    idle_since: Instant,
 }
 
 /// What statements rest on, but for how long they may take: as `SET` or `SET LOCAL` says it.
@@ -101,6 +108,10 @@ const SETTINGS: &[(&str, &str)] = &[
 /// How a transaction that may write begins. A standby refuses to begin one that says so; the write is refused there too,
 /// in a way that tells why.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// How long a session may be idle. What lies between here and the server, such as a balancer, may forget a connection on
+/// which nothing is said, and tell nobody: a call on it would wait for its whole time.
+const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
 /// How often a call is made again that collided with another, or met a session that had died before.
 const TRIES: u32 = 6;
@@ -213,7 +224,6 @@ impl Sessions {
                 Ok(answer) => {
                     if session.strayed {
                         self.go_over_to_pooled();
-                        self.drop_idle();
                     } else {
                         self.keep(session);
                     }
@@ -276,7 +286,13 @@ impl Sessions {
 
     /// An idle session, or a new one; and whether it is new.
     async fn session(&self) -> Result<(Session, bool), StoreError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (idle, _too_old) = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            // They lie in the order in which they were put back.
+            let old = idle.partition_point(|session| session.idle_since.elapsed() > LONGEST_IDLE);
+            let too_old: Vec<Session> = idle.drain(..old).collect();
+            (idle.pop(), too_old)
+        };
         if let Some(session) = idle {
             return Ok((session, false));
         }
@@ -299,6 +315,8 @@ impl Sessions {
                     server,
                     strayed: false,
                     in_transaction: false,
+                    has_found: false,
+                    idle_since: Instant::now(),
                 };
                 Ok((session, true))
             }
@@ -307,19 +325,23 @@ impl Sessions {
         }
     }
 
-    /// Keeps a session for the next call, unless there will be none.
-    fn keep(&self, session: Session) {
+    /// Keeps a session for the next call, unless there will be none, or a pooler has been found since it was made.
+    fn keep(&self, mut session: Session) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever closes empties the list afterwards, so that either of the two drops the session.
-        if !self.permits.are_closed() {
+        // Whoever closes, or finds a pooler, empties the list afterwards, so that either of the two drops the session.
+        let is_trusted = session.local.is_some() || !self.pooled.load(Ordering::Acquire);
+        if is_trusted && !self.permits.are_closed() {
+            session.idle_since = Instant::now();
             idle.push(session);
         }
     }
 
+    /// From here on nothing rests on what a session was told before.
     fn go_over_to_pooled(&self) {
         if !self.pooled.swap(true, Ordering::AcqRel) {
             tracing::warn!("{POOLER_FOUND}");
         }
+        self.drop_idle();
     }
 
     /// Keeps a session after an error of the server: a transaction that is still open is rolled back first.
@@ -370,20 +392,27 @@ impl Session {
     /// Lets statements outside of a transaction see one project only; costs nothing where they did already. Behind a
     /// pooler a session keeps nothing, so that it takes a transaction there.
     pub(crate) async fn look_at(&mut self, project: &ProjectId) -> Result<(), Error> {
+        self.has_found = false;
         if self.local.is_some() {
             return self.begin_reading(project).await;
         }
         if self.project.as_ref() != Some(project) {
             self.project = None;
             let statement = format!("SET meshhook.project = '{project}'");
-            let answered = server_session(&mut self.connection, &statement).await?;
-            if answered != self.server {
-                self.strayed = true;
-                return Err(Error::Protocol("another session of the server has answered".into()));
-            }
+            self.stay(&statement).await?;
             self.project = Some(project.clone());
         }
         Ok(())
+    }
+
+    /// Fails where another session of the server answers.
+    async fn stay(&mut self, after: &str) -> Result<(), Error> {
+        let answered = server_session(&mut self.connection, after).await?;
+        if answered == self.server {
+            return Ok(());
+        }
+        self.strayed = true;
+        Err(Error::Protocol("another session of the server has answered".into()))
     }
 
     /// Whether another session of the server answers now.
@@ -392,9 +421,19 @@ impl Session {
         matches!(asked, Ok(Ok(answered)) if answered != self.server)
     }
 
-    /// Ends what [`look_at`](Self::look_at) began.
+    /// Ends what [`look_at`](Self::look_at) began. Another session of the server, which was told of no project, sees nothing:
+    /// so where nothing was found, it is asked who has answered.
     pub(crate) async fn looked(&mut self) -> Result<(), Error> {
-        if self.local.is_some() { self.commit().await } else { Ok(()) }
+        match (&self.local, self.has_found) {
+            (Some(_), _) => self.commit().await,
+            (None, false) => self.stay("").await,
+            (None, true) => Ok(()),
+        }
+    }
+
+    /// Has a look believe that there is nothing: for what is asked often, seldom there, and found later as well.
+    pub(crate) fn believe(&mut self) {
+        self.has_found = true;
     }
 
     /// Begins a transaction that sees and changes one project only.
@@ -430,12 +469,16 @@ impl Session {
 
     /// All rows of a statement within a transaction.
     pub(crate) async fn all(&mut self, query: Query<'_>) -> Result<Vec<PgRow>, Error> {
-        self.query(query).fetch_all(&mut self.connection).await
+        let rows = self.query(query).fetch_all(&mut self.connection).await?;
+        self.has_found |= !rows.is_empty();
+        Ok(rows)
     }
 
     /// The first row of a statement within a transaction, or `None`.
     pub(crate) async fn first(&mut self, query: Query<'_>) -> Result<Option<PgRow>, Error> {
-        self.query(query).fetch_optional(&mut self.connection).await
+        let row = self.query(query).fetch_optional(&mut self.connection).await?;
+        self.has_found |= row.is_some();
+        Ok(row)
     }
 
     /// Runs a statement within a transaction; answers how many rows it changed.
@@ -465,13 +508,24 @@ impl Session {
 ///
 /// The server gives a statement up before whoever waits for it does: so the outcome is known.
 fn settings(set: &str, timeout: Duration) -> String {
-    let (idle, statement) = (timeout.as_millis(), timeout.as_millis() * 9 / 10);
+    // None is how the server reads a time of 0, and more than it can count it refuses.
+    let idle = timeout.as_millis().clamp(2, i32::MAX.unsigned_abs().into());
+    let statement = idle * 9 / 10;
     let mut statements =
         format!("{set} statement_timeout = {statement}; {set} idle_in_transaction_session_timeout = {idle}");
     for (name, value) in SETTINGS {
         statements.push_str(&format!("; {set} {name} = {value}"));
     }
     statements
+}
+
+/// What is not done in time is not done.
+pub(crate) async fn bounded<T>(
+    within: Duration,
+    doing: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let done = tokio::time::timeout(within, doing).await;
+    done.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 /// A column by name.
@@ -485,6 +539,21 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_may_take_as_long_as_the_server_can_count_and_never_for_ever() {
+        for (timeout, statement, idle) in [
+            (Duration::ZERO, 1, 2),
+            (Duration::from_micros(900), 1, 2),
+            (Duration::from_secs(30), 27_000, 30_000),
+            (Duration::MAX, 1_932_735_282, 2_147_483_647),
+        ] {
+            let expected = format!(
+                "SET statement_timeout = {statement}; SET idle_in_transaction_session_timeout = {idle}; "
+            );
+            assert!(settings("SET", timeout).starts_with(&expected), "{timeout:?}");
+        }
+    }
 
     fn free(permits: &Permits) -> [usize; 4] {
         [&*permits.worker, &*permits.commit, &*permits.other, &permits.shared]
@@ -514,12 +583,3 @@ mod tests {
         assert_eq!(free(&permits), [0, 2, 1, 4]);
     }
 }
-/// What is not done in time is not done.
-pub(crate) async fn bounded<T>(
-    within: Duration,
-    doing: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let done = tokio::time::timeout(within, doing).await;
-    done.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
-}
-

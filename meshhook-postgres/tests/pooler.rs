@@ -13,6 +13,7 @@ mod support;
 
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use meshhook_core::engine::{Engine, EngineOptions, StartRequest};
@@ -119,7 +120,10 @@ struct Switch {
 
 impl Switch {
     fn before(url: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("meshhook-switch-{}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name =
+            format!("meshhook-switch-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(".s.PGSQL.5432");
         let _ = std::fs::remove_file(&path);
@@ -185,5 +189,40 @@ async fn a_pooler_that_comes_later_is_found_when_another_session_answers() {
         support::APP
     );
     assert_eq!(database.sql(&last), "BEGIN COMMIT");
+    std::fs::remove_dir_all(&switch.folder).unwrap();
+}
+
+#[tokio::test]
+async fn what_another_session_does_not_see_is_looked_for_again() {
+    let database = Database::new();
+    let Some(pooled) = pooled(&database) else { return };
+    let id = "01a19467-e800-7000-8000-000000000000";
+    database.sql(&format!(
+        "INSERT INTO meshhook.live_runs (created_at, epoch, claim, strikes, strike_seq, run_id, test, project, workflow, \
+             status, last_holder, digest) \
+         VALUES (0, 1, 1, 0, 0, '{id}', false, 'acme', 'flow', 'waiting', 'w', decode(repeat('aa', 32), 'hex'))"
+    ));
+    let switch = Switch::before(&database.url());
+    let name = database.sql("SELECT current_database()");
+    let store =
+        PgStore::connect(&switch.url(&name), PgOptions::new().connections(1).listen(false)).await.unwrap();
+    let (acme, run) = (ProjectId::new("acme").unwrap(), id.parse().unwrap());
+    assert!(store.run_record(&acme, run).await.unwrap().is_some());
+    switch.lead_to(&pooled);
+    let kill = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}' AND datname = current_database()",
+        support::APP
+    );
+    database.sql(&kill);
+    while store.run_record(&acme, run).await.is_err() {}
+    let settings = PgConnectOptions::from_str(&pooled).unwrap().extra_float_digits(None);
+    // The session that was told of the project is somebody else's, and another has the same prepared.
+    let mut holder = settings.connect().await.unwrap();
+    holder.execute("BEGIN").await.unwrap();
+    let mut twin = settings.connect().await.unwrap();
+    let look = include_str!("../queries/run_record.sql");
+    let look = sqlx::query(look).bind("acme").bind(sqlx::types::Uuid::nil());
+    assert!(look.fetch_optional(&mut twin).await.unwrap().is_none());
+    assert!(store.run_record(&acme, run).await.unwrap().is_some(), "the look believed that there is nothing");
     std::fs::remove_dir_all(&switch.folder).unwrap();
 }
