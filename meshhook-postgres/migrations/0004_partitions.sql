@@ -141,13 +141,14 @@ BEGIN
             WHEN object_in_use THEN
                 CONTINUE;
         END;
+        -- What waits with a failed run waits for nobody any more, and nothing more comes: whoever leaves a message for such a
+        -- run deletes it from the month first. It is looked for through all messages, so before everybody has to wait.
+        DELETE FROM meshhook.inbox x WHERE x.run_id >= v_month.low AND x.run_id < v_month.high;
         LOCK TABLE ONLY meshhook.history, ONLY meshhook.ended_runs IN ACCESS EXCLUSIVE MODE;
         FOREACH v_name IN ARRAY v_month.names LOOP
             EXECUTE format('DROP TABLE meshhook.%I', v_name);
             v_dropped := v_dropped + 1;
         END LOOP;
-        -- What waits with a failed run waits for nobody any more.
-        DELETE FROM meshhook.inbox x WHERE x.run_id >= v_month.low AND x.run_id < v_month.high;
         EXIT;
     END LOOP;
     PERFORM meshhook.leave(v_scope);

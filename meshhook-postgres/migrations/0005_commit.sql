@@ -81,7 +81,8 @@ END
 $$;
 
 -- Takes the keys p_from to p_to, in the order of their values, for runs that are not refused already; answers how many it
--- took. A key that another run has, and whose time is not over, is left to it, and locked until the transaction ends.
+-- took. A key that another run has, and whose time is not over, is left to it, but locked until the transaction ends: who
+-- does not know when that will be looks at the key first.
 --
 -- A key that an open transaction has taken or locked cannot be judged before that ends: it is waited for no longer than
 -- p_patience, and then the whole call fails (lock_not_available).
@@ -158,6 +159,14 @@ BEGIN
         END LOOP;
         FOR v_key IN 1..coalesce(cardinality(k_item), 0) LOOP
             CONTINUE WHEN s_outcome[k_item[v_key]] <> 0;
+            -- One that another run has for some time yet is not even tried, which would lock it.
+            IF EXISTS (
+                SELECT 1 FROM meshhook.dedupe d
+                WHERE d.project = s_project[k_item[v_key]] AND d.key = k_key[v_key] AND d.expires_at > v_now
+            ) THEN
+                v_wanted := v_wanted + 1;
+                CONTINUE;
+            END IF;
             BEGIN
                 v_taken := v_taken + meshhook.take_keys(
                     v_now, v_key, v_key, p_patience, s_outcome, s_project, s_run, k_item, k_key, k_fingerprint, k_window);

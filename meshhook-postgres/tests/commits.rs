@@ -284,10 +284,13 @@ async fn a_key_that_could_not_be_judged_is_waited_for_once_and_then_asked_for_ag
     let database = Database::new();
     let store = database.store(PgOptions::new()).await;
     store.renew(&worker("ann"), Duration::from_secs(60)).await.unwrap();
-    assert_eq!(store.commit(vec![keyed(1, 1)]).await.unwrap(), [CommitOutcome::Committed]);
     let mut holder = PgConnection::connect(&database.owner_url()).await.unwrap();
     holder
-        .execute("BEGIN; SET LOCAL meshhook.project = '*'; UPDATE meshhook.dedupe SET expires_at = 0")
+        .execute(
+            "BEGIN; SET LOCAL meshhook.project = '*'; \
+             INSERT INTO meshhook.dedupe (expires_at, run_id, project, key, fingerprint) \
+             VALUES (253402207200000000, gen_random_uuid(), 'acme', sha256(int8send(4) || 'hook1'), '')",
+        )
         .await
         .unwrap();
     for number in 2..12 {
@@ -295,7 +298,7 @@ async fn a_key_that_could_not_be_judged_is_waited_for_once_and_then_asked_for_ag
         let outcomes = store.commit(batch).await.unwrap();
         assert_eq!(outcomes, [CommitOutcome::Busy, CommitOutcome::Committed]);
     }
-    holder.execute("COMMIT").await.unwrap();
+    holder.execute("DELETE FROM meshhook.dedupe; COMMIT").await.unwrap();
     // It is free by now, whatever is remembered.
     assert_eq!(store.commit(vec![keyed(20, 1)]).await.unwrap(), [CommitOutcome::Committed]);
     store.close();

@@ -145,6 +145,20 @@ async fn a_host_that_waits_for_a_key_learns_who_has_it() {
 }
 
 #[tokio::test]
+async fn a_start_that_is_refused_holds_nobodys_key_while_the_hosts_transaction_goes_on() {
+    let mut host = Host::new().await;
+    let (run, _) = host.order("a").await;
+    host.connection.execute("COMMIT").await.unwrap();
+    let (_, outcome) = host.order("a").await;
+    assert_eq!(outcome, CommitOutcome::Duplicate { run, same: true });
+    assert_eq!(
+        host.database.sql("SELECT count(*) FROM (SELECT 1 FROM meshhook.dedupe FOR UPDATE NOWAIT) k"),
+        "1"
+    );
+    host.end().await;
+}
+
+#[tokio::test]
 async fn a_transaction_of_another_isolation_level_is_refused() {
     let mut host = Host::new().await;
     for level in ["REPEATABLE READ", "SERIALIZABLE"] {
