@@ -141,33 +141,33 @@ BEGIN
     IF v_is_due OR (p_limit > 0 AND cardinality(o_owner) > 0) THEN
         RETURN QUERY
         WITH candidates AS MATERIALIZED (
-            SELECT u.project, u.run_id, u.wake_at AS since, NULL::text AS owner, false AS retired, false AS suspect,
+            SELECT u.project, u.run_id, u.claim, u.wake_at AS since, NULL::text AS owner, false AS retired, false AS suspect,
                 cardinality(v_due) > 0 AND u.project <> ALL (v_due) AS fills
             FROM (
-                (SELECT l.project, l.run_id, l.wake_at FROM meshhook.live_runs l
+                (SELECT l.project, l.run_id, l.claim, l.wake_at FROM meshhook.live_runs l
                 WHERE l.wake_at <= v_now AND v_is_due ORDER BY l.wake_at LIMIT v_some)
                 UNION
-                SELECT d.project, c.run_id, c.wake_at
+                SELECT d.project, c.run_id, c.claim, c.wake_at
                 FROM unnest(v_due) AS d (project)
                 CROSS JOIN LATERAL (
-                    SELECT l.run_id, l.wake_at FROM meshhook.live_runs l
+                    SELECT l.run_id, l.claim, l.wake_at FROM meshhook.live_runs l
                     WHERE l.project = d.project AND l.wake_at <= v_now
                     ORDER BY l.wake_at, l.run_id LIMIT v_each) c) u
             UNION ALL
-            SELECT o.project, c.run_id, o.since, o.owner, o.retired, false, false
+            SELECT o.project, c.run_id, c.claim, o.since, o.owner, o.retired, false, false
             FROM unnest(o_owner, o_project, o_since, o_retired) AS o (owner, project, since, retired)
             CROSS JOIN LATERAL (
-                SELECT l.run_id FROM meshhook.live_runs l
+                SELECT l.run_id, l.claim FROM meshhook.live_runs l
                 WHERE l.owner >= o.owner AND l.owner <= o.owner AND l.project = o.project
                     AND (o.retired OR l.strikes = 0 OR l.strike_seq + 1 < (
                         SELECT h.last_seq FROM meshhook.history h
                         WHERE h.project = l.project AND h.run_id = l.run_id ORDER BY h.first_seq DESC LIMIT 1))
                 ORDER BY l.owner, l.project, l.run_id LIMIT v_some) c
             UNION ALL
-            SELECT o.project, c.run_id, o.since, o.owner, o.retired, true, false
+            SELECT o.project, c.run_id, c.claim, o.since, o.owner, o.retired, true, false
             FROM unnest(o_owner, o_project, o_since, o_retired) AS o (owner, project, since, retired)
             CROSS JOIN LATERAL (
-                SELECT l.run_id FROM meshhook.live_runs l
+                SELECT l.run_id, l.claim FROM meshhook.live_runs l
                 WHERE l.owner >= o.owner AND l.owner <= o.owner AND l.project = o.project AND l.strikes > 0 AND NOT o.retired
                     AND l.strike_seq + 1 >= (
                         SELECT h.last_seq FROM meshhook.history h
@@ -175,7 +175,7 @@ BEGIN
                 ORDER BY l.owner, l.project, l.run_id LIMIT p_suspects) c
         ),
         suspects AS MATERIALIZED (
-            SELECT s.project, s.run_id, s.since, s.owner, s.retired
+            SELECT s.project, s.run_id, s.claim, s.since, s.owner, s.retired
             FROM (
                 SELECT c.*, row_number() OVER (PARTITION BY c.project ORDER BY c.since, c.run_id) AS turn
                 FROM candidates c WHERE c.suspect) s
@@ -184,17 +184,18 @@ BEGIN
         ordered AS MATERIALIZED (
             SELECT t.*, row_number() OVER (PARTITION BY t.project ORDER BY t.since, t.run_id) AS turn
             FROM (
-                SELECT c.project, c.run_id, c.since, c.owner, c.retired, c.fills FROM candidates c WHERE NOT c.suspect
+                SELECT c.project, c.run_id, c.claim, c.since, c.owner, c.retired, c.fills FROM candidates c WHERE NOT c.suspect
                 UNION ALL
-                SELECT s.project, s.run_id, s.since, s.owner, s.retired, false FROM suspects s) t
+                SELECT s.project, s.run_id, s.claim, s.since, s.owner, s.retired, false FROM suspects s) t
         ),
         -- Locked in the order of turns, of projects that were visited before what only fills up, those that others have
-        -- locked left out, until there are enough; what changed since it was read is judged again.
+        -- locked left out, until there are enough; what changed since it was read is judged again. What somebody has taken and
+        -- given back meanwhile is left for the next look: this statement does not see what was added to its history.
         chosen AS MATERIALIZED (
             SELECT c.project, c.run_id, c.since, c.owner, c.retired, c.turn, c.fills
             FROM ordered c
             JOIN meshhook.live_runs l ON l.project = c.project AND l.run_id = c.run_id
-            WHERE (c.owner IS NULL AND l.owner IS NULL AND l.wake_at <= v_now) OR l.owner = c.owner
+            WHERE ((c.owner IS NULL AND l.owner IS NULL AND l.wake_at <= v_now) OR l.owner = c.owner) AND l.claim = c.claim
             ORDER BY c.fills, c.turn, c.since, c.run_id, c.project
             LIMIT p_limit
             FOR UPDATE OF l SKIP LOCKED
