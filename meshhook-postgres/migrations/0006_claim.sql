@@ -314,8 +314,8 @@ BEGIN
 END
 $$;
 
--- Releases runs that the worker holds through the claims, due now or at a time, never without one. No commit of the
--- worker is under way meanwhile.
+-- Releases runs that the worker holds through the claims, due now or at a time; without one they wait for a message. No
+-- commit of the worker is under way meanwhile.
 CREATE FUNCTION meshhook.forget_v1(p_now bigint, p_worker text, p_project text[], p_run uuid[],
     p_claim bigint[], p_is_due boolean, p_wake_at bigint) RETURNS void
 LANGUAGE plpgsql

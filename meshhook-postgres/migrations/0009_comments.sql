@@ -65,8 +65,8 @@ COMMENT ON COLUMN meshhook.inbox.id IS 'The order of arrival within a run.';
 COMMENT ON COLUMN meshhook.inbox.run_id IS 'The run that it is for.';
 COMMENT ON COLUMN meshhook.inbox.is_retry IS 'Whether it asks for a retry: the only message that a failed run takes.';
 COMMENT ON COLUMN meshhook.inbox.project IS 'The project.';
-COMMENT ON COLUMN meshhook.inbox.message IS 'A fact as JSON: an external event, a pause, a cancellation, a retry.';
-COMMENT ON COLUMN meshhook.inbox.owner IS 'The worker that held the run when the message was left; null when nobody did.';
+COMMENT ON COLUMN meshhook.inbox.message IS 'A fact as JSON: an external event, the end of a child, a pause, a resumption, a cancellation, a retry.';
+COMMENT ON COLUMN meshhook.inbox.owner IS 'The worker that held the run when the message was left, or took it since; null when nobody did, and while it waits with a failed run.';
 COMMENT ON INDEX meshhook.inbox_by_owner IS 'What waits for a worker''s runs.';
 COMMENT ON INDEX meshhook.inbox_pk IS 'A run''s messages in order.';
 

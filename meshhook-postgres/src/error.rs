@@ -220,7 +220,7 @@ mod tests {
         for (state, table, expected) in [
             ("40001", None, Verdict::Again),
             ("40P01", None, Verdict::Again),
-            ("23505", Some("history_2026w47"), Verdict::Again),
+            ("23505", Some("history_2026m11"), Verdict::Again),
             ("23505", Some("live_runs"), Verdict::Again),
             ("23505", Some("workflows"), Verdict::Refused),
             ("0A000", None, Verdict::Outdated),

@@ -102,8 +102,8 @@ impl PgStore {
     /// worker takes it at its next look.
     ///
     /// The connection's role needs the rights of [`grant_sql`](crate::grant_sql) on the schema, which must be in the
-    /// same database; the transaction goes on with the settings that it had. Another start with the same key waits until
-    /// the transaction ends.
+    /// same database; the transaction goes on with the settings that it had. Until it ends another `start_in` with the same
+    /// key waits, for 10 s at most, and whoever starts a run with it otherwise is answered [`CommitOutcome::Busy`].
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl PgStore {
         self.sessions.call(lane, effect, work).await
     }
 
-    /// A call for one project, or for none: it begins its own transaction.
+    /// A call that is none of the engine's: for one project, or about the database as a whole.
     pub(crate) async fn person<T, F>(&self, effect: Effect, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
