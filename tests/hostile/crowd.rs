@@ -10,30 +10,30 @@ use crate::body::MAX_BODY;
 use crate::target::Target;
 use crate::wire::{Request, connect, exchange};
 
-/// More than the memory for bodies: who comes too late is turned away, and whoever goes makes room.
+/// More than what one hook may hold of the memory for bodies, then more than what a project may: who comes too late is
+/// turned away, what is left is there for other hooks, and whoever goes makes room.
 pub(crate) fn bodies_that_are_never_finished(target: &mut Target) {
-    const SENDERS: usize = 200;
     const ROOM: usize = 128 << 20;
-    let begun = Request::hook("open").header("Content-Length", MAX_BODY.to_string()).bare();
+    let until = Instant::now() + Duration::from_secs(60);
     let almost = vec![b' '; MAX_BODY - 1];
     let mut held: Vec<TcpStream> = Vec::new();
-    for _ in 0..SENDERS {
-        let mut stream = connect(&target.address);
+    let begin = |address: &str, hook: &str| {
+        let begun = Request::hook(hook).header("Content-Length", MAX_BODY.to_string()).bare();
+        let mut stream = connect(address);
         stream.write_all(&begun).unwrap();
         // Who is turned away is not read to the end.
         let _ = stream.write_all(&almost);
-        held.push(stream);
+        stream
+    };
+    held.extend((0..60).map(|_| begin(&target.address, "open")));
+    let of_hook = ROOM / 4 / almost.len();
+    wait_until_turned_away(&held, 60 - of_hook, until);
+    let large = format!("{{\"n\":1,\"x\":\"{}\"}}", "x".repeat(MAX_BODY / 2));
+    target.expect("a large body to another hook", Request::json("schema", large), 202);
+    for hook in ["github", "stripe", "standard", "shopify", "slack", "square", "jwt"] {
+        held.extend((0..20).map(|_| begin(&target.address, hook)));
     }
-    let until = Instant::now() + Duration::from_secs(60);
-    let enough = SENDERS - ROOM / almost.len();
-    loop {
-        let refused = held.iter().filter(|stream| has_answer(stream)).count();
-        if refused >= enough {
-            break;
-        }
-        assert!(Instant::now() < until, "{refused} of {SENDERS} were turned away, not {enough}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_until_turned_away(&held, 200 - ROOM * 3 / 4 / almost.len(), until);
     target.expect_well("bodies that fill the memory for bodies");
     drop(held);
     let whole = Request::hook("open").body(" ".repeat(MAX_BODY)).bytes();
@@ -52,6 +52,17 @@ pub(crate) fn bodies_that_are_never_finished(target: &mut Target) {
     }
     for sender in senders {
         target.accepted(&sender.join().unwrap());
+    }
+}
+
+fn wait_until_turned_away(senders: &[TcpStream], enough: usize, until: Instant) {
+    loop {
+        let refused = senders.iter().filter(|stream| has_answer(stream)).count();
+        if refused >= enough {
+            break;
+        }
+        assert!(Instant::now() < until, "{refused} of {} were turned away, not {enough}", senders.len());
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
