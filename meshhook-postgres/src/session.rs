@@ -570,6 +570,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_session_that_was_in_use_when_a_pooler_was_found_is_not_kept() {
+        let options = PgOptions::new();
+        let url = throwaway_postgres::Server::shared().url("postgres");
+        let sessions = Sessions::new(crate::store::settings(&url, &options).unwrap(), false, &options);
+        let (idle, in_use) = (sessions.session().await.unwrap().0, sessions.session().await.unwrap().0);
+        sessions.keep(idle);
+        assert_eq!(sessions.idle.lock().unwrap().len(), 1);
+        sessions.go_over_to_pooled();
+        sessions.keep(in_use);
+        assert!(sessions.idle.lock().unwrap().is_empty());
+        sessions.keep(sessions.session().await.unwrap().0);
+        assert_eq!(sessions.idle.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
     async fn calls_of_one_kind_take_what_is_shared_and_no_more() {
         let permits = Permits::new(8);
         let mut taken = Vec::new();

@@ -24,6 +24,33 @@ async fn a_month_in_which_a_run_lives_is_not_locked_to_find_that_out() {
     assert_eq!(session.fetch_one(locks).await.unwrap().get::<i64, _>(0), 0);
 }
 
+#[tokio::test]
+async fn while_messages_are_looked_through_for_a_month_that_goes_others_read_on() {
+    let database = Database::new();
+    let month = "date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'";
+    database.sql(&format!(
+        "ALTER FUNCTION meshhook.drop_partitions SET lock_timeout = '60s'; \
+         INSERT INTO meshhook.inbox (run_id, is_retry, project, message) VALUES (meshhook.first_id({month}), false, 'acme', '')"
+    ));
+    let mut other = PgConnection::connect(&database.owner_url()).await.unwrap();
+    other
+        .execute("BEGIN; SET LOCAL meshhook.project = '*'; SELECT 1 FROM meshhook.inbox FOR UPDATE")
+        .await
+        .unwrap();
+    let mut dropping = PgConnection::connect(&database.owner_url()).await.unwrap();
+    let drop = "SELECT meshhook.drop_partitions(date_trunc('month', now() + interval '32 days'))";
+    let dropping = tokio::spawn(async move { dropping.fetch_one(drop).await.unwrap().get::<i32, _>(0) });
+    database.somebody_waits().await;
+    let mut reader = PgConnection::connect(&database.url()).await.unwrap();
+    reader
+        .execute("SET lock_timeout = '1s'; SELECT 1 FROM meshhook.history, meshhook.ended_runs")
+        .await
+        .unwrap();
+    other.execute("COMMIT").await.unwrap();
+    assert_eq!(dropping.await.unwrap(), 2);
+    assert_eq!(database.sql("SELECT count(*) FROM meshhook.inbox"), "0");
+}
+
 #[test]
 fn events_are_shown_whatever_characters_they_hold() {
     let database = Database::new();
