@@ -107,7 +107,7 @@ impl RouterOptions {
 
     /// Sets how many bytes of webhooks' bodies are in memory at once; past it, webhooks are answered 503. 128 MiB.
     ///
-    /// One hook holds at most a quarter of it, one project three quarters, and less while others hold some, so that
+    /// One hook holds at most half of it, one project three quarters, and less while others hold some, so that
     /// nobody keeps the others from being heard. A hook may still hold one body of its largest size where that is more:
     /// let this be a multiple of `max_webhook_body_bytes` in
     /// [`DefinitionLimits`](meshhook_core::definition::DefinitionLimits).

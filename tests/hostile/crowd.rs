@@ -25,15 +25,15 @@ pub(crate) fn bodies_that_are_never_finished(target: &mut Target) {
         let _ = stream.write_all(&almost);
         stream
     };
-    held.extend((0..60).map(|_| begin(&target.address, "open")));
-    let of_hook = ROOM / 4 / almost.len();
-    wait_until_turned_away(&held, 60 - of_hook, until);
+    held.extend((0..100).map(|_| begin(&target.address, "open")));
+    let of_hook = ROOM / 2 / almost.len();
+    wait_until_turned_away(&held, 100 - of_hook, until);
     let large = format!("{{\"n\":1,\"x\":\"{}\"}}", "x".repeat(MAX_BODY / 2));
     target.expect("a large body to another hook", Request::json("schema", large), 202);
     for hook in ["github", "stripe", "standard", "shopify", "slack", "square", "jwt"] {
-        held.extend((0..20).map(|_| begin(&target.address, hook)));
+        held.extend((0..15).map(|_| begin(&target.address, hook)));
     }
-    wait_until_turned_away(&held, 200 - ROOM * 3 / 4 / almost.len(), until);
+    wait_until_turned_away(&held, held.len() - ROOM * 3 / 4 / almost.len(), until);
     target.expect_well("bodies that fill the memory for bodies");
     drop(held);
     let whole = Request::hook("open").body(" ".repeat(MAX_BODY)).bytes();

@@ -187,7 +187,7 @@ async fn bodies_that_one_hook_never_sees_the_end_of_keep_no_other_from_being_ser
         request.body(body).unwrap()
     };
     let mut stalled = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..10 {
         let begun = futures_util::stream::iter([Ok::<_, std::io::Error>("x".repeat(50_000))]);
         let body = Body::from_stream(begun.chain(futures_util::stream::pending()));
         let mut waiting = Box::pin(server.send_unchecked(post(body)));
