@@ -190,7 +190,7 @@ pub(crate) fn parse(headers: &HeaderMap, body: &[u8], accepts: Accepts) -> Resul
 /// The path of a JSON pointer (RFC 6901) below the body. A number is taken as an index.
 fn body_path(pointer: &str) -> String {
     pointer.split('/').skip(1).fold("body".to_owned(), |path, part| {
-        let name = part.replace("~1", "/").replace("~0", "~");
+        let name = json::pointer_token(part);
         match name.parse() {
             Ok(index) => index_path(&path, index),
             Err(_) => member_path(&path, &name),

@@ -36,6 +36,12 @@ pub use error::{JsonError, JsonErrorKind};
 pub use number::{normalize, normalize_number, number_from_f64};
 pub use parse::{JsonLimits, parse};
 
+/// One token of a JSON pointer (RFC 6901, section 4) as it is meant: the name of a member, or the place of an item.
+#[must_use]
+pub fn pointer_token(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
+}
+
 /// Compares two object keys by their UTF-16 code units, the order of members everywhere in MeshHook.
 ///
 /// It differs from the order of Rust's strings only between characters past U+FFFF and those from U+E000 to U+FFFF.
@@ -139,6 +145,13 @@ mod tests {
     #[test]
     fn this_build_passes_the_self_check() {
         assert_eq!(self_check(), Ok(()));
+    }
+
+    #[test]
+    fn escapes_of_a_pointers_token_are_read_once() {
+        for (token, meant) in [("a", "a"), ("a~1b", "a/b"), ("a~0b", "a~b"), ("~01", "~1"), ("", "")] {
+            assert_eq!(pointer_token(token), meant, "{token}");
+        }
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn path_of(config: &Field<'_>, pointer: &str) -> String {
     let mut path = config.path.clone();
     let mut value = Some(config.value);
     for segment in pointer.split('/').skip(1) {
-        let segment = segment.replace("~1", "/").replace("~0", "~");
+        let segment = json::pointer_token(segment);
         match value {
             Some(Value::Array(items)) => {
                 let index = segment.parse().unwrap_or(usize::MAX);

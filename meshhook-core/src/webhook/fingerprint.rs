@@ -53,7 +53,7 @@ impl VerifyConfig {
 fn remove(value: &mut Value, pointer: &str) {
     let Some((parent, name)) = pointer.rsplit_once('/') else { return };
     if let Some(Value::Object(members)) = value.pointer_mut(parent) {
-        members.remove(&name.replace("~1", "/").replace("~0", "~"));
+        members.remove(&json::pointer_token(name));
     }
 }
 
