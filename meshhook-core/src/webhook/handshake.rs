@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 use super::found::Found;
 use super::refusal::{Refusal, Refused, place};
 use super::scheme::{Source, Text};
-use super::signature::{STANDARD, hmac_sha256, same};
+use super::signature::{STANDARD, hmac_sha256, same, without_padding};
 use super::verify::RawRequest;
 use crate::json;
 use crate::secret::SecretValue;
@@ -176,9 +176,7 @@ impl HandshakeRule {
         };
         self.answer.to(&challenge, secret)
     }
-}
 
-impl HandshakeRule {
     /// Whether anybody who asks is answered with the MAC of the challenge, under the handshake's secret.
     #[must_use]
     pub fn answers_with_mac(&self) -> bool {
@@ -284,11 +282,8 @@ fn is_challenge(text: &str) -> bool {
 
 /// What a challenge can be that is answered with its MAC: base64 in either alphabet, or letters and digits.
 fn is_signed_challenge(text: &[u8]) -> bool {
-    let padding = text.iter().rev().take_while(|b| **b == b'=').count();
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"+/_-".contains(b);
-    (1..=MAX_SIGNED_CHALLENGE).contains(&text.len())
-        && padding <= 2
-        && text[..text.len() - padding].iter().all(is_plain)
+    (1..=MAX_SIGNED_CHALLENGE).contains(&text.len()) && without_padding(text).iter().all(is_plain)
 }
 
 /// The handshakes that a trigger's config can name.

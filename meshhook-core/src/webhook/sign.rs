@@ -67,7 +67,7 @@ impl StandardSigner {
     ///
     /// When the id could be taken for more than an id.
     pub fn sign(&self, id: &str, at: Timestamp, body: &[u8]) -> Result<[HeaderValue; 3], SignError> {
-        if !is_signed_id(id) {
+        if !is_signed_id(id.as_bytes()) {
             return Err(SignError::BadId);
         }
         let seconds = at.as_micros().div_euclid(1_000_000).to_string();

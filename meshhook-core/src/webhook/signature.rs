@@ -175,6 +175,11 @@ fn spki(algorithm: Algorithm, text: &str) -> Option<Vec<u8>> {
     der.strip_prefix(head).filter(|key| key.len() == length).map(<[u8]>::to_vec)
 }
 
+/// What stands in front of the padding of base64: `=`, `==` or none.
+pub(super) fn without_padding(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text)
+}
+
 /// The bytes of a signature, or nothing where it is written in another way than this.
 pub(super) fn decode(encoding: SignatureEncoding, text: &str) -> Option<Vec<u8>> {
     match encoding {

@@ -27,7 +27,7 @@ use super::decoy::Spared;
 use super::found::{Found, at_most_one, needed_header};
 use super::refusal::{Refusal, Refused, place};
 use super::scheme::{Part, Scheme, SignatureScheme, Source, Text, TimestampRule, TimestampUnit, TokenScheme};
-use super::signature::{Key, STANDARD, same};
+use super::signature::{Key, STANDARD, same, without_padding};
 use crate::secret::{SecretName, SecretValue};
 use crate::time::Timestamp;
 
@@ -450,16 +450,13 @@ fn signed_id<'a>(found: &Found<'a>, source: &Source, signed: &[Part]) -> Result<
         Part::Timestamp => true,
         _ => false,
     });
-    let plain = match is_padded {
-        true => ["==", "="].iter().find_map(|padding| id.strip_suffix(padding)).unwrap_or(&id),
-        false => &id,
-    };
+    let plain = if is_padded { without_padding(id.as_bytes()) } else { id.as_bytes() };
     let what = "must be 1 to 128 of `A-Z a-z 0-9 _ -`, since it is signed";
     if is_signed_id(plain) { Ok(id) } else { Err(Refused::bad_id(source, what)) }
 }
 
-pub(super) fn is_signed_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+pub(super) fn is_signed_id(id: &[u8]) -> bool {
+    (1..=128).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(b))
 }
 
 fn parse_timestamp(text: &str, unit: TimestampUnit) -> Option<Timestamp> {
