@@ -51,7 +51,8 @@ impl Nemesis {
             let (nemesis, stop) = (self.clone(), stop.clone());
             streams.spawn(async move {
                 let mut random = Random::of(nemesis.seed, fault.name());
-                let mut haste = share.max(fault.haste());
+                let usual = share.max(fault.haste());
+                let mut haste = usual;
                 loop {
                     let pause = random.pause(fault.mean().mul_f64(haste));
                     if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -61,7 +62,7 @@ impl Nemesis {
                     haste = match nemesis.bring(fault, &mut random).await {
                         Some(touched) => {
                             nemesis.hits.note(fault, touched);
-                            share.max(fault.haste())
+                            usual
                         }
                         None => AGAIN,
                     };
@@ -79,7 +80,7 @@ impl Nemesis {
             random.within(self.lease.mul_f64(from)..self.lease.mul_f64(to))
         };
         // Every other time in the middle of something, and always until a fault of this kind has met work: a server waits
-        // for its database a small part of the time only.
+        // for its database a small part of the time only. (Connections break when the limit stands, so that is waited for first.)
         let aims = random.percent(50) || !self.hits.has_met(fault);
         if aims && fault != Fault::Connections {
             self.becomes_busy(lane).await;

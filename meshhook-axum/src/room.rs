@@ -46,7 +46,7 @@ struct Taken {
 #[derive(Debug, Default)]
 struct ProjectTaken {
     bytes: usize,
-    hooks: HashMap<String, usize>,
+    hooks: HashMap<Arc<str>, usize>,
 }
 
 /// What a body holds of a room, for as long as it lives.
@@ -61,7 +61,7 @@ pub(crate) struct Held {
 struct Holder {
     room: Arc<Room>,
     project: ProjectId,
-    hook: String,
+    hook: Arc<str>,
     /// What the largest body takes.
     largest: usize,
 }
@@ -73,7 +73,7 @@ impl Room {
 
     /// For a body of a hook, of which the largest takes so much. It holds nothing yet.
     pub(crate) fn hold(self: &Arc<Self>, project: &ProjectId, hook: &str, largest: usize) -> Held {
-        let (room, project, hook) = (self.clone(), project.clone(), hook.to_owned());
+        let (room, project, hook) = (self.clone(), project.clone(), hook.into());
         Held { holder: Some(Holder { room, project, hook, largest }), bytes: 0 }
     }
 

@@ -94,17 +94,20 @@ async fn what_others_made_in_public_before_is_no_part_of_the_schema() {
     let database = Database::new();
     let stranger = format!("meshhook_stranger_{}", std::process::id());
     // As up to Postgres 14, where everybody may. Each fits better than what the server has.
-    let operators: String = [("*", "numeric, integer"), ("*", "numeric, bigint"), ("/", "bigint, numeric"), ("/", "bigint, integer")]
-        .into_iter()
-        .map(|(name, arguments)| {
-            let (left, right) = arguments.split_once(", ").expect("two");
-            format!(
-                "CREATE FUNCTION public.taken({arguments}) RETURNS numeric LANGUAGE sql RETURN 0; \
-                 CREATE OPERATOR public.{name} (FUNCTION = public.taken, LEFTARG = {left}, RIGHTARG = {right}); "
-            )
-            .replace("taken", if name == "*" { "taken" } else { "parted" })
-        })
-        .collect();
+    let operators: String = [
+        ("*", "taken", "numeric", "integer"),
+        ("*", "taken", "numeric", "bigint"),
+        ("/", "parted", "bigint", "numeric"),
+        ("/", "parted", "bigint", "integer"),
+    ]
+    .into_iter()
+    .map(|(name, function, left, right)| {
+        format!(
+            "CREATE FUNCTION public.{function}({left}, {right}) RETURNS numeric LANGUAGE sql RETURN 0; \
+             CREATE OPERATOR public.{name} (FUNCTION = public.{function}, LEFTARG = {left}, RIGHTARG = {right}); "
+        )
+    })
+    .collect();
     database.sql(&format!(
         "DROP SCHEMA meshhook CASCADE; GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE ROLE {stranger}; \
          SET ROLE {stranger}; {operators} RESET ROLE"

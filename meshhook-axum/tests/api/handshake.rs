@@ -234,7 +234,7 @@ async fn recorded_and_checked(server: &Server, count: usize, verify: Value) -> [
     assert_eq!(items.as_array().unwrap().len(), count, "{items:#}");
     let at = format!("/deliveries/{}/check", items[0]["id"].as_str().unwrap());
     let checked = server.post_owned(at, verify).await.json();
-    // Within a millisecond, ids have no order.
+    // Within a microsecond ids have no order, and the clock stands still.
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     [items[0]["verdict"].clone(), checked["verdict"].clone()]
 }
